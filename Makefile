@@ -1,0 +1,37 @@
+# `make` alone lists what can be made.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test prove lint types format lock
+bin := .venv/bin
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make .venv from the locked requirements (PYTHON= names the interpreter)
+	@PYTHON="$(PYTHON)" scripts/setup
+
+demo: setup ## send a code to the sandbox phone and check it, in one terminal (ARGS=--exit ends after that)
+	@$(bin)/otpost demo $(ARGS)
+
+test: lint types ## the gate: lint, types, layers and every test; brings PostgreSQL, Chromium and strace (ARGS= goes to pytest)
+	@scripts/test-tools
+	$(bin)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+prove: setup ## run a long proof and keep its output in docs/evidence/ (PART=bench, faults, load, …)
+	@scripts/test-tools
+	@scripts/prove "$(PART)"
+
+lint: setup ## style of the code, and the layers that imports must keep to
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/lint-imports --no-cache
+
+types: setup ## check the types
+	$(bin)/mypy
+
+format: setup ## lay the code out, and mend what can be mended by itself
+	$(bin)/ruff check --fix .
+	$(bin)/ruff format .
+
+lock: ## renew the locked requirements after a change in pyproject.toml or requirements-test.in (ARGS=--upgrade: all versions)
+	@scripts/lock $(ARGS)

@@ -1,0 +1,144 @@
+"""What every test can ask for, and the rules of a run: nothing is skipped, nothing of the caller's set-up leaks in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import hypothesis
+import pytest
+
+import postgres
+from otpost.store.base import Store
+from otpost.store.migrate import upgrade
+from otpost.store.postgresql import PostgresStore
+from otpost.store.sqlite import SqliteStore
+
+PostgresTemplate: TypeAlias = Callable[[str, Callable[[str], None]], str]
+PostgresDatabase: TypeAlias = Callable[..., str]
+
+# Two busy cores make any single example slow now and then.
+hypothesis.settings.register_profile("otpost", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("otpost")
+
+
+def pytest_configure() -> None:
+    for name in [name for name in os.environ if name.startswith("OTPOST_") and not name.startswith("OTPOST_PROVE_")]:
+        del os.environ[name]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped:
+        reason = getattr(report, "wasxfail", None) or report.longrepr
+        report.__dict__.pop("wasxfail", None)
+        report.outcome = "failed"
+        report.longrepr = f"No test is skipped or expected to fail here: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"No test module is skipped here: {report.longrepr}"
+    return report
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on."""
+    return postgres.free_port()
+
+
+@pytest.fixture(scope="session")
+def prove_scale() -> Literal["small", "large"]:
+    """How much a proof does: `small` in the gate, `large` under `make prove`."""
+    return "large" if os.environ.get("OTPOST_PROVE_SCALE") == "large" else "small"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Cluster]:
+    """The session's PostgreSQL server, started by the first test that asks; fast, and not durable.
+
+    A test of crashes makes its own: `with postgres.cluster(durable=True) as server`.
+    """
+    with postgres.cluster() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _postgres_databases(postgres_server: postgres.Cluster) -> postgres.Databases:
+    return postgres.Databases(postgres_server)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(_postgres_databases: postgres.Databases) -> PostgresTemplate:
+    """`postgres_template(name, initialise)` names a template that `initialise(url)` fills once in the session.
+
+    Pass what it answers to `postgres_database`; `initialise` must leave no connection open.
+    """
+    return _postgres_databases.template
+
+
+@pytest.fixture
+def postgres_database(_postgres_databases: postgres.Databases) -> Iterator[PostgresDatabase]:
+    """`postgres_database(template)` answers the URL of a new copy, `postgres_database()` of an empty one.
+
+    All are dropped after the test.
+    """
+    made: list[str] = []
+
+    def create(*template: str) -> str:
+        url = _postgres_databases.create(*template)
+        made.append(url)
+        return url
+
+    yield create
+    for url in made:
+        _postgres_databases.drop(url)
+
+
+@pytest.fixture
+def postgres_url(postgres_database: PostgresDatabase) -> str:
+    """`postgresql://…` of a new, empty database, dropped after the test."""
+    return postgres_database()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file of this program's schema and nothing else, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "otpost.sqlite"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """`sqlite:///…` or `postgresql://…` of a database of this program's schema, new for each test."""
+    if request.param == "sqlite":
+        path = tmp_path / "otpost.sqlite"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite:///{path}"
+    template = request.getfixturevalue("postgres_template")("otpost", upgrade)
+    return str(request.getfixturevalue("postgres_database")(template))
+
+
+def store_of(url: str) -> SqliteStore | PostgresStore:
+    """The store of a database URL, not opened."""
+    path = url.removeprefix("sqlite:///")
+    return PostgresStore(url) if path == url else SqliteStore(Path(path))
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    """A new database of this program's schema, opened; each test runs once on SQLite and once on PostgreSQL."""
+    opened = store_of(database_url)
+    await opened.open()
+    yield opened
+    await opened.close()
