@@ -1,0 +1,96 @@
+"""Who may do what: tenants, API keys, users, and the lines that tell who did it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Scope = Literal["verify", "admin"]
+
+
+class Tenant(msgspec.Struct, frozen=True):
+    """An organisation; `default_application` is the one that calls without an application act for."""
+
+    sid: str
+    name: str
+    created_at: int
+    default_application: str
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """An API credential; of its secret only the SHA-256 (hex) is kept. Scope `verify` has one application."""
+
+    sid: str
+    tenant: str
+    scope: Scope
+    application: str | None
+    name: str
+    secret_sha256: str
+    created_at: int
+    revoked_at: int | None = None
+
+
+class User(msgspec.Struct, frozen=True):
+    """A person with the console; `password` is an argon2 hash, absent until the one-time link is used."""
+
+    sid: str
+    tenant: str
+    name: str
+    password: str | None
+    created_at: int
+
+
+class SignInLink(msgspec.Struct, frozen=True):
+    """A one-time link to the console, kept as the SHA-256 (hex) of its token.
+
+    Without a `user` it makes the installation's first one, and is dead as soon as there is one.
+    """
+
+    token_sha256: str
+    tenant: str
+    user: str | None
+    expires_at: int
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who acts: `kind` is `key`, `user` or `command`; `name` is for people."""
+
+    tenant: str
+    kind: Literal["key", "user", "command"]
+    sid: str
+    name: str
+
+
+class AuditLine(msgspec.Struct, frozen=True):
+    """Who did what, and when; `detail` never holds a secret or a code."""
+
+    sid: str
+    tenant: str
+    at: int
+    who: str
+    what: str
+    detail: str
+
+
+class FirstAnswer(msgspec.Struct, frozen=True):
+    """The answer to the first request with an Idempotency-Key, encrypted, and the keyed hash of its body.
+
+    Without an `answer` the request is still being worked on.
+    """
+
+    scope: str
+    call: str
+    key: str
+    body_hash: str
+    status: int
+    answer: str | None
+    until: int
+
+
+class KeyCheck(msgspec.Struct, frozen=True):
+    """A check value of one key of the key ring, by which a wrong or missing key is known."""
+
+    key_id: str
+    check_value: str
+    created_at: int

@@ -1,0 +1,141 @@
+"""The limits that hold against guessing and pumping: what they count, and when they give way.
+
+Windows slide: a limit of ten an hour looks at the last 60 minutes, whenever that is. All times are
+milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from otpost.domain.errors import (
+    ApplicationSendsReached,
+    ClientSendsReached,
+    LimitReached,
+    NumberChecksReached,
+    NumberLocked,
+    NumberSendsReached,
+    ResendTooSoon,
+)
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+WRONG_IN_A_ROW = 100
+EXACT_HITS = 120
+
+Hits = tuple[int, ...]
+
+
+def recent(hits: Hits, now: int, window_ms: int) -> Hits:
+    """The hits that still lie within the window."""
+    if not hits or hits[0] > now - window_ms:
+        return hits
+    return tuple(hit for hit in hits if hit > now - window_ms)
+
+
+def free_at(hits: Hits, now: int, window_ms: int, limit: int) -> int | None:
+    """None if one more hit fits, else the moment from which it does."""
+    inside = recent(hits, now, window_ms)
+    return None if len(inside) < limit else inside[len(inside) - limit] + window_ms
+
+
+class Window(msgspec.Struct, frozen=True):
+    """Hits of one key (an application, a client address, a console user) within a sliding window.
+
+    `hits` are pairs of moment and count. Small limits keep each hit; large ones merge neighbours into the later
+    moment, so that a merged window may hold back for up to 1/120 of its length longer, never shorter.
+    """
+
+    scope: str
+    key: str
+    until: int
+    hits: tuple[tuple[int, int], ...] = ()
+
+    def free_at(self, now: int, window_ms: int, limit: int) -> int | None:
+        """None if one more hit fits, else the moment from which it does."""
+        room = limit
+        for at, count in reversed(self.hits):
+            if at <= now - window_ms:
+                break
+            room -= count
+            if room <= 0:
+                return at + window_ms
+        return None
+
+    def hit(self, now: int, window_ms: int, limit: int) -> Window:
+        """The window with one more hit."""
+        kept = [pair for pair in self.hits if pair[0] > now - window_ms]
+        grain = 0 if limit <= EXACT_HITS else window_ms // EXACT_HITS
+        if kept and grain and now // grain == kept[-1][0] // grain:
+            kept[-1] = (max(now, kept[-1][0]), kept[-1][1] + 1)
+        else:
+            kept.append((now, 1))
+        return msgspec.structs.replace(self, hits=tuple(kept), until=now + window_ms)
+
+
+class NumberLimits(msgspec.Struct, frozen=True):
+    """What one application has seen of one number: sends, wrong checks, the cooldown and the lock."""
+
+    application: str
+    to: str
+    tenant: str
+    until: int
+    cooldown_until: int = 0
+    sends: Hits = ()
+    wrong: Hits = ()
+    wrong_in_a_row: int = 0
+    locked_at: int | None = None
+
+    def guessing(self, now: int, checks_per_hour: int) -> LimitReached | None:
+        """Why neither a check nor a start is possible: the lock, or the hour's wrong checks."""
+        if self.locked_at is not None:
+            return NumberLocked(retry_at=now + HOUR_MS)
+        at = free_at(self.wrong, now, HOUR_MS, checks_per_hour)
+        return None if at is None else NumberChecksReached(retry_at=at)
+
+    def sending(self, now: int, per_hour: int, per_day: int) -> LimitReached | None:
+        """Why no text may be sent now: the cooldown, or the hour's or the day's sends."""
+        if now < self.cooldown_until:
+            return ResendTooSoon(retry_at=self.cooldown_until)
+        moments = [
+            at
+            for at in (free_at(self.sends, now, HOUR_MS, per_hour), free_at(self.sends, now, DAY_MS, per_day))
+            if at is not None
+        ]
+        return NumberSendsReached(retry_at=max(moments)) if moments else None
+
+    def sent(self, now: int, resend_after_s: int) -> NumberLimits:
+        """One more send."""
+        return msgspec.structs.replace(
+            self,
+            sends=(*recent(self.sends, now, DAY_MS), now),
+            cooldown_until=now + resend_after_s * 1000,
+            until=now + DAY_MS,
+        )
+
+    def checked(self, now: int, *, right: bool) -> NumberLimits:
+        """One more check. A right code gives its place back, ends the row and the cooldown."""
+        if right:
+            return msgspec.structs.replace(self, wrong_in_a_row=0, cooldown_until=0)
+        row = self.wrong_in_a_row + 1
+        return msgspec.structs.replace(
+            self,
+            wrong=(*recent(self.wrong, now, HOUR_MS), now),
+            wrong_in_a_row=row,
+            locked_at=now if row >= WRONG_IN_A_ROW else self.locked_at,
+            until=max(self.until, now + DAY_MS),
+        )
+
+    def unlocked(self) -> NumberLimits:
+        """The number as an administrator leaves it: no lock, and the guesses forgotten."""
+        return msgspec.structs.replace(self, locked_at=None, wrong_in_a_row=0, wrong=())
+
+
+def application_sends(window: Window, now: int, limit: int) -> LimitReached | None:
+    at = window.free_at(now, HOUR_MS, limit)
+    return None if at is None else ApplicationSendsReached(retry_at=at)
+
+
+def client_sends(window: Window, now: int, limit: int) -> LimitReached | None:
+    at = window.free_at(now, HOUR_MS, limit)
+    return None if at is None else ClientSendsReached(retry_at=at)
