@@ -1,0 +1,1 @@
+"""One file per sender service; knows neither database nor web."""

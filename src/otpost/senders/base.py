@@ -1,0 +1,219 @@
+"""What a sender service is: the values that go in and come out, what its module offers, and which ones there are."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Final, Literal, Protocol, cast, runtime_checkable
+
+from otpost import senders
+from otpost.domain.errors import FieldError
+from otpost.domain.outcome import Outcome
+from otpost.domain.phone import PhoneNumber
+from otpost.domain.routing import NoRoute, Route
+from otpost.domain.secret import Secret
+from otpost.outbound import Response
+from otpost.senders.settings import SecretRef
+
+CONNECT_S: Final = 5.0
+TOTAL_S: Final = 10.0
+"""What every request to a service may take: to connect, and in all."""
+
+ENTRY_POINTS: Final = "otpost.senders"
+"""The entry-point group in which other packages name modules that are sender services."""
+
+NOT_SERVICES: Final = frozenset({"base", "settings", "reading"})
+
+
+class Http(Protocol):
+    """What a service asks of the network; `otpost.outbound.Outbound` is it. Raises what that one raises."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        connect_s: float,
+        total_s: float,
+    ) -> Response: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text to hand over: the attempt's SID, the recipient, the words, and how long they are worth delivering."""
+
+    attempt: str
+    to: PhoneNumber
+    body: str = field(repr=False)
+    valid_for_s: int
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of a service with what opens it; `url` is where the service is called."""
+
+    sid: str
+    token: Secret
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpFailed:
+    """The service did not answer the question, which proves nothing.
+
+    `about_credentials`: it did not take the account's credentials, so that asking again the same way is useless.
+    """
+
+    reason: str
+    about_credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What became of a message, as the service says; `reason` is a sentence of ours, empty where none is needed."""
+
+    status: Literal["accepted", "sent", "delivered", "undelivered", "failed"]
+    vendor_status: str
+    vendor_code: str | None
+    vendor_sid: str
+    account_sid: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One message in an account's own listing. `created_at` is None where the service's date could not be read."""
+
+    sid: str
+    created_at: int | None
+    body: str = field(repr=False)
+    told: Reported
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """A call of the service to us. `url` is the public one, as the service was given it, query included."""
+
+    url: str
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NotProven:
+    """The call may come from anybody: nothing of it is believed. `reason` is for the log."""
+
+    reason: str
+
+
+class SenderService(Protocol):
+    """What each sender service's module offers.
+
+    `NAME` is the section's name in the policy, `TITLE` the company's name, `PLACE` its place in lists (low comes
+    first), `may_be_fallback` whether it may stand in for another service.
+    """
+
+    @property
+    def NAME(self) -> str: ...
+    @property
+    def TITLE(self) -> str: ...
+    @property
+    def PLACE(self) -> int: ...
+    @property
+    def may_be_fallback(self) -> bool: ...
+    @property
+    def Settings(self) -> type[Any]: ...
+
+    def problems(self, settings: Any, path: str) -> list[FieldError]:
+        """What keeps these settings from being used, secrets apart; field codes `required` and `invalid`."""
+
+    def route(self, settings: Any, to: PhoneNumber) -> Route | NoRoute:
+        """Which account and origin send to this number; a pure decision."""
+
+    def account_secret(self, settings: Any, route: Route) -> SecretRef | None:
+        """The secret without which this route cannot be used, if there is one."""
+
+    async def send(self, http: Http, settings: Any, route: Route, text: Text) -> Outcome:
+        """Hand the text over, once. `settings` have their secrets filled in. Never raises for what a service does.
+
+        `field` of a refusal is relative to the section: `api_url`, `subaccounts[1].auth_token`.
+        """
+
+
+@runtime_checkable
+class HasAccounts(Protocol):
+    """A service whose accounts can be asked about their messages."""
+
+    def account(self, settings: Any, route: Route, token: Secret) -> Account:
+        """The account that this route sends from, opened by `token`."""
+
+
+@runtime_checkable
+class LooksUp(HasAccounts, Protocol):
+    """A service that lists what it was asked to send, so that a lost answer can be settled."""
+
+    async def look_up(self, http: Http, account: Account, to: PhoneNumber, since: int) -> list[Listed] | LookUpFailed:
+        """The account's messages to this number that were created after `since` (ms), or at most 5 s before it."""
+
+
+@runtime_checkable
+class ReadsReports(Protocol):
+    """A service that calls back with what became of a message."""
+
+    def read_report(self, request: ReportRequest, tokens: Mapping[str, Sequence[Secret]]) -> Reported | NotProven:
+        """Prove and read a report; `tokens` are those that may have signed it, by account SID."""
+
+
+@runtime_checkable
+class FetchesReports(HasAccounts, Protocol):
+    """A service that can be asked what became of a message."""
+
+    async def fetch_report(self, http: Http, account: Account, vendor_sid: str) -> Reported | LookUpFailed:
+        """What became of the message that the service calls `vendor_sid`."""
+
+
+@runtime_checkable
+class FallsBack(Protocol):
+    """A service that has another account to send from when one refuses."""
+
+    def other_route(self, settings: Any, refused: Route) -> Route | None:
+        """The route to take after this one's account refused, if the settings allow another."""
+
+
+@cache
+def found() -> dict[str, SenderService]:
+    """Every sender service by name, in the order of lists: the modules of this folder and the entry points.
+
+    A module whose name begins with `_` belongs to one of them.
+    Raises TypeError if one lacks what a service must offer, or takes a name that is in use.
+    """
+    modules = [
+        importlib.import_module(f"{senders.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(senders.__path__)
+        if module.name not in NOT_SERVICES and not module.name.startswith("_")
+    ]
+    modules += [entry.load() for entry in entry_points(group=ENTRY_POINTS)]
+    services: dict[str, SenderService] = {}
+    for module in sorted(modules, key=lambda module: (getattr(module, "PLACE", 0), module.__name__)):
+        if lacks := [name for name in _OFFERED if not hasattr(module, name)]:
+            raise TypeError(f"{module.__name__} is no sender service: it lacks {', '.join(lacks)}")
+        service = cast(SenderService, module)
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", service.NAME):
+            raise TypeError(f"{module.__name__}: NAME must be small letters, digits and _, beginning with a letter")
+        if service.NAME in services:
+            raise TypeError(f"{module.__name__}: there is a sender service named {service.NAME} already")
+        services[service.NAME] = service
+    return services
+
+
+_OFFERED: Final = (
+    "NAME", "TITLE", "PLACE", "may_be_fallback", "Settings", "problems", "route", "account_secret", "send",
+)  # fmt: skip

@@ -1,0 +1,122 @@
+"""What the tests of every sender service share: a stand-in for its server, and what each test file has to bring.
+
+A service's test file names an `EXAMPLE`; `test_contract.py` runs over every service that is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any
+
+from otpost.outbound import Outbound
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the stand-in answers; `body` may be made from the request."""
+
+    status: int
+    body: bytes | Callable[[Received], bytes] = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Received:
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Example:
+    """A complete section of the policy (secrets included) for a server at a URL, and the answer that accepts a text.
+
+    `accepting` is None for a service that calls nobody.
+    """
+
+    section: Callable[[str], dict[str, Any]]
+    accepting: Answer | None
+
+
+class StandIn:
+    """A server that gives `answers` one after another, the last one again and again; None drops the connection."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.answers: list[Answer | None] = []
+        self.received: list[Received] = []
+        self.connections = 0
+        self._handlers: set[asyncio.Task[None]] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._handlers.add(task)
+        try:
+            while await self._answer_one(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self._handlers.discard(task)
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+        method, target, _ = first.split(" ")
+        headers = dict(line.split(": ", 1) for line in lines)
+        body = await reader.readexactly(int(headers.get("Content-Length", "0")))
+        request = Received(method, target, headers, body)
+        self.received.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer is None:
+            return False
+        content = answer.body if isinstance(answer.body, bytes) else answer.body(request)
+        given = {"Content-Length": str(len(content)), **answer.headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+        writer.write(f"HTTP/1.1 {answer.status} Said\r\n{head}\r\n".encode() + content)
+        await writer.drain()
+        return True
+
+    async def stop(self) -> None:
+        handlers = list(self._handlers)
+        for handler in handlers:
+            handler.cancel()
+        await asyncio.gather(*handlers, return_exceptions=True)
+
+
+@asynccontextmanager
+async def standing_in(*answers: Answer | None) -> AsyncIterator[StandIn]:
+    """A server on loopback that gives `answers`."""
+    stand_in = StandIn()
+    stand_in.answers = list(answers)
+    server = await asyncio.start_server(stand_in.serve, "127.0.0.1", 0)
+    stand_in.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield stand_in
+    finally:
+        server.close()
+        await stand_in.stop()
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def outbound(*allowed: str) -> AsyncIterator[Outbound]:
+    """The real door to the network, by which these networks may be called."""
+    http = Outbound(allow=[ip_network(network) for network in allowed])
+    try:
+        yield http
+    finally:
+        await http.close()
+
+
+LOOPBACK = "127.0.0.0/8"

@@ -1,0 +1,318 @@
+"""What every sender service that is found keeps to; each brings an `EXAMPLE` in its own test file."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+import msgspec
+import pytest
+
+from otpost.domain.outcome import Accepted, Outcome, Refused, Unavailable, Unknown
+from otpost.domain.phone import trusted
+from otpost.domain.routing import Route
+from otpost.domain.secret import Secret
+from otpost.outbound import AnswerLost, Response
+from otpost.senders import sandbox, twilio
+from otpost.senders.base import Http, SenderService, Text, found
+from otpost.senders.reading import Reading, read
+from otpost.senders.settings import Field, SecretRef, answer, changes, fill, form, load, needed, plain, slots, urls
+from senders.contract import LOOPBACK, Answer, Example, Received, outbound, standing_in
+
+CHECKED_BY_MYPY: tuple[SenderService, ...] = (twilio, sandbox)
+
+EVERY = list(found())
+CALLING = [name for name in EVERY if form(found()[name].Settings) and urls(found()[name].Settings(), "")]
+TO = trusted("+919191919191")
+TEXT = Text("AT0190", TO, "Acme: 9081726354 is your code.", 290)
+
+
+def service_of(name: str) -> SenderService:
+    return found()[name]
+
+
+def example_of(name: str) -> Example:
+    example = importlib.import_module(f"senders.test_{name}").EXAMPLE
+    assert isinstance(example, Example)
+    return example
+
+
+def reading_of(name: str, url: str = "https://sms.example.com") -> Reading[Any]:
+    reading = read(service_of(name).Settings, example_of(name).section(url), name)
+    assert reading.errors == []
+    return reading
+
+
+def ready(name: str, url: str = "https://sms.example.com") -> tuple[Any, Route]:
+    reading = reading_of(name, url)
+    settings = fill(reading.settings, reading.typed)
+    route = service_of(name).route(settings, TO)
+    assert isinstance(route, Route)
+    return settings, route
+
+
+async def send(name: str, url: str, http: Http) -> Outcome:
+    settings, route = ready(name, url)
+    return await service_of(name).send(http, settings, route, TEXT)
+
+
+def secrets_of(name: str) -> list[str]:
+    return [secret.reveal() for secret in reading_of(name).typed.values()]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_example_is_complete(name):
+    reading = reading_of(name)
+    assert service_of(name).problems(reading.settings, name) == []
+    assert {ref for ref, _ in needed(reading.settings, name)} <= reading.typed.keys()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_an_answer_can_be_sent_back_as_it_is(name):
+    reading = reading_of(name)
+    shown = answer(reading.settings, lambda ref: True)
+    again = read(service_of(name).Settings, msgspec.json.decode(msgspec.json.encode(shown)), name)
+    assert (again.errors, again.settings, again.typed, again.cleared) == ([], reading.settings, {}, set())
+    assert again.claimed == {path for _, path in slots(reading.settings, name)}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_what_is_stored_is_loaded_again(name):
+    settings = reading_of(name).settings
+    stored = msgspec.json.decode(msgspec.json.encode(plain(settings)))
+    assert load(service_of(name).Settings, stored) == settings
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_secret_is_in_nothing_that_is_stored_shown_or_printed(name):
+    settings, _ = ready(name)
+    shown = [
+        repr(settings),
+        repr(plain(settings)),
+        repr(answer(settings, lambda ref: True)),
+        repr(changes(type(settings), {}, plain(settings))),
+        repr(changes(type(settings), plain(settings), {})),
+        repr(reading_of(name)),
+        repr(slots(settings, name)),
+    ]
+    assert [secret for secret in secrets_of(name) for text in shown if secret in text] == []
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_secret_names_an_owner_and_a_destination_that_exist(name):
+    top = form(service_of(name).Settings)
+    for fields in (top, *(form(field.row) for field in top if field.row)):
+        names = {field.name for field in fields} | {""}
+        for field in fields:
+            assert field.label
+            assert field.owner in names
+            assert field.destination in {other.name for other in top if other.kind == "url"} | {""}
+            assert sum(field.key for field in fields) <= 1
+
+
+WRONG_VALUES: Mapping[str, list[Any]] = {
+    "text": [1, [], {}, True],
+    "secret": [1, [], {}, True, " \t"],
+    "origin": [1, [], "+0", "a name that is far too long"],
+    "dialing_code": [1, [], "+0", "India"],
+    "url": [1, [], "sms.example.com", "https://", "file:///etc/passwd", "https://user:password@sms.example.com"],
+    "flag": [1, "true", []],
+    "number": ["1", 1.5, True, []],
+    "choice": [1, "nonsense", []],
+    "rows": [1, {}, "rows", [1]],
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_wrong_value_is_reported_at_its_field(name):
+    def fields(section: dict[str, Any], settings: type[Any], path: str) -> list[tuple[dict[str, Any], Field, str]]:
+        places = []
+        for field in form(settings):
+            at = f"{path}.{field.name}"
+            places.append((section, field, at))
+            for index, row in enumerate(section.get(field.name, []) if field.row else []):
+                assert field.row is not None
+                places += fields(row, field.row, f"{at}[{index}]")
+        return places
+
+    settings = service_of(name).Settings
+    section = example_of(name).section("https://sms.example.com")
+    for holder, field, at in fields(section, settings, name):
+        for wrong in WRONG_VALUES[field.kind]:
+            kept = dict(holder)
+            holder[field.name] = wrong
+            errors = read(settings, section, name).errors
+            holder.clear()
+            holder.update(kept)
+            assert [error for error in errors if error.field.startswith(at)], (at, wrong)
+            assert all(error.message for error in errors)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_an_empty_section_may_be_saved_and_says_what_it_lacks(name):
+    reading: Reading[Any] = read(service_of(name).Settings, {}, name)
+    assert reading.errors == []
+    assert {error.code for error in service_of(name).problems(reading.settings, name)} <= {"required"}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_route_is_a_pure_decision_that_does_not_show_the_number(name):
+    settings, route = ready(name)
+    assert service_of(name).route(settings, TO) == route
+    assert (route.service, TO.e164 in route.reason, bool(route.reason)) == (name, False, True)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_secret_that_a_route_needs_is_one_of_the_settings(name):
+    settings, route = ready(name)
+    ref = service_of(name).account_secret(settings, route)
+    assert ref is None or isinstance(ref, SecretRef)
+    assert ref is None or ref in {ref for ref, _ in slots(settings, name)}
+
+
+@pytest.mark.parametrize("name", EVERY)
+async def test_a_text_that_the_service_takes_is_accepted_and_was_handed_over_once(name):
+    accepting = example_of(name).accepting
+    async with standing_in(accepting) as vendor, outbound(LOOPBACK) as http:
+        outcome = await send(name, vendor.url, http)
+    assert isinstance(outcome, Accepted)
+    assert len(vendor.received) == (0 if accepting is None else 1)
+
+
+@pytest.mark.parametrize(
+    "status", [300, 302, 307, 400, 401, 403, 404, 408, 418, 429, 451, 499, 500, 502, 503, 504, 599]
+)
+@pytest.mark.parametrize("name", CALLING)
+async def test_no_other_status_is_accepted_and_each_is_asked_for_once(name, status):
+    answers = Answer(status, b"<html>nonsense</html>", {"Location": "http://127.0.0.1:1/"})
+    async with standing_in(answers) as vendor, outbound(LOOPBACK) as http:
+        outcome = await send(name, vendor.url, http)
+    assert len(vendor.received) == 1
+    if status >= 500:
+        assert isinstance(outcome, Unknown)
+        assert outcome.answered
+    elif status == 429:
+        assert isinstance(outcome, Unavailable)
+    else:
+        assert isinstance(outcome, Refused | Unavailable | Unknown)
+    assert outcome.vendor.http_status == status
+    assert outcome.reason
+
+
+@pytest.mark.parametrize("name", CALLING)
+async def test_an_answer_that_is_lost_leaves_the_fate_of_the_text_unknown(name):
+    async with standing_in(None) as vendor, outbound(LOOPBACK) as http:
+        outcome = await send(name, vendor.url, http)
+    assert isinstance(outcome, Unknown)
+    assert not outcome.answered
+    assert len(vendor.received) == 1
+
+
+@pytest.mark.parametrize("name", CALLING)
+async def test_a_server_that_cannot_be_reached_has_sent_nothing(name):
+    async with standing_in(None) as vendor:
+        pass
+    async with outbound(LOOPBACK) as http:
+        assert isinstance(await send(name, vendor.url, http), Unavailable)
+
+
+@pytest.mark.parametrize("name", CALLING)
+async def test_an_address_that_the_guard_refuses_is_a_mistake_in_the_settings(name):
+    async with standing_in(None) as vendor, outbound() as http:
+        outcome = await send(name, vendor.url, http)
+    assert isinstance(outcome, Refused)
+    assert (outcome.about, vendor.connections) == ("account", 0)
+    assert outcome.field in {field.name for field in form(service_of(name).Settings) if field.kind == "url"}
+
+
+@pytest.mark.parametrize("name", CALLING)
+async def test_every_request_has_time_outs(name):
+    asked: list[tuple[float, float]] = []
+
+    class Waiting:
+        async def request(
+            self,
+            method: str,
+            url: str,
+            *,
+            headers: Mapping[str, str],
+            body: bytes | None,
+            connect_s: float,
+            total_s: float,
+        ) -> Response:
+            asked.append((connect_s, total_s))
+            raise AnswerLost("The answer took too long.")
+
+    outcome = await send(name, "https://sms.example.com", Waiting())
+    assert isinstance(outcome, Unknown)
+    assert asked == [(5.0, 10.0)]
+
+
+def everything(request: Received) -> bytes:
+    """All that the service was given, as it came and as it can be read."""
+    said = [request.target, request.body.decode(), *request.headers.values(), TEXT.body]
+    said += [unquote_plus(text) for text in said]
+    if (basic := request.headers.get("Authorization", "")).startswith("Basic "):
+        said.append(b64decode(basic.removeprefix("Basic ")).decode())
+    names = ("sid", "id", "status", "code", "message", "error_message", "detail", "more_info", "description")
+    return msgspec.json.encode(dict.fromkeys(names, " ".join(said[::-1])))
+
+
+@pytest.mark.parametrize("status", [200, 201, 400, 401, 422, 429, 500])
+@pytest.mark.parametrize("name", CALLING)
+async def test_a_service_that_says_everything_back_gives_nothing_away(name, status):
+    async with standing_in(Answer(status, everything)) as vendor, outbound(LOOPBACK) as http:
+        outcome = await send(name, vendor.url, http)
+    for hidden in (*secrets_of(name), TEXT.body, "9081726354"):
+        assert hidden not in repr(outcome)
+
+
+@pytest.mark.parametrize("name", CALLING)
+async def test_nonsense_in_an_answer_is_an_outcome_like_others(name):
+    bodies = [b"", b"[", b"[]", b"null", b"\xff\xfe", b"[" * 5000, b'{"sid": 1, "code": {}, "message": []}', b"{}" * 9]
+    for status in (200, 201, 204, 400, 500):
+        for body in bodies if status != 204 else [b""]:
+            async with standing_in(Answer(status, body)) as vendor, outbound(LOOPBACK) as http:
+                outcome = await send(name, vendor.url, http)
+            assert isinstance(outcome, Accepted | Refused | Unavailable | Unknown)
+
+
+@pytest.mark.parametrize("name", CALLING)
+async def test_a_send_that_is_canceled_is_canceled(name):
+    asked = asyncio.Event()
+
+    class Never:
+        async def request(
+            self,
+            method: str,
+            url: str,
+            *,
+            headers: Mapping[str, str],
+            body: bytes | None,
+            connect_s: float,
+            total_s: float,
+        ) -> Response:
+            asked.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    sending = asyncio.create_task(send(name, "https://sms.example.com", Never()))
+    await asked.wait()
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+
+
+def test_the_text_and_the_number_are_not_printed():
+    assert repr(TEXT) == f"Text(attempt='AT0190', to={TO!r}, valid_for_s=290, callback_url=None)"
+    assert TO.e164 not in repr(TEXT)
+
+
+def test_a_secret_is_told_from_another_by_name_owner_and_destination():
+    one = SecretRef("auth_token", "AC1", "https://a:443")
+    assert {one: Secret("x")}[SecretRef("auth_token", "AC1", "https://a:443")] == Secret("x")
+    assert one not in {SecretRef("auth_token", "AC1", "https://b:443"), SecretRef("auth_token", "AC2", "https://a:443")}
