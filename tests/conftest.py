@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 import postgres
+from installation import Installation, installed
 from otpost.store.base import Store
 from otpost.store.migrate import upgrade
 from otpost.store.postgresql import PostgresStore
@@ -19,6 +20,7 @@ from otpost.store.sqlite import SqliteStore
 
 PostgresTemplate: TypeAlias = Callable[[str, Callable[[str], None]], str]
 PostgresDatabase: TypeAlias = Callable[..., str]
+OpenStore: TypeAlias = Callable[[str], Awaitable[Store]]
 
 # Two busy cores make any single example slow now and then.
 hypothesis.settings.register_profile("otpost", deadline=None, print_blob=True)
@@ -129,16 +131,24 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("postgres_database")(template))
 
 
-def store_of(url: str) -> SqliteStore | PostgresStore:
-    """The store of a database URL, not opened."""
-    path = url.removeprefix("sqlite:///")
-    return PostgresStore(url) if path == url else SqliteStore(Path(path))
+@pytest.fixture
+async def open_store() -> AsyncIterator[OpenStore]:
+    """`await open_store(url)` opens a store on a database that may have others; all are closed after the test."""
+    opened: list[Store] = []
+
+    async def open_one(url: str) -> Store:
+        path = url.removeprefix("sqlite:///")
+        store = PostgresStore(url) if path == url else SqliteStore(Path(path))
+        await store.open()
+        opened.append(store)
+        return store
+
+    yield open_one
+    for store in opened:
+        await store.close()
 
 
 @pytest.fixture
-async def store(database_url: str) -> AsyncIterator[Store]:
+async def store(database_url: str, open_store: OpenStore) -> Store:
     """A new database of this program's schema, opened; each test runs once on SQLite and once on PostgreSQL."""
-    opened = store_of(database_url)
-    await opened.open()
-    yield opened
-    await opened.close()
+    return await open_store(database_url)

@@ -53,6 +53,20 @@ class SignInLink(msgspec.Struct, frozen=True):
     expires_at: int
 
 
+class Session(msgspec.Struct, frozen=True):
+    """A user signed in to the console, kept as the SHA-256 (hex) of the cookie's token.
+
+    It ends at `expires_at`, or when it was not used for a while after `seen_at`.
+    """
+
+    token_sha256: str
+    tenant: str
+    user: str
+    created_at: int
+    seen_at: int
+    expires_at: int
+
+
 class Actor(msgspec.Struct, frozen=True):
     """Who acts: `kind` is `key`, `user` or `command`; `name` is for people."""
 

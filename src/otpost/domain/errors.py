@@ -154,6 +154,12 @@ class ClientSendsReached(LimitReached):
     code = "client_sends_reached"
 
 
+class TestsReached(LimitReached):
+    """The sender policy was tested ten times within the last minute; wait before the next test."""
+
+    code = "tests_reached"
+
+
 def invalid(field: str, code: str, message: str) -> Invalid:
     """One wrong field as a refusal."""
     return Invalid(message, errors=(FieldError(field, code, message),))

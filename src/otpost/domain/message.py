@@ -7,14 +7,13 @@ from typing import Literal, Protocol, TypeVar, assert_never
 
 import msgspec
 
-from otpost.domain.outcome import Accepted, Outcome, Refused, Unavailable, Unknown, Vendor
+from otpost.domain.outcome import Accepted, Outcome, OutcomeName, Refused, Unavailable, Unknown, Vendor
 from otpost.domain.routing import Route
 
 MessageStatus = Literal[
     "queued", "sending", "accepted", "sent", "delivered", "undelivered", "failed", "expired", "unconfirmed"
 ]
 ReportStatus = Literal["accepted", "sent", "delivered", "undelivered", "failed"]
-OutcomeName = Literal["accepted", "refused", "unavailable", "unknown"]
 
 NO_STALE_TEXT_S = 10
 LOOKS_AFTER_ANSWER_MS = (2_000, 6_000)

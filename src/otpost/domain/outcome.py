@@ -61,4 +61,5 @@ class Unknown(msgspec.Struct, frozen=True):
     answered: bool = False
 
 
+OutcomeName = Literal["accepted", "refused", "unavailable", "unknown"]
 Outcome = Accepted | Refused | Unavailable | Unknown

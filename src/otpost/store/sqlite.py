@@ -1,0 +1,291 @@
+"""SQLite: one writer thread, whose batches of units share one transaction and one sync to disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import msgspec
+from sqlalchemy import Delete, Select, Update
+
+from otpost.domain import errors
+from otpost.store import sql
+from otpost.store.base import FULL, OUT_OF_ORDER, STOPPING, Rejected, tell
+from otpost.store.units import Answer, Batch, Key, Kind, Query, Unit, decide
+
+A = TypeVar("A")
+R = TypeVar("R", bound=msgspec.Struct)
+
+_log = logging.getLogger(__name__)
+
+BATCH = 256
+BUSY_MS = 5_000
+
+Sweep = tuple[str, Mapping[str, Any]]
+Job = tuple[Unit[Any] | Sweep, "asyncio.Future[Any]"]
+
+# What ails the file or the disk and not the statement: nobody in the batch can be served, and each would wait as long.
+_OUT_OF_ORDER = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection with the durability that `accepted means kept` needs: WAL and a sync at each commit."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=BUSY_MS / 1000
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+class SqliteStore:
+    """The embedded database, in one file.
+
+    `gather_s` is how long the first unit of a batch waits for others to share its sync.
+    """
+
+    def __init__(self, path: Path, *, gather_s: float = 0.002) -> None:
+        self.path = path
+        self.on_signal: Callable[[str], None] = lambda name: None
+        self._gather_s = gather_s
+        self._jobs: list[Job] = []
+        self._mutex = threading.Lock()
+        self._work = threading.Event()
+        self._closing = False
+        self._writer: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._connection()
+            self._reader = connect(self.path, read_only=True)
+            self._list_reader = connect(self.path, read_only=True)
+        except sqlite3.Error as error:
+            raise _unavailable(error) from error
+        self._lists = ThreadPoolExecutor(1, thread_name_prefix="otpost-lists")
+        self._thread = threading.Thread(target=self._write_forever, name="otpost-writer", daemon=True)
+        self._thread.start()
+
+    async def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._work.set()
+        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._lists.shutdown)
+        self._list_reader.close()
+        self._reader.close()
+
+    async def run(self, unit: Unit[A]) -> A:
+        return cast(A, await self._submit(unit))
+
+    async def sweep(self, statement: Update | Delete) -> int:
+        return cast(int, await self._submit(sql.for_sqlite(statement)))
+
+    def _submit(self, work: Unit[Any] | Sweep) -> asyncio.Future[Any]:
+        if self._closing:
+            raise errors.Unavailable(STOPPING)
+        future = self._loop.create_future()
+        with self._mutex:
+            self._jobs.append((work, future))
+            first = len(self._jobs) == 1
+        if first:
+            self._work.set()
+        return future
+
+    async def get(self, kind: Kind[R], *values: Any) -> R | None:
+        found = self._read(sql.sqlite_select(kind, ""), values)
+        return kind.from_columns(found[0]) if found else None
+
+    async def find(self, kind: Kind[R], index: str, *values: Any) -> list[R]:
+        found = self._read(sql.sqlite_select(kind, index) + f" ORDER BY {sql.listed(kind.key_columns)}", values)
+        return [kind.from_columns(row) for row in found]
+
+    def _read(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        try:
+            return self._reader.execute(text, values).fetchall()
+        except sqlite3.Error as error:
+            raise _unavailable(error) from error
+
+    async def select(self, statement: Select[Any]) -> list[tuple[Any, ...]]:
+        if self._closing:
+            raise errors.Unavailable(STOPPING)
+        text, parameters = sql.for_sqlite(statement)
+
+        def read() -> list[tuple[Any, ...]]:
+            return self._list_reader.execute(text, parameters).fetchall()
+
+        try:
+            return await self._loop.run_in_executor(self._lists, read)
+        except sqlite3.Error as error:
+            raise _unavailable(error) from error
+
+    async def ping(self) -> None:
+        self._read("SELECT 1 FROM tenants LIMIT 1", ())
+
+    def _write_forever(self) -> None:
+        try:
+            while True:
+                self._work.wait()
+                if not self._closing:
+                    time.sleep(self._gather_s)
+                with self._mutex:
+                    jobs, self._jobs = self._jobs[:BATCH], self._jobs[BATCH:]
+                    if not self._jobs and not self._closing:
+                        self._work.clear()
+                if not jobs and self._closing:
+                    return
+                self._serve(jobs)
+        finally:
+            self._leave()
+
+    def _serve(self, jobs: list[Job]) -> None:
+        """Answer each job, whatever happens: nobody waits for an answer that does not come."""
+        units = [(work, future) for work, future in jobs if isinstance(work, Unit)]
+        answers: list[tuple[asyncio.Future[Any], Answer]] = []
+        signals: set[str] = set()
+        if units:
+            made, signals = self._answered([unit for unit, _ in units])
+            answers.extend(zip((future for _, future in units), made, strict=True))
+        for work, future in jobs:
+            if not isinstance(work, Unit):
+                answers.append((future, self._sweep(*work)))
+        self._loop.call_soon_threadsafe(self._deliver, answers, signals)
+
+    def _deliver(self, answers: list[tuple[asyncio.Future[Any], Answer]], signals: set[str]) -> None:
+        for future, (well, value) in answers:
+            if future.done():
+                continue
+            if well:
+                future.set_result(value)
+            else:
+                future.set_exception(value)
+        tell(self.on_signal, signals)
+
+    def _answered(self, units: list[Unit[Any]]) -> tuple[list[Answer], set[str]]:
+        """The whole batch at once; if a statement fails, each unit by itself, so that one fails alone."""
+        try:
+            return self._transaction(units)
+        except BaseException as error:
+            if len(units) == 1 or _out_of_order(error):
+                return [(False, refused) for refused in _refusals(error, len(units))], set()
+        answers: list[Answer] = []
+        signals: set[str] = set()
+        for unit in units:
+            own, told = self._answered([unit])
+            answers.extend(own)
+            signals |= told
+        return answers, signals
+
+    def _transaction(self, units: list[Unit[Any]]) -> tuple[list[Answer], set[str]]:
+        batch = Batch()
+        answers: dict[int, Answer] = {}
+        try:
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            missing = [key for unit in units for key in unit.needs]
+            for key in batch.wanted(missing):
+                self._load(connection, batch, key)
+            for unit in units:
+                if unit.query is not None:
+                    self._load_query(connection, batch, unit.query)
+            while missing := decide(batch, units, answers):
+                for key in batch.wanted(missing):
+                    self._load(connection, batch, key)
+            writes = batch.writes()
+            for kind, gone in writes.deletes.items():
+                connection.executemany(sql.sqlite_delete(kind), gone)
+            for kind, rows in writes.updates.items():
+                connection.executemany(sql.sqlite_update(kind), [kind.to_columns(row) for row in rows])
+            for kind, rows in writes.inserts.items():
+                connection.executemany(sql.sqlite_insert(kind), [kind.to_columns(row) for row in rows])
+            connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        return [answers[place] for place in range(len(units))], batch.signals
+
+    def _roll_back(self) -> None:
+        """Leave the writer without a transaction: as it is, or, where even that fails, as a new connection."""
+        try:
+            if self._writer is not None and self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            _log.error("the database cannot roll back: %s", error)
+            self._leave()
+
+    def _leave(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with contextlib.suppress(sqlite3.Error):
+                writer.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = connect(self.path)
+        return self._writer
+
+    def _load(self, connection: sqlite3.Connection, batch: Batch, key: Key) -> None:
+        kind = key.kind
+        found = connection.execute(sql.sqlite_select(kind, key.by), key.values).fetchall()
+        batch.load(key, [kind.from_columns(row) for row in found])
+
+    def _load_query(self, connection: sqlite3.Connection, batch: Batch, query: Query[Any]) -> None:
+        text = f"SELECT {sql.listed(query.kind.columns)} FROM {sql.quoted(query.kind.name)} WHERE {query.sqlite}"
+        parameters = {
+            name: json.dumps(value) if isinstance(value, list) else value for name, value in query.parameters.items()
+        }
+        found = connection.execute(text, parameters).fetchall()
+        batch.load_query(query, [query.kind.from_columns(row) for row in found])
+
+    def _sweep(self, text: str, parameters: Mapping[str, Any]) -> Answer:
+        try:
+            return True, self._connection().execute(text, parameters).rowcount
+        except BaseException as error:
+            self._roll_back()
+            return False, _refusals(error, 1)[0]
+
+
+def _out_of_order(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _OUT_OF_ORDER
+
+
+def _refusals(error: BaseException, count: int) -> list[Exception]:
+    """What `count` callers are told of an error of the database; each gets an exception of its own."""
+    if _out_of_order(error):
+        told = str(_unavailable(error))
+        return [errors.Unavailable(told) for _ in range(count)]
+    ours = None if isinstance(error, sqlite3.Error) else error
+    _log.error("the database refused what was written: %s: %s", type(error).__name__, error, exc_info=ours)
+    return [Rejected(f"the database refused what was written: {error}") for _ in range(count)]
+
+
+def _unavailable(error: BaseException) -> errors.Unavailable:
+    _log.error("the database is out of order: %s: %s", type(error).__name__, error)
+    full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    return errors.Unavailable(FULL if full else OUT_OF_ORDER)

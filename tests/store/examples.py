@@ -1,0 +1,182 @@
+"""Rows for tests of the store: one of each kind with every field in use, one with as few as it can have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otpost.domain.access import ApiKey, AuditLine, FirstAnswer, KeyCheck, SignInLink, Tenant, User
+from otpost.domain.application import Application, Rules
+from otpost.domain.limits import NumberLimits, Window
+from otpost.domain.message import Attempt, Message, Node, Report, SandboxText
+from otpost.domain.policy import Policy, Revision, StoredSecret
+from otpost.domain.verification import Event, Verification
+from otpost.store import kinds
+from otpost.store.units import Kind
+
+LATE = 4_102_444_800_000
+"""A moment that needs more than 32 bits."""
+
+ODD = "Grüße, 你好 — “naïve” 🐘 'single' \"double\" back\\slash %s $1 :name ?\nline"
+
+
+def verification(sid: str, **fields: Any) -> Verification:
+    given = {"tenant": "AC1", "application": "VA1", "to": "+4915112345678", "status": "pending"} | fields
+    return Verification(
+        sid=sid,
+        created_at=1_000,
+        expires_at=given.pop("expires_at", 301_000),
+        resend_at=31_000,
+        key_id="k1",
+        code_length=6,
+        lifetime_s=300,
+        max_checks=5,
+        max_sends=5,
+        resend_after_s=30,
+        message="SM1",
+        **given,
+    )
+
+
+def message(sid: str, **fields: Any) -> Message:
+    given = {"tenant": "AC1", "application": "VA1", "to": "+4915112345678", "status": "queued"} | fields
+    return Message(
+        sid=sid,
+        segments=1,
+        created_at=1_000,
+        valid_until=301_000,
+        service="twilio",
+        account_sid="AC9",
+        origin="+1500",
+        route_reason="The main account.",
+        lane="twilio/AC9",
+        **given,
+    )
+
+
+def attempt(sid: str, **fields: Any) -> Attempt:
+    given = {"tenant": "AC1", "message": "SM1", "node": "ND1", "started_at": 2_000} | fields
+    return Attempt(sid=sid, service="twilio", account_sid="AC9", origin="+1500", to="+4915112345678", **given)
+
+
+EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
+    (kinds.TENANTS, [Tenant("AC1", ODD, LATE, "VA1")]),
+    (
+        kinds.API_KEYS,
+        [
+            ApiKey("SK1", "AC1", "verify", "VA1", ODD, "ab" * 32, 1, LATE),
+            ApiKey("SK2", "AC1", "admin", None, "", "cd" * 32, 0),
+        ],
+    ),
+    (kinds.USERS, [User("US1", "AC1", "ada", "$argon2id$…", LATE), User("US2", "AC1", ODD, None, 1)]),
+    (kinds.SIGN_IN_LINKS, [SignInLink("ab" * 32, "AC1", "US1", LATE), SignInLink("cd" * 32, "AC1", None, 1)]),
+    (kinds.AUDIT, [AuditLine("AU1", "AC1", LATE, "ada", "policy.saved", ODD)]),
+    (
+        kinds.FIRST_ANSWERS,
+        [
+            FirstAnswer("AC1", "start", ODD, "ab", 201, "sealed", LATE),
+            FirstAnswer("AC1", "start", "k", "cd", 0, None, 1),
+        ],
+    ),
+    (kinds.KEY_CHECKS, [KeyCheck("k1", "ab", LATE)]),
+    (
+        kinds.APPLICATIONS,
+        [
+            Application("VA1", "AC1", ODD, LATE, LATE),
+            Application(
+                "VA2",
+                "AC1",
+                "Shop",
+                1,
+                2,
+                Rules(code_length=4, body=ODD, default_region="DE", allowed_dialing_codes=("49", "1876")),
+            ),
+        ],
+    ),
+    (
+        kinds.POLICIES,
+        [
+            Policy("AC1"),
+            Policy(
+                "AC2",
+                2_147_483_647,
+                "twilio",
+                ("generic", "sandbox"),
+                {"twilio": {"accounts": [{"filter": "91", "odd": ODD}], "none": None, "on": True, "rate": 1.5}},
+                False,
+                LATE,
+            ),
+        ],
+    ),
+    (
+        kinds.REVISIONS,
+        [
+            Revision("AC1", 1, LATE, "ada", (ODD, "Sender phone"), "twilio", ("sandbox",), {"twilio": {"a": [1]}}),
+            Revision("AC1", 2, 1, "", (), None, (), {}),
+        ],
+    ),
+    (
+        kinds.SECRETS,
+        [
+            StoredSecret("SE1", "AC1", "twilio", "auth_token", "AC9", "https://api.twilio.com", "sealed", LATE, "ada"),
+            StoredSecret("SE2", "AC1", "twilio", "auth_token", "AC9", "https://api.twilio.com", "s", 1, "bob", LATE),
+        ],
+    ),
+    (
+        kinds.VERIFICATIONS,
+        [
+            verification(
+                "VE1",
+                sends=2,
+                checks=1,
+                approved_at=LATE,
+                locale="pt-BR",
+                variables={"name": ODD, "": ""},
+                events=(Event(LATE, "started", "SM1"), Event(2, "wrong_code")),
+                status="approved",
+            ),
+            verification("VE2"),
+        ],
+    ),
+    (
+        kinds.NUMBER_LIMITS,
+        [
+            NumberLimits("VA1", "+4915112345678", "AC1", LATE, LATE, (1, LATE), (2, 3, 4), 99, LATE),
+            NumberLimits("VA1", "+4915112345679", "AC1", 1),
+        ],
+    ),
+    (kinds.WINDOWS, [Window("client", "2001:db8::1", LATE, ((1, 2), (LATE, 3))), Window("application", "VA1", 1)]),
+    (
+        kinds.MESSAGES,
+        [
+            message("SM1", due_at=LATE, verification="VE1", number=3, body=ODD, reason=ODD, tries=2, attempt="AT1"),
+            message("SM2"),
+        ],
+    ),
+    (
+        kinds.ATTEMPTS,
+        [
+            attempt(
+                "AT1",
+                outcome="accepted",
+                status="delivered",
+                duration_ms=12,
+                answered=True,
+                reason=ODD,
+                link="https://www.twilio.com/docs/api/errors/21211",
+                vendor_http_status=201,
+                vendor_code="21211",
+                vendor_message=ODD,
+                vendor_sid="SM99",
+                vendor_status="queued",
+                vendor_request_id="RQ1",
+                unknown_at=LATE,
+                looked_at=LATE,
+                look_at=LATE,
+            ),
+            attempt("AT2"),
+        ],
+    ),
+    (kinds.REPORTS, [Report("AT1", "delivered", "", "SM1", LATE, "delivered")]),
+    (kinds.NODES, [Node("ND1", 1, LATE)]),
+    (kinds.SANDBOX_TEXTS, [SandboxText("SM1", "AC1", "+4915112345678", ODD, LATE)]),
+]
