@@ -1,0 +1,233 @@
+"""Tenants, applications, keys and users: who there is, and what each may do."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+
+import msgspec
+
+from otpost.domain import sid
+from otpost.domain.access import Actor, ApiKey, AuditLine, KeyCheck, Scope, SignInLink, Tenant, User
+from otpost.domain.application import DEFAULT_NAME, Application, Rules
+from otpost.domain.errors import NotFound, Unauthenticated, invalid
+from otpost.services.house import House
+from otpost.store.base import Store
+from otpost.store.kinds import (
+    API_KEYS,
+    APPLICATIONS,
+    AUDIT,
+    KEY_CHECKS,
+    SIGN_IN_LINKS,
+    TENANTS,
+    USERS,
+)
+from otpost.store.units import Rows, Unit, lock, lock_by, look
+
+DEFAULT_TENANT = "default"
+LINK_LIFE_MS = 3_600_000
+SECRET_BYTES = 24
+
+Judge = Callable[[Rules], None]
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who calls the API: a key, its tenant, and the application that it acts for where the call names none."""
+
+    key: ApiKey
+    tenant: Tenant
+
+    @property
+    def application(self) -> str:
+        return self.key.application or self.tenant.default_application
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.tenant.sid, "key", self.key.sid, f"key {self.key.name or self.key.sid}")
+
+
+class MadeKey(msgspec.Struct, frozen=True):
+    """A new key with its secret, which is shown this once."""
+
+    key: ApiKey
+    secret: str
+
+
+class MadeLink(msgspec.Struct, frozen=True):
+    """A new one-time link's token, which is shown this once."""
+
+    token: str
+    expires_at: int
+
+
+async def authenticate(store: Store, key_sid: str, secret: str) -> Principal:
+    """Prove a key by its secret; Unauthenticated whatever is wrong with it."""
+    key = await store.get(API_KEYS, key_sid) if sid.is_sid(key_sid, sid.KEY) else None
+    given = hashlib.sha256(secret.encode()).hexdigest()
+    if key is None or not hmac.compare_digest(given, key.secret_sha256) or key.revoked_at is not None:
+        raise Unauthenticated
+    tenant = await store.get(TENANTS, key.tenant)
+    if tenant is None:
+        raise Unauthenticated
+    return Principal(key, tenant)
+
+
+def audited(house: House, rows: Rows, line_sid: str, now: int, actor: Actor, what: str, detail: str = "") -> None:
+    """Write an audit line with the unit's other changes."""
+    rows.put(AUDIT, AuditLine(line_sid, actor.tenant, now, actor.name, what, detail))
+
+
+def note(house: House, actor: Actor, what: str, detail: str = "") -> Unit[None]:
+    """Write an audit line by itself."""
+    now, line = house.clock(), house.sid("AU")
+    return Unit(lambda rows: audited(house, rows, line, now, actor, what, detail))
+
+
+def prepare(house: House) -> Unit[Tenant]:
+    """A new installation's tenant with its application; what is there already is left alone."""
+    return _tenant(house, DEFAULT_TENANT, anew=False)
+
+
+def make_tenant(house: House, name: str) -> Unit[Tenant]:
+    """A further tenant; Invalid if the name is taken."""
+    return _tenant(house, name, anew=True)
+
+
+def _tenant(house: House, name: str, *, anew: bool) -> Unit[Tenant]:
+    now, tenant_sid, application_sid = house.clock(), house.sid(sid.TENANT), house.sid(sid.APPLICATION)
+
+    def decide(rows: Rows) -> Tenant:
+        there = rows.find(TENANTS, "name", name)
+        if there and anew:
+            raise invalid("name", "duplicate", f"There is a tenant named {name!r} already.")
+        if there:
+            return there[0]
+        tenant = Tenant(tenant_sid, name, now, application_sid)
+        rows.put(TENANTS, tenant)
+        rows.put(APPLICATIONS, Application(application_sid, tenant_sid, DEFAULT_NAME, now, now))
+        return tenant
+
+    return Unit(decide, [lock_by(TENANTS, "name", name)])
+
+
+def keep_key_checks(house: House) -> Unit[None]:
+    """Remember the check values of keys that the database does not know yet."""
+    now, values = house.clock(), house.ring.check_values()
+
+    def decide(rows: Rows) -> None:
+        for key_id, value in values.items():
+            if rows.get(KEY_CHECKS, key_id) is None:
+                rows.put(KEY_CHECKS, KeyCheck(key_id, value, now))
+
+    return Unit(decide, [lock(KEY_CHECKS, key_id) for key_id in values])
+
+
+def make_application(house: House, actor: Actor, name: str, rules: Rules) -> Unit[Application]:
+    now, application_sid, line = house.clock(), house.sid(sid.APPLICATION), house.sid("AU")
+
+    def decide(rows: Rows) -> Application:
+        application = Application(application_sid, actor.tenant, name, now, now, rules)
+        rows.put(APPLICATIONS, application)
+        audited(house, rows, line, now, actor, "application made", f"{application_sid} {name}")
+        return application
+
+    return Unit(decide)
+
+
+def change_application(
+    house: House, actor: Actor, application_sid: str, name: str | None, rules: dict[str, object], judge: Judge
+) -> Unit[Application]:
+    """Change some of an application's rules; `judge` raises Invalid for what they then would be."""
+    now, line = house.clock(), house.sid("AU")
+
+    def decide(rows: Rows) -> Application:
+        application = rows.get(APPLICATIONS, application_sid)
+        if application is None or application.tenant != actor.tenant:
+            raise NotFound("There is no such application.")
+        changed = msgspec.structs.replace(
+            application,
+            name=name if name is not None else application.name,
+            rules=msgspec.structs.replace(application.rules, **rules),
+            updated_at=now,
+        )
+        judge(changed.rules)
+        rows.put(APPLICATIONS, changed)
+        what = ", ".join([*(["name"] if name is not None else []), *rules])
+        audited(house, rows, line, now, actor, "application changed", f"{application_sid}: {what}")
+        return changed
+
+    return Unit(decide, [lock(APPLICATIONS, application_sid)])
+
+
+def make_key(house: House, actor: Actor, scope: Scope, application: str | None, name: str) -> Unit[MadeKey]:
+    """A new key. Scope `verify` needs an application of the tenant, scope `admin` has none."""
+    now, line = house.clock(), house.sid("AU")
+    secret = secrets.token_urlsafe(SECRET_BYTES)
+    key = ApiKey(
+        house.sid(sid.KEY),
+        actor.tenant,
+        scope,
+        application,
+        name,
+        hashlib.sha256(secret.encode()).hexdigest(),
+        now,
+    )
+
+    def decide(rows: Rows) -> MadeKey:
+        if application is not None:
+            owner = rows.look(APPLICATIONS, application)
+            if owner is None or owner.tenant != actor.tenant:
+                raise NotFound("There is no such application.")
+        rows.put(API_KEYS, key)
+        audited(house, rows, line, now, actor, "key made", f"{key.sid} {scope} {name}".strip())
+        return MadeKey(key, secret)
+
+    return Unit(decide, [look(APPLICATIONS, application)] if application else [])
+
+
+def revoke_key(house: House, actor: Actor, key_sid: str, application: str) -> Unit[None]:
+    """End a key of an application at once."""
+    now, line = house.clock(), house.sid("AU")
+
+    def decide(rows: Rows) -> None:
+        key = rows.get(API_KEYS, key_sid)
+        if key is None or key.tenant != actor.tenant or key.application != application or key.revoked_at is not None:
+            raise NotFound("There is no such key.")
+        rows.put(API_KEYS, msgspec.structs.replace(key, revoked_at=now))
+        audited(house, rows, line, now, actor, "key revoked", key_sid)
+
+    return Unit(decide, [lock(API_KEYS, key_sid)])
+
+
+def make_user(house: House, actor: Actor, name: str, password: str | None) -> Unit[User]:
+    """A new user; `password` is its argon2 hash, or None where a one-time link will set it."""
+    now, user_sid, line = house.clock(), house.sid(sid.USER), house.sid("AU")
+
+    def decide(rows: Rows) -> User:
+        if rows.find(USERS, "name", name):
+            raise invalid("name", "duplicate", f"There is a user named {name!r} already.")
+        user = User(user_sid, actor.tenant, name, password, now)
+        rows.put(USERS, user)
+        audited(house, rows, line, now, actor, "user made", name)
+        return user
+
+    return Unit(decide, [lock_by(USERS, "name", name)])
+
+
+def make_link(house: House, tenant: str, user: str | None) -> Unit[MadeLink]:
+    """A one-time link to the console, for one hour: for a user, or for the installation's first one."""
+    token, expires_at = secrets.token_urlsafe(32), house.clock() + LINK_LIFE_MS
+    link = SignInLink(hashlib.sha256(token.encode()).hexdigest(), tenant, user, expires_at)
+
+    def decide(rows: Rows) -> MadeLink:
+        rows.put(SIGN_IN_LINKS, link)
+        return MadeLink(token, expires_at)
+
+    return Unit(decide)
+
+
+def command(tenant: str) -> Actor:
+    """The operator at the command line."""
+    return Actor(tenant, "command", "", "command line")

@@ -1,0 +1,357 @@
+"""Delivery: intents, outcomes, look-ups and reports, each in a unit of work of its own.
+
+Nothing is sent here: `messaging` sends between the unit that commits the intent and the one that keeps the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+
+from otpost.domain import message as rules
+from otpost.domain import sid
+from otpost.domain.errors import SenderPolicyIncomplete
+from otpost.domain.message import Attempt, Message, Node, Report, SandboxText
+from otpost.domain.outcome import Accepted, Outcome, Vendor
+from otpost.domain.phone import trusted
+from otpost.domain.routing import NoRoute, Route
+from otpost.senders.base import Listed, LooksUp, ReadsReports, Reported, SenderService, Text, found
+from otpost.services import verify
+from otpost.services.house import House
+from otpost.services.messages import SEAL as BODY_SEAL
+from otpost.services.plan import plan_of
+from otpost.store.base import MESSAGES_DUE
+from otpost.store.kinds import (
+    APPLICATIONS,
+    ATTEMPTS,
+    MESSAGES,
+    NODES,
+    REPORTS,
+    SANDBOX_TEXTS,
+    VERIFICATIONS,
+)
+from otpost.store.units import Query, Rows, Unit, lock, look
+
+SANDBOX_SEAL = "sandbox"
+LEASE_MS = 15_000
+NODE_LOST_MS = 15_000
+INCOMPLETE_AGAIN_MS = 5_000
+DUE_AT_ONCE = 64
+
+_DUE = "due_at <= :now AND (NOT {full} OR valid_until < :hopeless) ORDER BY due_at LIMIT :many"
+_DUE_POSTGRESQL = _DUE.format(full="lane = ANY(:full::text[])")
+_DUE_SQLITE = _DUE.format(full="lane IN (SELECT value FROM json_each(:full))")
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What `messaging` has to send, after its intent is on disk."""
+
+    message: Message
+    attempt: Attempt
+    service: SenderService
+    settings: Any
+    route: Route
+    text: Text
+
+
+class Claimed(NamedTuple):
+    """What a claim took; `more` if there may be further messages due."""
+
+    handovers: list[Handover]
+    more: bool
+
+
+def claim(
+    house: House,
+    node: str,
+    free: Callable[[str], int],
+    full: Sequence[str],
+    callback_url: Callable[[str, str], str | None],
+) -> Unit[Claimed]:
+    """Take messages that are due and whose lane has a free slot, and commit the intent to send them.
+
+    `free` is how many more a lane takes, `full` the lanes that take none; `callback_url` is made from a service's
+    name and an attempt's SID. Messages that can no longer be of use end here.
+    """
+    now = house.clock()
+    attempts = [house.sid(sid.ATTEMPT) for _ in range(DUE_AT_ONCE)]
+    query = Query(
+        MESSAGES,
+        _DUE_POSTGRESQL,
+        sqlite=_DUE_SQLITE,
+        now=now,
+        full=list(full),
+        hopeless=now + rules.NO_STALE_TEXT_S * 1000,
+        many=DUE_AT_ONCE,
+    )
+
+    def decide(rows: Rows) -> Claimed:
+        due = rows.found(query)
+        rows.require(
+            *(look(VERIFICATIONS, message.verification) for message in due if message.verification),
+            *(look(APPLICATIONS, message.application) for message in due),
+        )
+        taken: dict[str, int] = {}
+        handovers = []
+        for place, message in enumerate(due):
+            ready = _ready(house, rows, message, now)
+            if isinstance(ready, Message):
+                rows.put(MESSAGES, ready)
+                continue
+            service, settings, route, body = ready
+            if taken.get(route.lane, 0) >= free(route.lane):
+                if route.lane != message.lane:
+                    rows.put(MESSAGES, msgspec.structs.replace(message, lane=route.lane))
+                continue
+            taken[route.lane] = taken.get(route.lane, 0) + 1
+            message, attempt = rules.intend(message, attempts[place], route, now, node)
+            rows.put(MESSAGES, message)
+            rows.put(ATTEMPTS, attempt)
+            text = Text(
+                attempt.sid,
+                trusted(message.to),
+                body,
+                (message.valid_until - now) // 1000,
+                callback_url(service.NAME, attempt.sid) if isinstance(service, ReadsReports) else None,
+            )
+            handovers.append(Handover(message, attempt, service, settings, route, text))
+        return Claimed(handovers, len(due) == DUE_AT_ONCE)
+
+    return Unit(decide, query=query)
+
+
+def _ready(house: House, rows: Rows, message: Message, now: int) -> Message | tuple[SenderService, Any, Route, str]:
+    """With what to send a message; or the message as it is to be kept, where it is not sent now."""
+    verification = rows.look(VERIFICATIONS, message.verification) if message.verification else None
+    if verification is not None and (status := verification.status_at(now)) != "pending":
+        return message.ended("expired", f"Not sent: the verification was {status.replace('_', ' ')} before.")
+    if not message.usable(now):
+        return message.ended("expired", "Not sent: less than 10 s of its life were left.")
+    try:
+        plan = plan_of(house, rows, message.tenant)
+        route = plan.route(trusted(message.to))
+    except SenderPolicyIncomplete as refusal:
+        return msgspec.structs.replace(message, due_at=now + INCOMPLETE_AGAIN_MS, reason=refusal.detail)
+    if isinstance(route, NoRoute):
+        return message.ended("failed", route.reason)
+    body = text_of(house, rows, message, now)
+    if body is None:
+        return message.ended("failed", "Its text is gone.")
+    service = found()[route.service]
+    return service, plan.settings[route.service], route, body
+
+
+def text_of(house: House, rows: Rows, message: Message, now: int) -> str | None:
+    """The text as it is sent now: rendered with its code, or the caller's own, decrypted."""
+    if message.verification is None:
+        return house.ring.open(BODY_SEAL, message.body, message.sid).reveal() if message.body else None
+    verification = rows.look(VERIFICATIONS, message.verification)
+    app = rows.look(APPLICATIONS, message.application)
+    if verification is None or app is None:
+        return None
+    return verify.rendered(house, app, verification, message.number, now)
+
+
+def settle(house: House, handover: Handover, outcome: Outcome) -> Unit[Message]:
+    """Keep what an attempt came to."""
+    now, jitter = house.clock(), house.chance()
+    attempt_sid, message_sid = handover.attempt.sid, handover.message.sid
+    can_report = handover.text.callback_url is not None
+
+    def decide(rows: Rows) -> Message:
+        attempt, message = rows.get(ATTEMPTS, attempt_sid), rows.get(MESSAGES, message_sid)
+        assert attempt is not None and message is not None
+        changed, settled = rules.settle(
+            message,
+            attempt,
+            outcome,
+            now,
+            jitter=jitter,
+            can_look=isinstance(handover.service, LooksUp),
+            can_report=can_report,
+        )
+        rows.put(ATTEMPTS, settled)
+        if changed is not message:
+            rows.put(MESSAGES, changed)
+        if isinstance(outcome, Accepted) and outcome.copy is not None:
+            sealed = house.ring.seal(SANDBOX_SEAL, outcome.copy, attempt_sid)
+            rows.put(SANDBOX_TEXTS, SandboxText(attempt_sid, message.tenant, message.to, sealed, now))
+        return changed
+
+    return Unit(decide, [lock(MESSAGES, message_sid), lock(ATTEMPTS, attempt_sid)])
+
+
+def beat(house: House, node: str, started_at: int) -> Unit[None]:
+    """The node lives."""
+    now = house.clock()
+
+    def decide(rows: Rows) -> None:
+        rows.get(NODES, node)
+        rows.put(NODES, Node(node, started_at, now))
+
+    return Unit(decide, [lock(NODES, node)])
+
+
+def leave(node: str) -> Unit[None]:
+    """The node stops, with nothing in flight."""
+
+    def decide(rows: Rows) -> None:
+        if rows.get(NODES, node) is not None:
+            rows.delete(NODES, node)
+
+    return Unit(decide, [lock(NODES, node)])
+
+
+def find_lost(house: House, *, alone: bool) -> Unit[int]:
+    """Intents whose node is gone become unknown; their count.
+
+    `alone`: this is the start of an embedded installation, so that no other node can live.
+    """
+    now = house.clock()
+    query = Query(
+        ATTEMPTS,
+        "outcome IS NULL AND node NOT IN (SELECT sid FROM nodes WHERE beat_at > :alive) LIMIT :many",
+        alive=now if alone else now - NODE_LOST_MS,
+        many=500,
+    )
+
+    def decide(rows: Rows) -> int:
+        attempts = rows.found(query)
+        rows.require(*(lock(MESSAGES, attempt.message) for attempt in attempts))
+        for attempt in attempts:
+            message = rows.get(MESSAGES, attempt.message)
+            gone = rules.lost(attempt, now, "Otpost was stopped while it was being sent.")
+            if message is not None and not isinstance(found().get(attempt.service), LooksUp):
+                message, gone = rules.unconfirmed(message, gone, "Otpost was stopped while it was being sent.")
+                rows.put(MESSAGES, message)
+            rows.put(ATTEMPTS, gone)
+        return len(attempts)
+
+    return Unit(decide, query=query)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An unknown attempt whose account is to be asked; `since` is the earliest that it may have been created."""
+
+    attempt: Attempt
+    since: int
+
+
+def questions(house: House) -> Unit[list[Question]]:
+    """Unknown attempts whose next look is due, leased to the caller for 15 s."""
+    now = house.clock()
+    query = Query(ATTEMPTS, "look_at <= :now ORDER BY look_at LIMIT :many", now=now, many=DUE_AT_ONCE)
+
+    def decide(rows: Rows) -> list[Question]:
+        asked = []
+        attempts = rows.found(query)
+        rows.require(*(lock(MESSAGES, attempt.message) for attempt in attempts))
+        for attempt in attempts:
+            if isinstance(found().get(attempt.service), LooksUp):
+                rows.put(ATTEMPTS, msgspec.structs.replace(attempt, look_at=now + LEASE_MS))
+                asked.append(Question(attempt, attempt.started_at))
+                continue
+            message = rows.get(MESSAGES, attempt.message)
+            if message is not None:
+                changed, closed = rules.unconfirmed(message, attempt, attempt.reason or "No report came.")
+                rows.put(MESSAGES, changed)
+                rows.put(ATTEMPTS, closed)
+        return asked
+
+    return Unit(decide, query=query)
+
+
+def answered(
+    house: House, attempt_sid: str, message_sid: str, listed: Sequence[Listed] | None, trouble: str
+) -> Unit[Message | None]:
+    """Keep what a listing showed of an unknown attempt; `listed` is None where the listing failed (`trouble`)."""
+    now = house.clock()
+
+    def decide(rows: Rows) -> Message | None:
+        attempt, message = rows.get(ATTEMPTS, attempt_sid), rows.get(MESSAGES, message_sid)
+        if attempt is None or message is None or attempt.outcome != "unknown" or attempt.look_at is None:
+            return message
+        if listed is None:
+            changed, looked = rules.not_listed(message, attempt, now, trouble)
+        else:
+            changed, looked = _compared(house, rows, message, attempt, listed, now)
+        rows.put(MESSAGES, changed)
+        rows.put(ATTEMPTS, looked)
+        if changed.due_at is not None:
+            rows.signal(MESSAGES_DUE)
+        return changed
+
+    return Unit(decide, [lock(MESSAGES, message_sid), lock(ATTEMPTS, attempt_sid)])
+
+
+def _compared(
+    house: House,
+    rows: Rows,
+    message: Message,
+    attempt: Attempt,
+    listed: Sequence[Listed],
+    now: int,
+) -> tuple[Message, Attempt]:
+    if message.verification is not None:
+        verification = rows.look(VERIFICATIONS, message.verification)
+        assert verification is not None
+        needle = house.ring.code(verification.sid, verification.key_id, verification.code_length)
+    else:
+        needle = house.ring.open(BODY_SEAL, message.body, message.sid).reveal() if message.body else ""
+    for row in rules.matching(attempt, listed, needle, at_end=message.verification is None):
+        owners = rows.find(ATTEMPTS, "vendor_sid", attempt.service, attempt.account_sid, row.sid, locked=False)
+        if any(owner.sid != attempt.sid for owner in owners):
+            continue
+        vendor = Vendor(sid=row.sid, status=row.told.vendor_status, code=row.told.vendor_code)
+        return rules.found(message, attempt, row.told.status, vendor, row.told.reason or None)
+    return rules.absent(message, attempt, now)
+
+
+def report(house: House, service: str, attempt_sid: str, told: Reported) -> Unit[Message | None]:
+    """Keep what a service told of an attempt; None where there is no such attempt of this service.
+
+    Duplicates change nothing, disorder moves nothing back.
+    """
+    now = house.clock()
+
+    def decide(rows: Rows) -> Message | None:
+        attempt = rows.get(ATTEMPTS, attempt_sid)
+        if attempt is None or attempt.service != service or attempt.account_sid != told.account_sid:
+            return None
+        key = (attempt_sid, told.vendor_status, told.vendor_code or "")
+        rows.require(lock(MESSAGES, attempt.message), lock(REPORTS, *key))
+        message = rows.get(MESSAGES, attempt.message)
+        if message is None or rows.get(REPORTS, *key) is not None:
+            return message
+        rows.put(REPORTS, Report(*key, attempt.message, now, told.status))
+        vendor = Vendor(sid=attempt.vendor_sid or told.vendor_sid, status=told.vendor_status, code=told.vendor_code)
+        changed, moved = rules.reported(message, attempt, told.status, vendor, told.reason or None)
+        rows.put(ATTEMPTS, moved)
+        rows.put(MESSAGES, changed)
+        return changed
+
+    return Unit(decide, [lock(ATTEMPTS, attempt_sid)])
+
+
+def expire_verifications(house: House) -> Unit[int]:
+    """Write down that verifications have expired; their count, at most 500 a time."""
+    now = house.clock()
+    query = Query(
+        VERIFICATIONS,
+        "status = 'pending' AND expires_at <= :now ORDER BY expires_at LIMIT :many",
+        now=now,
+        many=500,
+    )
+
+    def decide(rows: Rows) -> int:
+        over = rows.found(query)
+        for verification in over:
+            rows.put(VERIFICATIONS, verification.ended(verification.expires_at, "expired"))
+        return len(over)
+
+    return Unit(decide, query=query)

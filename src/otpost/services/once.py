@@ -1,0 +1,136 @@
+"""Idempotency: the first answer to a call is kept with the unit that made it, and given again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from otpost.domain.access import FirstAnswer
+from otpost.domain.errors import IdempotencyKeyReused, LimitReached, Refusal, Unauthenticated, Unavailable
+from otpost.services.house import House
+from otpost.store.kinds import FIRST_ANSWERS
+from otpost.store.units import Rows, Unit, lock
+
+A = TypeVar("A")
+
+KEPT_MS = 24 * 3_600_000
+IN_WORK_MS = 60_000
+SEAL = "first-answers"
+HASH = "first-answer-bodies"
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One POST with an Idempotency-Key: whose (`scope`), which (`call` is method and path), and its raw body."""
+
+    scope: str
+    call: str
+    key: str
+    body: bytes
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An answer as it goes over the wire; `replayed` if it was given before."""
+
+    status: int
+    body: bytes
+    replayed: bool = False
+
+
+Render = Callable[[A | Refusal], Answer]
+
+
+def keeps(refusal: Refusal) -> bool:
+    """Whether a refusal is a first answer: those that pass by themselves are not."""
+    return not isinstance(refusal, LimitReached | Unauthenticated | Unavailable)
+
+
+def once(house: House, call: Call, unit: Unit[A], render: Render[A]) -> Unit[Answer]:
+    """The unit's answer, or the first answer again; both share the unit's commit.
+
+    Raises IdempotencyKeyReused for another body, and refusals that are not kept.
+    """
+    now = house.clock()
+
+    def decide(rows: Rows) -> Answer:
+        first = _first(house, rows, call, now)
+        if first is not None:
+            return first
+        try:
+            answer = render(unit.decide(rows))
+        except Refusal as refusal:
+            if not keeps(refusal):
+                raise
+            rows.undo()
+            answer = render(refusal)
+        rows.put(FIRST_ANSWERS, _kept(house, call, answer, now))
+        return answer
+
+    return Unit(decide, [lock(FIRST_ANSWERS, call.scope, call.call, call.key), *unit.needs], unit.query)
+
+
+def refused(house: House, call: Call, refusal: Refusal, render: Callable[[Refusal], Answer]) -> Unit[Answer]:
+    """Keep a refusal that was found before any unit ran, or give the first answer again."""
+
+    def decide(rows: Rows) -> Refusal:
+        raise refusal
+
+    return once(house, call, Unit(decide), render)
+
+
+def begin(house: House, call: Call) -> Unit[Answer | None]:
+    """Reserve the key for a call that works outside of a unit; None if this is the first, else its answer.
+
+    Raises Unavailable while the first is still in work (for a minute at most).
+    """
+    now = house.clock()
+
+    def decide(rows: Rows) -> Answer | None:
+        first = _first(house, rows, call, now)
+        if first is None:
+            rows.put(FIRST_ANSWERS, _kept(house, call, None, now))
+        return first
+
+    return Unit(decide, [lock(FIRST_ANSWERS, call.scope, call.call, call.key)])
+
+
+def end(house: House, call: Call, answer: Answer | None) -> Unit[None]:
+    """Keep the answer of a call that `begin` reserved, or forget the key where there is none to keep."""
+    now = house.clock()
+
+    def decide(rows: Rows) -> None:
+        if answer is not None:
+            rows.get(FIRST_ANSWERS, call.scope, call.call, call.key)
+            rows.put(FIRST_ANSWERS, _kept(house, call, answer, now))
+        elif rows.get(FIRST_ANSWERS, call.scope, call.call, call.key) is not None:
+            rows.delete(FIRST_ANSWERS, call.scope, call.call, call.key)
+
+    return Unit(decide, [lock(FIRST_ANSWERS, call.scope, call.call, call.key)])
+
+
+def _place(call: Call) -> str:
+    return f"{call.scope} {call.call} {call.key}"
+
+
+def _first(house: House, rows: Rows, call: Call, now: int) -> Answer | None:
+    row = rows.get(FIRST_ANSWERS, call.scope, call.call, call.key)
+    if row is None or row.until <= now:
+        return None
+    if not house.ring.hashes_to(HASH, call.body, row.body_hash):
+        raise IdempotencyKeyReused
+    if row.answer is None:
+        raise Unavailable("The first request with this Idempotency-Key is still in work.", retry_at=now + 1000)
+    return Answer(row.status, house.ring.open(SEAL, row.answer, _place(call)).reveal().encode(), replayed=True)
+
+
+def _kept(house: House, call: Call, answer: Answer | None, now: int) -> FirstAnswer:
+    return FirstAnswer(
+        scope=call.scope,
+        call=call.call,
+        key=call.key,
+        body_hash=house.ring.hash(HASH, call.body),
+        status=answer.status if answer else 0,
+        answer=house.ring.seal(SEAL, answer.body.decode(), _place(call)) if answer else None,
+        until=now + (KEPT_MS if answer else IN_WORK_MS),
+    )

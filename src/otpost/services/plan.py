@@ -1,0 +1,106 @@
+"""A tenant's sender policy made ready for use: which route a number takes, and with which secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otpost.domain.errors import SenderPolicyIncomplete
+from otpost.domain.phone import PhoneNumber
+from otpost.domain.policy import Policy, StoredSecret
+from otpost.domain.routing import NoRoute, Route
+from otpost.domain.secret import Secret
+from otpost.senders.base import Account, HasAccounts, SenderService, found
+from otpost.senders.settings import SecretRef, fill, load
+from otpost.services.house import House
+from otpost.store.kinds import POLICIES, SECRETS
+from otpost.store.units import Rows
+
+SEAL = "secrets"
+
+
+class Plan:
+    """The policy in force, with every section's settings and secrets."""
+
+    def __init__(self, policy: Policy, settings: dict[str, Any]) -> None:
+        self.policy = policy
+        self.settings = settings
+
+    @property
+    def ready(self) -> bool:
+        """Whether the chosen service has all that it needs."""
+        return self.policy.sender_service is not None and not self.policy.incomplete
+
+    def service(self) -> SenderService:
+        """The chosen service; SenderPolicyIncomplete while none is ready."""
+        if self.policy.sender_service is None or self.policy.incomplete:
+            raise SenderPolicyIncomplete
+        return found()[self.policy.sender_service]
+
+    def route(self, to: PhoneNumber) -> Route | NoRoute:
+        """What production does with this number; SenderPolicyIncomplete while no service is ready."""
+        service = self.service()
+        return service.route(self.settings[service.NAME], to)
+
+
+def ref_of(secret: StoredSecret) -> SecretRef:
+    return SecretRef(secret.field, secret.owner, secret.destination)
+
+
+def opened(house: House, secret: StoredSecret) -> Secret:
+    """The secret itself."""
+    return house.ring.open(SEAL, secret.sealed, secret.sid)
+
+
+def plan_of(house: House, rows: Rows, tenant: str) -> Plan:
+    """The tenant's plan; made anew only after a Save."""
+    policy = rows.look(POLICIES, tenant) or Policy(tenant)
+    known = house.plans.get(tenant)
+    if known is not None and (known.policy.revision, known.policy.updated_at) == (policy.revision, policy.updated_at):
+        return known
+    plan = make(house, policy, rows.find(SECRETS, "tenant", tenant, locked=False))
+    house.plans[tenant] = plan
+    return plan
+
+
+def make(house: House, policy: Policy, secrets: list[StoredSecret]) -> Plan:
+    settings: dict[str, Any] = {}
+    for name, service in found().items():
+        own = {
+            ref_of(secret): opened(house, secret)
+            for secret in secrets
+            if secret.service == name and secret.retired_at is None
+        }
+        settings[name] = fill(load(service.Settings, policy.sections.get(name, {})), own)
+    return Plan(policy, settings)
+
+
+async def accounts(house: House, tenant: str, route: Route) -> list[Account]:
+    """The account that a route sent from, once for each token that may open it: those in force, then replaced ones.
+
+    Empty where the service has no accounts, or no token of it is kept any more.
+    """
+    service = found().get(route.service)
+    if service is None or not isinstance(service, HasAccounts):
+        return []
+    policy = await house.store.get(POLICIES, tenant) or Policy(tenant)
+    settings = load(service.Settings, policy.sections.get(route.service, {}))
+    wanted = service.account_secret(settings, route)
+    if wanted is None:
+        return []
+    secrets = [
+        secret
+        for secret in await house.store.find(SECRETS, "tenant", tenant)
+        if (secret.service, secret.field, secret.owner) == (route.service, wanted.field, wanted.owner)
+        and secret.destination == wanted.destination
+    ]
+    secrets.sort(key=lambda secret: (secret.retired_at is not None, -secret.set_at))
+    return [service.account(settings, route, opened(house, secret)) for secret in secrets]
+
+
+async def tokens(house: House, tenant: str, service: str) -> dict[str, list[Secret]]:
+    """Every token that may have signed a report of this service, by account SID; replaced ones too."""
+    kept: dict[str, list[Secret]] = {}
+    for secret in await house.store.find(SECRETS, "tenant", tenant):
+        if secret.service == service:
+            kept.setdefault(secret.owner, []).append(opened(house, secret))
+    return kept

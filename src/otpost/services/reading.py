@@ -1,0 +1,176 @@
+"""Pages and lists: what is read without a unit of work, and without a lock."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from sqlalchemy import Select, and_, or_, select
+
+from otpost.domain.application import Application
+from otpost.domain.errors import NotFound, VerificationNotFound
+from otpost.domain.message import Attempt, Message, Report, SandboxText
+from otpost.domain.verification import Verification
+from otpost.services.delivery import SANDBOX_SEAL
+from otpost.services.house import House
+from otpost.services.verify import Whose
+from otpost.store.base import rows_of
+from otpost.store.kinds import (
+    API_KEYS,
+    APPLICATIONS,
+    ATTEMPTS,
+    MESSAGES,
+    POLICIES,
+    REPORTS,
+    SANDBOX_TEXTS,
+    VERIFICATIONS,
+)
+from otpost.store.units import Kind
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+class Page(NamedTuple):
+    """Rows of one page, and the cursor of the next (None: this was the last)."""
+
+    rows: list[Any]
+    next: str | None
+
+
+class MessageStory(NamedTuple):
+    message: Message
+    attempts: list[Attempt]
+    reports: list[Report]
+
+
+class InboxText(NamedTuple):
+    """A text on the sandbox phone, decrypted."""
+
+    text: SandboxText
+    body: str
+
+
+async def verification(house: House, whose: Whose, verification_sid: str) -> tuple[Verification, list[Message]]:
+    """A verification with its messages, oldest first; VerificationNotFound for another's."""
+    row = await house.store.get(VERIFICATIONS, verification_sid)
+    if row is None or not whose.owns(row.tenant, row.application):
+        raise VerificationNotFound("There is no verification with this SID.")
+    return row, await house.store.find(MESSAGES, "verification", verification_sid)
+
+
+async def verifications(
+    house: House, whose: Whose, *, to: str | None, status: str | None, limit: int, cursor: str | None
+) -> tuple[Page, dict[str, Message]]:
+    """Verifications, newest first, with the latest message of each by its SID."""
+    table, now = VERIFICATIONS.table.c, house.clock()
+    statement = _owned(VERIFICATIONS, whose)
+    if to is not None:
+        statement = statement.where(table.to == to)
+    if status == "pending":
+        statement = statement.where(table.status == "pending", table.expires_at > now)
+    elif status == "expired":
+        over = and_(table.status == "pending", table.expires_at <= now)
+        statement = statement.where(or_(table.status == "expired", over))
+    elif status is not None:
+        statement = statement.where(table.status == status)
+    page = await _page(house, VERIFICATIONS, statement, limit, cursor)
+    sids = [row.message for row in page.rows]
+    latest = await rows_of(house.store, MESSAGES, select(MESSAGES.table).where(MESSAGES.table.c.sid.in_(sids)))
+    return page, {message.sid: message for message in latest}
+
+
+async def message(house: House, whose: Whose, message_sid: str) -> MessageStory:
+    """A message with its attempts and reports; NotFound for another's."""
+    row = await house.store.get(MESSAGES, message_sid)
+    if row is None or not whose.owns(row.tenant, row.application):
+        raise NotFound("There is no message with this SID.")
+    return MessageStory(
+        row,
+        await house.store.find(ATTEMPTS, "message", message_sid),
+        await house.store.find(REPORTS, "message", message_sid),
+    )
+
+
+async def messages(
+    house: House,
+    whose: Whose,
+    *,
+    to: str | None,
+    status: str | None,
+    after: int | None,
+    limit: int,
+    cursor: str | None,
+) -> tuple[Page, dict[str, tuple[list[Attempt], list[Report]]]]:
+    """Messages, newest first, with the attempts and reports of each by its SID. `after`: created later than that."""
+    table = MESSAGES.table.c
+    statement = _owned(MESSAGES, whose)
+    if to is not None:
+        statement = statement.where(table.to == to)
+    if status is not None:
+        statement = statement.where(table.status == status)
+    if after is not None:
+        statement = statement.where(table.created_at > after)
+    page = await _page(house, MESSAGES, statement, limit, cursor)
+    stories: dict[str, tuple[list[Attempt], list[Report]]] = {row.sid: ([], []) for row in page.rows}
+    attempts = select(ATTEMPTS.table).where(ATTEMPTS.table.c.message.in_(list(stories))).order_by("sid")
+    for attempt in await rows_of(house.store, ATTEMPTS, attempts):
+        stories[attempt.message][0].append(attempt)
+    reports = select(REPORTS.table).where(REPORTS.table.c.message.in_(list(stories)))
+    for report in await rows_of(house.store, REPORTS, reports):
+        stories[report.message][1].append(report)
+    return page, stories
+
+
+async def application(house: House, tenant: str, application_sid: str) -> Application:
+    """An application of the tenant; NotFound for another's."""
+    row = await house.store.get(APPLICATIONS, application_sid)
+    if row is None or row.tenant != tenant:
+        raise NotFound("There is no such application.")
+    return row
+
+
+async def applications(house: House, tenant: str, *, limit: int, cursor: str | None) -> Page:
+    statement = select(APPLICATIONS.table).where(APPLICATIONS.table.c.tenant == tenant)
+    return await _page(house, APPLICATIONS, statement, limit, cursor)
+
+
+async def keys(house: House, tenant: str, application_sid: str, *, limit: int, cursor: str | None) -> Page:
+    """The keys of an application, revoked ones too; of their secrets nothing."""
+    table = API_KEYS.table.c
+    statement = select(API_KEYS.table).where(table.tenant == tenant, table.application == application_sid)
+    return await _page(house, API_KEYS, statement, limit, cursor)
+
+
+async def inbox(house: House, tenant: str, *, to: str | None, limit: int, cursor: str | None) -> Page:
+    """The sandbox phone's texts (InboxText), newest first; NotFound unless the sandbox is the chosen service."""
+    await sandbox_chosen(house, tenant)
+    table = SANDBOX_TEXTS.table.c
+    statement = select(SANDBOX_TEXTS.table).where(table.tenant == tenant)
+    if to is not None:
+        statement = statement.where(table.to == to)
+    page = await _page(house, SANDBOX_TEXTS, statement, limit, cursor)
+    return Page(
+        [InboxText(row, house.ring.open(SANDBOX_SEAL, row.body, row.sid).reveal()) for row in page.rows], page.next
+    )
+
+
+async def sandbox_chosen(house: House, tenant: str) -> None:
+    """NotFound unless the sandbox is the tenant's sender service."""
+    policy = await house.store.get(POLICIES, tenant)
+    if policy is None or policy.sender_service != "sandbox":
+        raise NotFound("The sandbox phone is there only while the sandbox is the chosen sender service.")
+
+
+def _owned(kind: Kind[Any], whose: Whose) -> Select[Any]:
+    statement = select(kind.table).where(kind.table.c.tenant == whose.tenant)
+    return statement if whose.application is None else statement.where(kind.table.c.application == whose.application)
+
+
+async def _page(house: House, kind: Kind[Any], statement: Select[Any], limit: int, cursor: str | None) -> Page:
+    """A page ordered by SID, newest first: SIDs sort by time."""
+    column = kind.table.c.sid
+    if cursor is not None:
+        statement = statement.where(column < cursor)
+    rows = list(await rows_of(house.store, kind, statement.order_by(column.desc()).limit(limit + 1)))
+    more = len(rows) > limit
+    return Page(rows[:limit], rows[limit - 1].sid if more else None)
