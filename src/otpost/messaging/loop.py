@@ -1,0 +1,222 @@
+"""The messaging service: takes messages from the database, sends them, and settles what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from sqlalchemy import delete, func, select, update
+
+from otpost.domain import errors
+from otpost.domain.message import BODY_KEPT_MS
+from otpost.domain.outcome import Outcome, Unavailable, Unknown, Vendor
+from otpost.domain.phone import trusted
+from otpost.domain.routing import Route
+from otpost.messaging.pace import Pace
+from otpost.outbound import Outbound
+from otpost.senders.base import Listed, LooksUp, LookUpFailed, found
+from otpost.services import delivery
+from otpost.services.delivery import Handover, Question
+from otpost.services.house import House
+from otpost.services.plan import accounts
+from otpost.store import tables
+from otpost.store.base import MESSAGES_DUE
+
+_log = logging.getLogger(__name__)
+
+TOO_LATE_MS = 10_000
+KEEP_AGAIN_S = 0.5
+SECRETS_KEPT_MS = 48 * 3_600_000
+LOOKS_AT_ONCE = 8
+
+
+class Messaging:
+    """One node's messaging service.
+
+    `public_url` is the base of callback addresses, or None where reports cannot come home. `alone`: no other node
+    can be running. `every_s` are the seconds between looks at the clock; tests shorten them.
+    """
+
+    def __init__(
+        self, house: House, http: Outbound, *, public_url: str | None, alone: bool, every_s: float = 0.25
+    ) -> None:
+        self.house = house
+        self.node = house.sid("ND")
+        self.pace = Pace(house.clock)
+        self._http = http
+        self._public_url = public_url
+        self._alone = alone
+        self._every_s = every_s
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._sending: set[asyncio.Task[None]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self.alive_at = 0
+
+    async def start(self) -> None:
+        """Make the node known, take over what a dead one left, and begin to send."""
+        self._started_at = self.house.clock()
+        await self.house.store.run(delivery.beat(self.house, self.node, self._started_at))
+        if self._alone:
+            await self._find_lost()
+        self.alive_at = self.house.clock()
+        self._tasks = [
+            asyncio.create_task(self._claim_forever()),
+            asyncio.create_task(self._repeat(self._look, self._every_s)),
+            asyncio.create_task(self._repeat(self._live, self._every_s * 8)),
+            asyncio.create_task(self._repeat(self._tidy, self._every_s * 40)),
+        ]
+
+    async def stop(self) -> None:
+        """Take nothing more, let what is in flight come to its end, and leave."""
+        self._stopping = True
+        self._wake.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._sending:
+            await asyncio.wait(self._sending)
+        with contextlib.suppress(errors.Unavailable):
+            await self.house.store.run(delivery.leave(self.node))
+
+    def wake(self, signal: str = MESSAGES_DUE) -> None:
+        """A message may be due."""
+        if signal == MESSAGES_DUE:
+            self._wake.set()
+
+    async def _claim_forever(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                claimed = await asyncio.shield(self._claim())
+            except errors.Unavailable:
+                await asyncio.sleep(KEEP_AGAIN_S)
+                continue
+            except Exception:
+                _log.exception("claiming messages failed")
+                await asyncio.sleep(KEEP_AGAIN_S)
+                continue
+            if not claimed:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._every_s * 4)
+
+    async def _claim(self) -> bool:
+        unit = delivery.claim(self.house, self.node, self.pace.free, self.pace.full(), self._callback_url)
+        claimed = await self.house.store.run(unit)
+        for handover in claimed.handovers:
+            self.pace.taken(handover.route.lane)
+            task = asyncio.create_task(self._deliver(handover))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+        return claimed.more and bool(claimed.handovers)
+
+    def _callback_url(self, service: str, attempt: str) -> str | None:
+        return f"{self._public_url}/callbacks/{service}/{attempt}" if self._public_url else None
+
+    async def _deliver(self, handover: Handover) -> None:
+        lane = handover.route.lane
+        outcome = await self._send(handover)
+        now = self.house.clock()
+        was_full = self.pace.free(lane) == 0
+        if isinstance(outcome, Unavailable) and outcome.vendor.http_status == 429:
+            self.pace.pause(lane, now + int((outcome.retry_after_s or 1.0) * 1000))
+        self.pace.done(lane, now - handover.attempt.started_at)
+        if was_full:
+            self._wake.set()
+        await self._keep(handover, outcome)
+
+    async def _send(self, handover: Handover) -> Outcome:
+        if self.house.clock() - handover.attempt.started_at > TOO_LATE_MS:
+            return Unavailable("The node was too busy to send it at once; nothing was sent.")
+        try:
+            return await handover.service.send(self._http, handover.settings, handover.route, handover.text)
+        except Exception:
+            _log.exception("the sender service %s failed", handover.service.NAME)
+            return Unknown(f"{handover.service.TITLE} could not be asked: the sender failed inside.")
+
+    async def _keep(self, handover: Handover, outcome: Outcome) -> None:
+        """Keep the outcome, however long the database is away: while this node beats, the intent is its own."""
+        while True:
+            try:
+                message = await self.house.store.run(delivery.settle(self.house, handover, outcome))
+            except errors.Unavailable:
+                await asyncio.sleep(KEEP_AGAIN_S)
+            except Exception:
+                if outcome.vendor.sid is None:
+                    _log.exception("the outcome of %s could not be kept", handover.attempt.sid)
+                    return
+                _log.exception("the outcome of %s is kept without the vendor's SID", handover.attempt.sid)
+                vendor = Vendor(http_status=outcome.vendor.http_status, code=outcome.vendor.code)
+                outcome = msgspec.structs.replace(outcome, vendor=vendor)
+            else:
+                if message.due_at is not None:
+                    delay_s = max(0, message.due_at - self.house.clock()) / 1000
+                    asyncio.get_running_loop().call_later(delay_s, self._wake.set)
+                return
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]], every_s: float) -> None:
+        while True:
+            try:
+                await work()
+            except errors.Unavailable as refusal:
+                _log.warning("%s waits: %s", work.__name__.strip("_"), refusal)
+            except Exception:
+                _log.exception("%s failed", work.__name__.strip("_"))
+            await asyncio.sleep(every_s)
+
+    async def _live(self) -> None:
+        await self.house.store.run(delivery.beat(self.house, self.node, self._started_at))
+        self.alive_at = self.house.clock()
+        if not self._alone:
+            await self._find_lost()
+        rows = await self.house.store.select(
+            select(tables.messages.c.lane, func.count())
+            .where(tables.messages.c.due_at.is_not(None), tables.messages.c.due_at <= self.house.clock())
+            .group_by(tables.messages.c.lane)
+        )
+        self.pace.count(dict(rows))
+
+    async def _find_lost(self) -> None:
+        while await self.house.store.run(delivery.find_lost(self.house, alone=self._alone)):
+            pass
+
+    async def _look(self) -> None:
+        """Ask the accounts of unknown attempts what they were asked to send."""
+        questions = await self.house.store.run(delivery.questions(self.house))
+        await asyncio.gather(*(self._ask(question) for question in questions))
+
+    async def _ask(self, question: Question) -> None:
+        attempt = question.attempt
+        service = found()[attempt.service]
+        assert isinstance(service, LooksUp)
+        route = Route(attempt.service, attempt.account_sid, attempt.origin, "")
+        listed: list[Listed] | None = None
+        trouble = f"{service.TITLE} could not be asked what became of it: no token of the account is kept."
+        async with self._looks:
+            for account in await accounts(self.house, attempt.tenant, route):
+                answer = await service.look_up(self._http, account, trusted(attempt.to), question.since)
+                if not isinstance(answer, LookUpFailed):
+                    listed = answer
+                    break
+                trouble = answer.reason
+        await self.house.store.run(delivery.answered(self.house, attempt.sid, attempt.message, listed, trouble))
+
+    async def _tidy(self) -> None:
+        """Write down what has expired, and erase what is no longer needed."""
+        store, now = self.house.store, self.house.clock()
+        while await store.run(delivery.expire_verifications(self.house)):
+            pass
+        messages, answers, secrets = tables.messages, tables.first_answers, tables.secrets
+        await store.sweep(
+            update(messages)
+            .where(messages.c.body.is_not(None), messages.c.valid_until <= now - BODY_KEPT_MS)
+            .values(body=None)
+        )
+        await store.sweep(delete(answers).where(answers.c.until <= now))
+        await store.sweep(delete(tables.windows).where(tables.windows.c.until <= now))
+        await store.sweep(delete(tables.sign_in_links).where(tables.sign_in_links.c.expires_at <= now))
+        await store.sweep(delete(secrets).where(secrets.c.retired_at <= now - SECRETS_KEPT_MS))
