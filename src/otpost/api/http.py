@@ -1,0 +1,268 @@
+"""One call over HTTP: who makes it, what was sent, how it is answered, and that a repeated POST is answered alike."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from otpost.api.problems import Internal, TooLarge, UnsupportedMediaType, problem, retry_after_s, status_of
+from otpost.api.reading import read_body, read_query
+from otpost.domain.errors import Malformed, Refusal, ScopeMissing, Unauthenticated, invalid
+from otpost.outbound import Outbound
+from otpost.services import once
+from otpost.services.access import Principal, authenticate
+from otpost.services.house import House
+from otpost.store.units import Unit
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+MAX_BODY = 65_536
+IDEMPOTENCY_KEY_LENGTH = 255
+
+_encoder = msgspec.json.Encoder()
+_JSON = (b"content-type", b"application/json")
+_PROBLEM = (b"content-type", b"application/problem+json")
+_NO_STORE = (b"cache-control", b"no-store")
+_REPLAYED = (b"idempotent-replayed", b"true")
+_CHALLENGE = (b"www-authenticate", b'Basic realm="otpost", Bearer realm="otpost"')
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the API is given: the house, the door to the network, and how the process is.
+
+    `ready` answers what is wrong, part by part (nothing: ready); `metrics` the page for Prometheus.
+    """
+
+    house: House
+    http: Outbound
+    public_url: str | None
+    trusted_proxies: Sequence[IPv4Network | IPv6Network]
+    ready: Callable[[], Awaitable[dict[str, str]]]
+    metrics: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A status and the value that becomes the JSON body; None for no body."""
+
+    status: int
+    value: Any = None
+
+
+@dataclass(slots=True)
+class Call(Generic[T]):
+    """One call of an endpoint: its key's owner, its path's and query's parameters, its body."""
+
+    surroundings: Surroundings
+    principal: Principal
+    path: dict[str, str]
+    query: Any
+    body: T
+    first: once.Call | None = None
+    settled: bool = False
+
+    @property
+    def house(self) -> House:
+        return self.surroundings.house
+
+    async def run(self, unit: Unit[A], reply: Callable[[A], Reply]) -> Reply | once.Answer:
+        """Run a unit of work and answer by it; with an Idempotency-Key, the first answer is kept or given again."""
+        if self.first is None:
+            return reply(await self.house.store.run(unit))
+        self.settled = True
+        return await self.house.store.run(once.once(self.house, self.first, unit, _render(reply)))
+
+    async def outside(self, work: Callable[[], Awaitable[Reply]]) -> Reply | once.Answer:
+        """The same for work that asks the network, and so cannot be one unit."""
+        if self.first is None:
+            return await work()
+        self.settled = True
+        known = await self.house.store.run(once.begin(self.house, self.first))
+        if known is not None:
+            return known
+        answer: once.Answer | None = None
+        try:
+            answer = _rendered(await work())
+        except Refusal as refusal:
+            if not once.keeps(refusal):
+                raise
+            answer = _refusal(refusal)
+        finally:
+            await self.house.store.run(once.end(self.house, self.first, answer))
+        return answer
+
+
+Handler = Callable[[Call[Any]], Awaitable[Reply | once.Answer]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One method of one path: who may call it, what it takes, what it answers. It is also its own documentation.
+
+    `answers` are the types of the bodies by status, `refuses` the codes of problems beyond those of its kind.
+    `schemas` describe what a type does not tell: answers by status, the body under 0.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    handler: Handler
+    summary: str
+    scope: Literal["verify", "admin"]
+    answers: dict[int, Any]
+    body: Any = None
+    body_optional: bool = False
+    query: Any = None
+    refuses: tuple[str, ...] = ()
+    schemas: Mapping[int, dict[str, Any]] = field(default_factory=dict)
+    decoder: Any = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.body is not None:
+            object.__setattr__(self, "decoder", msgspec.json.Decoder(self.body))
+
+    async def __call__(self, surroundings: Surroundings, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever happens, with JSON."""
+        try:
+            answer, headers = await self._answer(surroundings, scope, receive)
+        except Refusal as refusal:
+            answer, headers = refused(refusal, surroundings.house.clock())
+        except Exception:
+            _log.exception("%s %s failed", self.method, self.path)
+            answer, headers = refused(Internal(), surroundings.house.clock())
+        await respond(send, answer, headers)
+
+    async def _answer(self, surroundings: Surroundings, scope: Scope, receive: Receive) -> tuple[once.Answer, Headers]:
+        house = surroundings.house
+        headers = dict(scope["headers"])
+        principal = await prove(house, headers.get(b"authorization", b""))
+        if self.scope == "admin" and principal.key.scope != "admin":
+            raise ScopeMissing
+        raw = await read_all(scope, receive)
+        call: Call[Any] = Call(surroundings, principal, scope.get("path_params", {}), None, None)
+        if self.method == "POST" and b"idempotency-key" in headers:
+            call.first = _first(principal, scope, headers[b"idempotency-key"], raw)
+        try:
+            if self.query is not None:
+                call.query = read_query(self.query, _pairs(scope["query_string"]))
+            if self.body is not None:
+                call.body = self._read(headers, raw)
+            reply = await self.handler(call)
+        except Refusal as refusal:
+            if call.first is None or call.settled or not once.keeps(refusal):
+                raise
+            reply = await house.store.run(once.refused(house, call.first, refusal, _refusal))
+        answer = reply if isinstance(reply, once.Answer) else _rendered(reply)
+        kind = _PROBLEM if answer.status >= 400 else _JSON
+        return answer, [kind, _NO_STORE, *([_REPLAYED] if answer.replayed else [])]
+
+    def _read(self, headers: dict[bytes, bytes], raw: bytes) -> Any:
+        if not raw and self.body_optional:
+            return read_body(self.decoder, self.body, b"{}")
+        media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+        if media != b"application/json" and not media.endswith(b"+json"):
+            raise UnsupportedMediaType
+        if not raw:
+            raise Malformed("The body is empty; send a JSON object.")
+        return read_body(self.decoder, self.body, raw)
+
+
+async def prove(house: House, authorization: bytes) -> Principal:
+    """Who calls, by `Basic SK…:secret` or `Bearer SK….secret`."""
+    kind, _, rest = authorization.partition(b" ")
+    try:
+        if kind.lower() == b"basic":
+            key_sid, _, secret = base64.b64decode(rest.strip(), validate=True).decode().partition(":")
+        elif kind.lower() == b"bearer":
+            key_sid, _, secret = rest.strip().decode().partition(".")
+        else:
+            raise Unauthenticated
+    except (binascii.Error, UnicodeDecodeError):
+        raise Unauthenticated from None
+    return await authenticate(house.store, key_sid, secret)
+
+
+async def read_all(scope: Scope, receive: Receive) -> bytes:
+    """The whole body; TooLarge beyond 64 KiB."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise Malformed("The connection ended before the body did.")
+        chunk = event.get("body", b"")
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise TooLarge
+        if not event.get("more_body"):
+            return b"".join([*chunks, chunk]) if chunks else chunk
+        chunks.append(chunk)
+
+
+async def respond(send: Send, answer: once.Answer, headers: Headers) -> None:
+    length = (b"content-length", str(len(answer.body)).encode())
+    if answer.status == 204:
+        headers = [header for header in headers if header[0] != b"content-type"]
+    else:
+        headers = [*headers, length]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def refused(refusal: Refusal, now: int) -> tuple[once.Answer, Headers]:
+    """A refusal as it goes over the wire."""
+    headers = [_PROBLEM, _NO_STORE]
+    wait_s = retry_after_s(refusal, now)
+    if wait_s is not None:
+        headers.append((b"retry-after", str(wait_s).encode()))
+    if isinstance(refusal, Unauthenticated):
+        headers.append(_CHALLENGE)
+    return once.Answer(status_of(refusal), _encoder.encode(problem(refusal))), headers
+
+
+def json_answer(status: int, value: Any) -> tuple[once.Answer, Headers]:
+    return once.Answer(status, _encoder.encode(value)), [_JSON, _NO_STORE]
+
+
+def _rendered(reply: Reply) -> once.Answer:
+    return once.Answer(reply.status, b"" if reply.value is None else _encoder.encode(reply.value))
+
+
+def _refusal(refusal: Refusal) -> once.Answer:
+    return once.Answer(status_of(refusal), _encoder.encode(problem(refusal)))
+
+
+def _render(reply: Callable[[A], Reply]) -> once.Render[A]:
+    return lambda answer: _refusal(answer) if isinstance(answer, Refusal) else _rendered(reply(answer))
+
+
+def _first(principal: Principal, scope: Scope, key: bytes, body: bytes) -> once.Call:
+    if not 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH or any(not 0x21 <= byte <= 0x7E for byte in key):
+        raise invalid("Idempotency-Key", "invalid", "Idempotency-Key is 1 to 255 visible ASCII characters.")
+    owner = principal.key.application or principal.tenant.sid
+    return once.Call(owner, f"{scope['method']} {scope['path']}", key.decode(), body)
+
+
+def _pairs(query: bytes) -> dict[str, str]:
+    """The query's parameters; in `to`, a leading blank was a plus sign that nobody escaped."""
+    try:
+        pairs = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict"))
+    except (UnicodeDecodeError, ValueError):
+        raise Malformed("The query is not well-formed.") from None
+    if pairs.get("to", "").startswith(" "):
+        pairs["to"] = "+" + pairs["to"].lstrip()
+    return pairs

@@ -1,0 +1,161 @@
+"""`/v1/messages`, the sandbox phone and the locks of numbers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from sqlalchemy import delete
+
+from otpost.api import shapes
+from otpost.api.http import Call, Endpoint, Reply
+from otpost.api.lists import ListQuery, number
+from otpost.api.moments import moment, read_moment
+from otpost.api.verifications import whose
+from otpost.domain.errors import invalid
+from otpost.domain.message import MessageStatus
+from otpost.domain.sid import ATTEMPT, MESSAGE
+from otpost.domain.text import MAX_BODY_CHARACTERS
+from otpost.services import messages, reading, verify
+from otpost.services.once import Answer
+from otpost.store.tables import sandbox_texts
+
+
+class MessageBody(msgspec.Struct, forbid_unknown_fields=True):
+    to: str
+    body: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_BODY_CHARACTERS)]
+    valid_for_s: Annotated[int, msgspec.Meta(ge=messages.SHORTEST_S, le=messages.LONGEST_S)] = messages.DEFAULT_S
+
+
+class MessageQuery(ListQuery):
+    to: str | None = None
+    status: MessageStatus | None = None
+    after: str | None = None
+
+
+class InboxQuery(ListQuery):
+    to: str | None = None
+
+
+class InboxShape(msgspec.Struct):
+    sid: str
+    to: str
+    body: str
+    received_at: str
+
+
+async def send(call: Call[MessageBody]) -> Reply | Answer:
+    body = call.body.body
+    if any(ord(character) < 32 and character not in "\n\r\t" for character in body) or not body.strip():
+        raise invalid("body", "invalid", "The body is a text of at least one character, without control characters.")
+    app = await reading.application(call.house, call.principal.tenant.sid, call.principal.application)
+    unit = messages.send(
+        call.house,
+        call.principal.tenant.sid,
+        app.sid,
+        number(call.body.to, "to", app.rules.default_region),
+        body,
+        call.body.valid_for_s,
+    )
+    return await call.run(unit, lambda message: Reply(202, shapes.message(message, [], [])))
+
+
+async def read(call: Call[None]) -> Reply:
+    story = await reading.message(call.house, whose(call), call.path["sid"])
+    return Reply(200, shapes.message(*story))
+
+
+async def listing(call: Call[None]) -> Reply:
+    query: MessageQuery = call.query
+    to = None if query.to is None else number(query.to, "to").e164
+    after = None
+    if query.after is not None and (after := read_moment(query.after)) is None:
+        raise invalid("after", "invalid", "after is an RFC 3339 moment, as in 2026-11-23T02:06:27Z.")
+    page, stories = await reading.messages(
+        call.house, whose(call), to=to, status=query.status, after=after, limit=query.limit, cursor=query.at(MESSAGE)
+    )
+    return Reply(200, shapes.Page([shapes.message(row, *stories[row.sid]) for row in page.rows], page.next))
+
+
+async def inbox(call: Call[None]) -> Reply:
+    query: InboxQuery = call.query
+    to = None if query.to is None else number(query.to, "to").e164
+    page = await reading.inbox(
+        call.house, call.principal.tenant.sid, to=to, limit=query.limit, cursor=query.at(ATTEMPT)
+    )
+    items = [InboxShape(text.sid, text.to, body, moment(text.received_at)) for text, body in page.rows]
+    return Reply(200, shapes.Page(items, page.next))
+
+
+async def empty_inbox(call: Call[None]) -> Reply:
+    tenant = call.principal.tenant.sid
+    await reading.sandbox_chosen(call.house, tenant)
+    await call.house.store.sweep(delete(sandbox_texts).where(sandbox_texts.c.tenant == tenant))
+    return Reply(204)
+
+
+async def unlock(call: Call[None]) -> Reply:
+    named = call.path["number"]
+    to = number(f"+{named.lstrip()}" if named.startswith(" ") else named, "number")
+    await call.house.store.run(verify.unlock(call.house, call.principal.actor, to.e164))
+    return Reply(204)
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/v1/messages",
+        send,
+        "Send a text of your own through the same policy, queue and reports",
+        "admin",
+        {202: shapes.MessageShape},
+        body=MessageBody,
+        refuses=("sender_policy_incomplete",),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/messages",
+        listing,
+        "List messages, newest first",
+        "verify",
+        {200: shapes.Page[shapes.MessageShape]},
+        query=MessageQuery,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/messages/{sid}",
+        read,
+        "Read a message with its attempts and reports",
+        "verify",
+        {200: shapes.MessageShape},
+        refuses=("not_found",),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/sandbox/messages",
+        inbox,
+        "The sandbox phone's texts, newest first",
+        "admin",
+        {200: shapes.Page[InboxShape]},
+        query=InboxQuery,
+        refuses=("not_found",),
+    ),
+    Endpoint(
+        "DELETE",
+        "/v1/sandbox/messages",
+        empty_inbox,
+        "Empty the sandbox phone",
+        "admin",
+        {204: None},
+        refuses=("not_found",),
+    ),
+    Endpoint(
+        "DELETE",
+        "/v1/numbers/{number}/lock",
+        unlock,
+        "Lift the lock of a number",
+        "admin",
+        {204: None},
+        refuses=("not_found",),
+    ),
+)

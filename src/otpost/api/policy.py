@@ -1,0 +1,247 @@
+"""`/v1/sender-policy`: read, save, revisions, restore, test and route."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from otpost.api import shapes
+from otpost.api.http import Call, Endpoint, Reply
+from otpost.api.lists import ListQuery, number
+from otpost.api.moments import moment
+from otpost.api.reading import refusal
+from otpost.domain.errors import NotFound, invalid
+from otpost.domain.outcome import OutcomeName
+from otpost.domain.routing import NoRoute
+from otpost.senders.base import found
+from otpost.senders.settings import Field, form
+from otpost.services import draft, policy, trial
+from otpost.services.once import Answer
+
+LARGEST_REVISION = 2_147_483_647
+
+
+class RevisionShape(msgspec.Struct):
+    """One Save: who, when and what changed, in words."""
+
+    revision: int
+    at: str
+    who: str
+    changes: list[str]
+    sender_service: str | None
+
+
+class VendorWords(msgspec.Struct):
+    http_status: int | None
+    code: str | None
+    message: str | None
+    sid: str | None
+    status: str | None
+
+
+class TestShape(msgspec.Struct):
+    """What a test came to; `link` is the vendor's page on its code, `field` the setting at fault."""
+
+    outcome: OutcomeName
+    service: str
+    account_sid: str
+    origin: str
+    reason: str
+    vendor: VendorWords
+    link: str | None
+    field: str | None
+    duration_ms: int
+
+
+class RouteQuery(msgspec.Struct):
+    to: str
+
+
+async def read(call: Call[None]) -> Reply:
+    return Reply(200, await policy.shown(call.house, call.principal.tenant.sid))
+
+
+async def save(call: Call[dict[str, Any]]) -> Reply | Answer:
+    submitted = draft.read(call.body)
+    if errors := await draft.url_errors(call.surroundings.http, submitted):
+        raise refusal(errors)
+    unit = policy.save(call.house, call.principal.actor, submitted)
+    return await call.run(unit, lambda saved: Reply(200, saved.shown))
+
+
+async def revisions(call: Call[None]) -> Reply:
+    query: ListQuery = call.query
+    page = await policy.revisions(call.house, call.principal.tenant.sid, limit=query.limit, cursor=query.cursor or None)
+    items = [
+        RevisionShape(row.number, moment(row.at), row.who, list(row.changes), row.sender_service) for row in page.rows
+    ]
+    return Reply(200, shapes.Page(items, page.next))
+
+
+async def restore(call: Call[dict[str, Any]]) -> Reply | Answer:
+    named = call.path["revision"]
+    if not (named.isascii() and named.isdigit()) or int(named) > LARGEST_REVISION:
+        raise NotFound("There is no such revision.")
+    old = await draft.restored(call.house, call.principal.tenant.sid, int(named), call.body)
+    if errors := await draft.url_errors(call.surroundings.http, old):
+        raise refusal(errors)
+    unit = policy.save(call.house, call.principal.actor, old)
+    return await call.run(unit, lambda saved: Reply(200, saved.shown))
+
+
+async def test(call: Call[dict[str, Any]]) -> Reply | Answer:
+    async def tried() -> Reply:
+        done = await trial.trial(call.house, call.surroundings.http, call.principal.actor, call.body)
+        said = done.vendor
+        return Reply(
+            200,
+            TestShape(
+                done.outcome,
+                done.service,
+                done.account_sid,
+                done.origin,
+                done.reason,
+                VendorWords(said.http_status, said.code, said.message, said.sid, said.status),
+                done.link,
+                done.field,
+                done.duration_ms,
+            ),
+        )
+
+    return await call.outside(tried)
+
+
+async def route(call: Call[None]) -> Reply:
+    query: RouteQuery = call.query
+    to = number(query.to, "to")
+    taken = await policy.route(call.house, call.principal.tenant.sid, to)
+    if isinstance(taken, NoRoute):
+        raise invalid("to", "dialing_code_refused", taken.reason)
+    return Reply(200, shapes.RouteShape(taken.service, taken.account_sid, taken.origin, taken.reason))
+
+
+def described(*, sent: bool) -> dict[str, Any]:
+    """The JSON schema of a sender policy, made from the services' own settings; `sent` as a PUT brings it."""
+    services = {name: _section(service.Settings, sent=sent) for name, service in found().items()}
+    names = list(found())
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            "sender_service": {"anyOf": [{"type": "string", "enum": names}, {"type": "null"}]},
+            "revision": {"type": "integer"} if not sent else {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+            "fallback": {"type": "array", "items": {"type": "string"}},
+            **services,
+        },
+        "additionalProperties": False,
+    }
+    if not sent:
+        schema["required"] = ["sender_service", "revision", "fallback", *services]
+    return schema
+
+
+def _section(settings: type[Any], *, sent: bool) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    for field in form(settings):
+        properties[field.name] = _property(field, sent=sent)
+        if field.kind == "secret":
+            properties[f"{field.name}_set"] = {"type": "boolean"}
+    section: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    if not sent:
+        section["required"] = list(properties)
+    return section
+
+
+def _property(field: Field, *, sent: bool) -> dict[str, Any]:
+    described: dict[str, Any] = {"title": field.label}
+    if field.help:
+        described["description"] = field.help
+    if field.kind == "rows" and field.row is not None:
+        kind: dict[str, Any] = {"type": "array", "items": _section(field.row, sent=sent)}
+    elif field.kind == "flag":
+        kind = {"type": "boolean"}
+    elif field.kind == "number":
+        kind = {"type": "integer"}
+    elif field.kind == "secret":
+        kind = {"type": "string", "writeOnly": True} if sent else {"type": "null"}
+    else:
+        kind = {"type": "string"}
+    if sent:
+        kind = {"anyOf": [kind, {"type": "null"}]}
+    return {**described, **kind}
+
+
+_POLICY = described(sent=False)
+_SENT = described(sent=True)
+_TEST = {
+    "type": "object",
+    "properties": {"policy": _SENT, "to": {"type": "string"}, "message": {"type": "string", "maxLength": 1600}},
+    "required": ["policy", "to", "message"],
+    "additionalProperties": False,
+}
+_SECRETS = {"type": "object", "description": "The sections, with only the secrets in them that are to be brought."}
+
+ENDPOINTS = (
+    Endpoint(
+        "GET",
+        "/v1/sender-policy",
+        read,
+        "Read the sender policy; secrets are null, with …_set",
+        "admin",
+        {200: dict[str, Any]},
+        schemas={200: _POLICY},
+    ),
+    Endpoint(
+        "PUT",
+        "/v1/sender-policy",
+        save,
+        "Save the sender policy as a new revision",
+        "admin",
+        {200: dict[str, Any]},
+        body=dict[str, Any],
+        schemas={0: _SENT, 200: _POLICY},
+        refuses=("revision_conflict",),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/sender-policy/revisions",
+        revisions,
+        "List the policy's revisions, newest first",
+        "admin",
+        {200: shapes.Page[RevisionShape]},
+        query=ListQuery,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/sender-policy/revisions/{revision}/restore",
+        restore,
+        "Save the values of an old revision again",
+        "admin",
+        {200: dict[str, Any]},
+        body=dict[str, Any],
+        body_optional=True,
+        schemas={0: _SECRETS, 200: _POLICY},
+        refuses=("not_found", "revision_conflict"),
+    ),
+    Endpoint(
+        "POST",
+        "/v1/sender-policy/test",
+        test,
+        "Send a text now with nothing but the submitted values",
+        "admin",
+        {200: TestShape},
+        body=dict[str, Any],
+        schemas={0: _TEST},
+        refuses=("tests_reached",),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/sender-policy/route",
+        route,
+        "What production would do with a number, and why",
+        "admin",
+        {200: shapes.RouteShape},
+        query=RouteQuery,
+        refuses=("sender_policy_incomplete",),
+    ),
+)

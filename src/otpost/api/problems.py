@@ -1,0 +1,102 @@
+"""Which HTTP status each of our refusals has, and what it looks like over the wire."""
+
+from __future__ import annotations
+
+import msgspec
+
+from otpost.api.moments import moment
+from otpost.domain import errors
+from otpost.domain.errors import FieldError, LimitReached, Refusal
+
+STATUS: dict[str, int] = {
+    "malformed": 400,
+    "unauthenticated": 401,
+    "scope_missing": 403,
+    "not_proven": 403,
+    "not_found": 404,
+    "verification_not_found": 404,
+    "method_not_allowed": 405,
+    "revision_conflict": 409,
+    "sender_policy_incomplete": 409,
+    "verification_final": 409,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "invalid": 422,
+    "idempotency_key_reused": 422,
+    "unavailable": 503,
+    "internal": 500,
+}
+
+RETRY_UNAVAILABLE_S = 1
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """What went wrong (RFC 9457): `code` is stable, `detail` is for people, `errors` name the fields at fault."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    retry_at: str | None = None
+    errors: list[FieldError] | None = None
+
+
+class TooLarge(Refusal):
+    """The body is larger than 64 KiB."""
+
+    code = "too_large"
+
+
+class UnsupportedMediaType(Refusal):
+    """Send the body as JSON, with `Content-Type: application/json`."""
+
+    code = "unsupported_media_type"
+
+
+class MethodNotAllowed(Refusal):
+    """This address does not take this method."""
+
+    code = "method_not_allowed"
+
+
+class NotProven(Refusal):
+    """The signature does not prove that this comes from the account that sent the message."""
+
+    code = "not_proven"
+
+
+class Internal(Refusal):
+    """Something broke inside Otpost. It is in the log; what was not answered was not kept."""
+
+    code = "internal"
+
+
+_TITLES = {
+    kind.code: (kind.__doc__ or "").split(".")[0].split(";")[0].split(":")[0].strip()
+    for kind in [*vars(errors).values(), TooLarge, UnsupportedMediaType, MethodNotAllowed, NotProven, Internal]
+    if isinstance(kind, type) and issubclass(kind, Refusal) and kind not in (Refusal, LimitReached)
+}
+
+
+def status_of(refusal: Refusal) -> int:
+    return 429 if isinstance(refusal, LimitReached) else STATUS[refusal.code]
+
+
+def problem(refusal: Refusal) -> Problem:
+    return Problem(
+        type=f"urn:otpost:problem:{refusal.code}",
+        title=_TITLES[refusal.code],
+        status=status_of(refusal),
+        code=refusal.code,
+        detail=refusal.detail,
+        retry_at=None if refusal.retry_at is None else moment(refusal.retry_at),
+        errors=list(refusal.errors) or None,
+    )
+
+
+def retry_after_s(refusal: Refusal, now: int) -> int | None:
+    """For the `Retry-After` header: whole seconds, at least one."""
+    if refusal.retry_at is not None:
+        return max(1, -((now - refusal.retry_at) // 1000))
+    return RETRY_UNAVAILABLE_S if isinstance(refusal, errors.Unavailable) else None

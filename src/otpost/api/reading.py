@@ -1,0 +1,96 @@
+"""Reading what was sent: a body as the type that its handler names, every mistake with its field."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar, get_args
+
+import msgspec
+
+from otpost.domain.errors import FieldError, Invalid, Malformed
+
+T = TypeVar("T")
+Q = TypeVar("Q", bound=msgspec.Struct)
+
+_AT = re.compile(r" - at `\$(.*)`$")
+_RANGE = re.compile(r"`(?:int|float)` (>=|<=|>|<)")
+
+
+def read_body(decoder: msgspec.json.Decoder[T], kind: type[T], body: bytes) -> T:
+    """The body as `kind`. Raises Malformed for what is no JSON, Invalid with every wrong field otherwise."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        raw = msgspec.json.decode(body)
+        raise refusal(errors_in(kind, raw, "")) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise Malformed("The body is not well-formed JSON.") from None
+
+
+def read_query(kind: type[Q], pairs: dict[str, str]) -> Q:
+    """A query's parameters as `kind`; those that it does not name are passed over."""
+    known = {field.encode_name for field in msgspec.structs.fields(kind)}
+    given = {name: value for name, value in pairs.items() if name in known}
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError:
+        raise refusal(errors_in(kind, given, "", strict=False)) from None
+
+
+def refusal(found: list[FieldError]) -> Invalid:
+    """All wrong fields in one refusal."""
+    first = found[0].message if found else "The body is not as it must be."
+    detail = first if len(found) < 2 else f"{len(found)} fields are wrong: {', '.join(error.field for error in found)}."
+    return Invalid(detail, errors=tuple(found))
+
+
+def errors_in(kind: Any, value: Any, path: str, *, strict: bool = True) -> list[FieldError]:
+    """Every mistake in `value` where a `kind` is wanted."""
+    struct = _struct_of(kind)
+    if struct is not None and isinstance(value, dict):
+        return _errors_in_struct(struct, value, path, strict=strict)
+    try:
+        msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        return [_field_error(str(error), path)]
+    return []
+
+
+def _errors_in_struct(struct: Any, value: dict[Any, Any], path: str, *, strict: bool) -> list[FieldError]:
+    found = []
+    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    for name in value:
+        if name not in fields:
+            known = ", ".join(fields)
+            found.append(FieldError(_join(path, str(name)[:64]), "unknown_field", f"Leave it out; known are: {known}."))
+    for name, field in fields.items():
+        at = _join(path, name)
+        if name in value:
+            found.extend(errors_in(field.type, value[name], at, strict=strict))
+        elif field.required:
+            found.append(FieldError(at, "required", f"{name} is needed."))
+    return found
+
+
+def _struct_of(kind: Any) -> Any:
+    for candidate in (kind, *get_args(kind)):
+        if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
+            return candidate
+    return None
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _field_error(text: str, path: str) -> FieldError:
+    at = _AT.search(text)
+    if at is not None:
+        text = text[: at.start()]
+        path = path + at[1].replace("[...]", "")
+    code = "invalid"
+    if "of length <=" in text:
+        code = "text_too_long"
+    elif _RANGE.search(text):
+        code = "out_of_range"
+    return FieldError(path.lstrip("."), code, f"{text.replace('`', '')}.")

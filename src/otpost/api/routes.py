@@ -1,0 +1,106 @@
+"""Every address of the API, and what answers where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from otpost.api import applications, callbacks, messages, openapi, policy, verifications
+from otpost.api.http import Endpoint, Surroundings, json_answer, prove, refused, respond
+from otpost.api.problems import MethodNotAllowed
+from otpost.domain.errors import NotFound, Refusal, ScopeMissing
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *verifications.ENDPOINTS,
+    *messages.ENDPOINTS,
+    *applications.ENDPOINTS,
+    *policy.ENDPOINTS,
+)
+
+
+class Address:
+    """One path with its methods, as an ASGI application."""
+
+    def __init__(self, surroundings: Surroundings, endpoints: dict[str, Endpoint]) -> None:
+        self._surroundings = surroundings
+        self._endpoints = endpoints
+        self._allow = (b"allow", ", ".join(endpoints).encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is None:
+            answer, headers = refused(MethodNotAllowed(), 0)
+            await respond(send, answer, [*headers, self._allow])
+            return
+        await endpoint(self._surroundings, scope, receive, send)
+
+
+def application(surroundings: Surroundings, more: Sequence[BaseRoute] = ()) -> ASGIApp:
+    """The API as an ASGI application; `more` are the routes of others, the console's among them."""
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for endpoint in ENDPOINTS:
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+    routes: list[BaseRoute] = [Route(path, Address(surroundings, endpoints)) for path, endpoints in by_path.items()]
+    routes.append(Route("/callbacks/{service}/{attempt}", callbacks.Callbacks(surroundings)))
+    described = openapi.encoded(ENDPOINTS)
+
+    async def healthz(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, *json_answer(200, {"status": "ok"}))
+
+    async def readyz(scope: Scope, receive: Receive, send: Send) -> None:
+        wrong = await surroundings.ready()
+        await respond(send, *json_answer(503 if wrong else 200, {"status": "unready" if wrong else "ready", **wrong}))
+
+    async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            headers = dict(scope["headers"])
+            principal = await prove(surroundings.house, headers.get(b"authorization", b""))
+            if principal.key.scope != "admin":
+                raise ScopeMissing
+        except Refusal as refusal:
+            await respond(send, *refused(refusal, surroundings.house.clock()))
+            return
+        page = surroundings.metrics()
+        kind = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8"), (b"content-length", b"%d" % len(page))]
+        await send({"type": "http.response.start", "status": 200, "headers": kind})
+        await send({"type": "http.response.body", "body": page})
+
+    async def description(scope: Scope, receive: Receive, send: Send) -> None:
+        head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(described))]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": described})
+
+    for path, page in (
+        ("/healthz", healthz),
+        ("/readyz", readyz),
+        ("/metrics", metrics),
+        ("/openapi.json", description),
+    ):
+        routes.append(Route(path, OnlyGet(page)))
+    routes.extend(more)
+    return Router(routes, redirect_slashes=False, default=nowhere)
+
+
+class OnlyGet:
+    """A page that is read and nothing else."""
+
+    def __init__(self, page: ASGIApp) -> None:
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in ("GET", "HEAD"):
+            await self._page(scope, receive, send)
+            return
+        answer, headers = refused(MethodNotAllowed(), 0)
+        await respond(send, answer, [*headers, (b"allow", b"GET, HEAD")])
+
+
+async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """What is at no address."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    if scope["type"] == "http":
+        await respond(send, *refused(NotFound(), 0))

@@ -1,0 +1,186 @@
+"""`/v1/verifications`: start, check, read, cancel."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from otpost.api import shapes
+from otpost.api.http import Call, Endpoint, Reply
+from otpost.api.lists import ListQuery, number
+from otpost.api.reading import refusal
+from otpost.domain.errors import FieldError, NotFound
+from otpost.domain.sid import VERIFICATION
+from otpost.domain.text import check_variable
+from otpost.services import reading, verify
+from otpost.services.once import Answer
+from otpost.services.verify import Whose
+
+
+class Variables(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What the application's text may name: one line each, at most 64 characters, no `://`."""
+
+    user: str = ""
+    endpoint: str = ""
+    event: str = ""
+
+
+class StartBody(msgspec.Struct, forbid_unknown_fields=True):
+    to: str
+    application: str | None = None
+    locale: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)] | None = None
+    client_ip: Annotated[str, msgspec.Meta(max_length=45)] | None = None
+    variables: Variables | None = None
+
+
+class CheckBody(msgspec.Struct, forbid_unknown_fields=True):
+    code: str
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """No fields."""
+
+
+class VerificationQuery(ListQuery):
+    to: str | None = None
+    status: Literal["pending", "approved", "canceled", "expired", "max_attempts_reached"] | None = None
+
+
+def whose(call: Call[Any]) -> Whose:
+    """Whose rows the call's key may touch."""
+    return Whose(call.principal.tenant.sid, call.principal.key.application)
+
+
+def acts_for(call: Call[Any], named: str | None) -> str:
+    """The application that a call acts for; NotFound where the key may not act for the one that it names."""
+    own = call.principal.key.application
+    if named is not None and own not in (None, named):
+        raise NotFound("There is no such application.")
+    return named or call.principal.application
+
+
+async def start(call: Call[StartBody]) -> Reply | Answer:
+    body = call.body
+    application = acts_for(call, body.application)
+    app = await reading.application(call.house, call.principal.tenant.sid, application)
+    given = {} if body.variables is None else msgspec.structs.asdict(body.variables)
+    given = {name: value for name, value in given.items() if value}
+    wrong = [
+        FieldError(f"variables.{name}", "text_too_long" if len(value) > 64 else "invalid", problem)
+        for name, value in given.items()
+        if (problem := check_variable(value)) is not None
+    ]
+    if wrong:
+        raise refusal(wrong)
+    unit = verify.start(
+        call.house,
+        call.principal.tenant.sid,
+        application,
+        number(body.to, "to", app.rules.default_region),
+        locale=body.locale,
+        client_ip=body.client_ip,
+        variables=given,
+    )
+    now = call.house.clock()
+    return await call.run(
+        unit,
+        lambda started: Reply(
+            201 if started.created else 200, shapes.verification(started.verification, started.message, now)
+        ),
+    )
+
+
+async def check(call: Call[CheckBody]) -> Reply | Answer:
+    unit = verify.check(call.house, whose(call), call.path["sid"], call.body.code)
+    now = call.house.clock()
+    return await call.run(
+        unit, lambda done: Reply(200, shapes.check(done.verification, done.message, now, valid=done.valid))
+    )
+
+
+async def read(call: Call[None]) -> Reply:
+    row, messages = await reading.verification(call.house, whose(call), call.path["sid"])
+    return Reply(200, shapes.verification_detail(row, messages, call.house.clock()))
+
+
+async def listing(call: Call[None]) -> Reply:
+    query: VerificationQuery = call.query
+    to = None if query.to is None else number(query.to, "to").e164
+    page, latest = await reading.verifications(
+        call.house, whose(call), to=to, status=query.status, limit=query.limit, cursor=query.at(VERIFICATION)
+    )
+    now = call.house.clock()
+    return Reply(
+        200,
+        shapes.Page([shapes.verification(row, latest.get(row.message), now) for row in page.rows], page.next),
+    )
+
+
+async def cancel(call: Call[Nothing]) -> Reply | Answer:
+    unit = verify.cancel(call.house, whose(call), call.path["sid"])
+    now = call.house.clock()
+    return await call.run(unit, lambda done: Reply(200, shapes.verification(done.verification, done.message, now)))
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/v1/verifications",
+        start,
+        "Start a verification, or send one more text for the pending one",
+        "verify",
+        {201: shapes.VerificationShape, 200: shapes.VerificationShape},
+        body=StartBody,
+        refuses=(
+            "not_found",
+            "sender_policy_incomplete",
+            "resend_too_soon",
+            "max_sends_reached",
+            "number_sends_reached",
+            "number_checks_reached",
+            "number_locked",
+            "application_sends_reached",
+            "client_sends_reached",
+        ),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/verifications",
+        listing,
+        "List verifications, newest first",
+        "verify",
+        {200: shapes.Page[shapes.VerificationShape]},
+        query=VerificationQuery,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/verifications/{sid}/check",
+        check,
+        "Check a code",
+        "verify",
+        {200: shapes.CheckShape},
+        body=CheckBody,
+        refuses=("verification_not_found", "max_checks_reached", "number_checks_reached", "number_locked"),
+    ),
+    Endpoint(
+        "POST",
+        "/v1/verifications/{sid}/cancel",
+        cancel,
+        "Cancel a verification",
+        "verify",
+        {200: shapes.VerificationShape},
+        body=Nothing,
+        body_optional=True,
+        refuses=("verification_not_found", "verification_final"),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/verifications/{sid}",
+        read,
+        "Read a verification with its messages and events",
+        "verify",
+        {200: shapes.VerificationDetail},
+        refuses=("verification_not_found",),
+    ),
+)

@@ -1,0 +1,140 @@
+"""A whole installation in one process for tests: database, key ring, messaging service and API, with a clock to move."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ipaddress
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from asgi import Answered, ask
+from otpost.api import Surroundings, application
+from otpost.domain.access import Scope, Tenant
+from otpost.messaging.loop import Messaging
+from otpost.outbound import Outbound
+from otpost.services import access
+from otpost.services.access import MadeKey
+from otpost.services.house import House, clock
+from otpost.services.vault import KeyRing
+from otpost.store.base import Store
+
+RING = KeyRing.read("k1:" + base64.b64encode(bytes(range(32))).decode())
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
+TO = "+15005550006"
+
+
+@dataclass
+class Clock:
+    """Milliseconds since the epoch, standing still until a test moves it."""
+
+    now: int = field(default_factory=clock)
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += int(seconds * 1000)
+
+
+class Installation:
+    """Call its API with `call`; `admin` and `verify` are keys of the default tenant."""
+
+    def __init__(self, store: Store, now: Clock, public_url: str | None) -> None:
+        self.clock = now
+        self.store = store
+        self.http = Outbound(allow=LOOPBACK)
+        self.house = House(store, RING, clock=now, lane_wait_ms=lambda lane: self.messaging.pace.wait_ms(lane))
+        self.messaging = Messaging(self.house, self.http, public_url=public_url, alone=True, every_s=0.02)
+        self.app: ASGIApp = application(
+            Surroundings(self.house, self.http, public_url, (), ready=self._ready, metrics=lambda: b"")
+        )
+        self.tenant: Tenant
+        self.admin: MadeKey
+        self.verify: MadeKey
+
+    async def _ready(self) -> dict[str, str]:
+        return {}
+
+    async def start(self) -> None:
+        self.store.on_signal = self.messaging.wake
+        self.tenant = await self.store.run(access.prepare(self.house))
+        await self.store.run(access.keep_key_checks(self.house))
+        self.admin = await self.key("admin")
+        self.verify = await self.key("verify", self.tenant.default_application)
+        await self.messaging.start()
+
+    async def stop(self) -> None:
+        await self.messaging.stop()
+        await self.http.close()
+
+    async def key(self, scope: Scope, application_sid: str | None = None, tenant: str | None = None) -> MadeKey:
+        actor = access.command(tenant or self.tenant.sid)
+        return await self.store.run(access.make_key(self.house, actor, scope, application_sid, "test"))
+
+    async def call(
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        *,
+        key: MadeKey | None = None,
+        raw: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answered:
+        """One request with a key (the admin's unless another is named); `raw` instead of a JSON `body`."""
+        made = key or self.admin
+        sent = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+        given = {"authorization": f"Bearer {made.key.sid}.{made.secret}", **(headers or {})}
+        if sent and "content-type" not in given:
+            given["content-type"] = "application/json"
+        return await ask(self.app, method, target, headers=given, body=sent)
+
+    async def ok(self, method: str, target: str, body: Any = None, **more: Any) -> Any:
+        """The same, for calls that must succeed; the answer's JSON."""
+        answer = await self.call(method, target, body, **more)
+        assert answer.status < 300, answer.text
+        return answer.json() if answer.body else None
+
+    async def choose_sandbox(self) -> None:
+        await self.ok("PUT", "/v1/sender-policy", {"sender_service": "sandbox"})
+
+    def code(self, verification: dict[str, Any]) -> str:
+        """The right code of a verification."""
+        return RING.code(verification["sid"], RING.current, 6)
+
+    def wrong_code(self, verification: dict[str, Any]) -> str:
+        return f"{(int(self.code(verification)) + 1) % 1_000_000:06d}"
+
+    async def message(self, sid: str, settled: Callable[[Any], bool] | None = None) -> Any:
+        """The message once it is `settled` (accepted or ended, unless told otherwise)."""
+        wanted = settled or (lambda message: message["status"] not in ("queued", "sending"))
+        return await until(lambda: self.ok("GET", f"/v1/messages/{sid}"), wanted)
+
+
+async def until(look: Callable[[], Any], wanted: Callable[[Any], bool], timeout_s: float = 10.0) -> Any:
+    """What `look` answers, as soon as it is as wanted."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        seen = await look()
+        if wanted(seen):
+            return seen
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"not within {timeout_s} s: {seen}")
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def installed(store: Store, public_url: str | None = None) -> AsyncIterator[Installation]:
+    """A running installation on an opened store."""
+    made = Installation(store, Clock(), public_url)
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.stop()
