@@ -152,3 +152,10 @@ async def open_store() -> AsyncIterator[OpenStore]:
 async def store(database_url: str, open_store: OpenStore) -> Store:
     """A new database of this program's schema, opened; each test runs once on SQLite and once on PostgreSQL."""
     return await open_store(database_url)
+
+
+@pytest.fixture
+async def otpost(store: Store) -> AsyncIterator[Installation]:
+    """A running installation, once on SQLite and once on PostgreSQL."""
+    async with installed(store) as made:
+        yield made
