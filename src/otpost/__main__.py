@@ -1,0 +1,5 @@
+"""`python -m otpost` is the command line."""
+
+from otpost.cli import main
+
+main()

@@ -1,0 +1,258 @@
+"""The composition of a running service: which parts there are, who is handed what, and how it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import gc
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import uvicorn
+from sqlalchemy import select
+
+from otpost import __version__, telemetry
+from otpost.api import Surroundings, application
+from otpost.config import Config, Listen
+from otpost.domain import errors
+from otpost.installation import Installation, NotReady, key_checks, opened, sign_in_address
+from otpost.messaging.loop import Messaging
+from otpost.outbound import Outbound
+from otpost.services import access, vault
+from otpost.services.house import House
+from otpost.store import tables
+
+STOPS_IN_S: Final = 15
+"""How long requests under way may take to end once the service stops."""
+MESSAGING_LATE_MS: Final = 15_000
+
+Message = MutableMapping[str, Any]
+Asgi = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+Answers = Callable[[str], Awaitable[tuple[int, bytes, str] | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A running service without its listeners; `asgi` answers HTTP."""
+
+    config: Config
+    house: House
+    asgi: Asgi
+    messaging: Messaging | None
+
+    async def ready(self) -> dict[str, str]:
+        """What is wrong, by part: database, key_ring, messaging. Empty if nothing is."""
+        try:
+            await self.house.store.ping()
+            checks = await key_checks(self.house.store)
+        except errors.Unavailable as refusal:
+            return {"database": refusal.detail}
+        wrong = {}
+        if sentences := vault.judge(self.house.ring, checks):
+            wrong["key_ring"] = " ".join(sentences)
+        if self.messaging is not None and self.house.clock() - self.messaging.alive_at > MESSAGING_LATE_MS:
+            wrong["messaging"] = "The messaging service has not come round for 15 s."
+        return wrong
+
+
+@contextlib.asynccontextmanager
+async def running(here: Installation) -> AsyncIterator[App]:
+    """The parts that the roles ask for, over an open installation; stopped in order at the end."""
+    config = here.config
+    async with contextlib.AsyncExitStack() as held:
+        http = Outbound(allow=config.outbound_allow, proxy=config.outbound_proxy)
+        held.push_async_callback(http.close)
+        house, messaging = here.house, None
+        if "messaging" in config.roles:
+            messaging = Messaging(house, http, public_url=config.public_url, alone=config.database_file is not None)
+            house = dataclasses.replace(house, lane_wait_ms=messaging.pace.wait_ms)
+            house.store.on_signal = messaging.wake
+            await messaging.start()
+            held.push_async_callback(messaging.stop)
+
+        async def ready() -> dict[str, str]:
+            return await app.ready()
+
+        if "api" in config.roles:
+            asgi = application(
+                Surroundings(
+                    house=house,
+                    http=http,
+                    public_url=config.public_url,
+                    trusted_proxies=config.trusted_proxies,
+                    ready=ready,
+                    metrics=telemetry.render,
+                )
+            )
+        else:
+            asgi = _small(_health(ready))
+        app = App(config, house, asgi, messaging)
+        yield app
+
+
+async def serve(config: Config, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `say` shows a line on the terminal. NotReady where it cannot start."""
+    async with contextlib.AsyncExitStack() as held:
+        here = await held.enter_async_context(opened(config, serving=True))
+        main = held.enter_context(bound(config.listen, "OTPOST_LISTEN"))
+        metrics = None
+        if config.metrics_listen is not None:
+            metrics = held.enter_context(bound(config.metrics_listen, "OTPOST_METRICS_LISTEN"))
+        stop = Stop()
+        app = await held.enter_async_context(running(here))
+        if metrics is not None:
+            await held.enter_async_context(listening(_small(_metrics), metrics))
+        server = await held.enter_async_context(listening(app.asgi, main))
+        say(f"Otpost {__version__} listens on {config.listen.url} as {', '.join(sorted(config.roles))}.")
+        if config.metrics_listen is not None:
+            say(f"Metrics are open on {config.metrics_listen.url}/metrics.")
+        if (link := await first_user_link(here)) is not None:
+            say(f"There is no user yet. Make the first one within the hour: {link}")
+        settle_memory()
+        await stop.wait(server)
+        say("Otpost stops: requests under way and texts in flight come to their end.")
+
+
+async def first_user_link(here: Installation) -> str | None:
+    """A one-time link that makes the installation's first user; None if there is one, or no console to use it in."""
+    if "console" not in here.config.roles:
+        return None
+    if await here.house.store.select(select(tables.users.c.sid).limit(1)):
+        return None
+    made = await here.house.store.run(access.make_link(here.house, here.tenant.sid, None))
+    return sign_in_address(here.config, made.token)
+
+
+def settle_memory() -> None:
+    """Keep the collector away from what lives as long as the process, and let it come round less often."""
+    gc.set_threshold(50_000, 50, 1_000)
+    gc.freeze()
+
+
+class Stop:
+    """Hears SIGTERM and SIGINT from when it is made; before that, they end the process at once."""
+
+    def __init__(self) -> None:
+        self._heard = asyncio.Event()
+        self._server: uvicorn.Server | None = None
+        for each in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(each, self._hear)
+
+    def _hear(self) -> None:
+        if self._heard.is_set() and self._server is not None:
+            self._server.force_exit = True
+        self._heard.set()
+
+    async def wait(self, server: uvicorn.Server) -> None:
+        """Wait until the service is told to stop; a second signal does not wait for its requests under way."""
+        self._server = server
+        await self._heard.wait()
+
+
+@contextlib.contextmanager
+def bound(listen: Listen, name: str) -> Iterator[socket.socket]:
+    """A socket on the address; NotReady, naming the variable, if it cannot be had."""
+    try:
+        found = socket.getaddrinfo(*listen, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        own = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise NotReady(f"{name}: {listen.host} is no address of this machine ({error.strerror}).") from error
+    with own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            own.bind(address)
+            own.listen(2048)
+        except OSError as error:
+            raise NotReady(
+                f"{name}: {listen} cannot be listened on ({error.strerror}): choose another address or port."
+            ) from error
+        own.setblocking(False)
+        yield own
+
+
+class _Server(uvicorn.Server):
+    """Tells when it answers, and leaves signals to the composition, which has more to stop than the server."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answers = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.answers.set()
+
+
+@contextlib.asynccontextmanager
+async def listening(asgi: Asgi, own: socket.socket) -> AsyncIterator[uvicorn.Server]:
+    """Answer HTTP on a socket; at the end accept nothing more, and let requests under way come to their end."""
+    server = _Server(
+        uvicorn.Config(
+            asgi,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=2048,
+            timeout_graceful_shutdown=STOPS_IN_S,
+        )
+    )
+    task = asyncio.create_task(server.serve(sockets=[own]))
+    answers = asyncio.create_task(server.answers.wait())
+    await asyncio.wait({task, answers}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if task.done():
+            answers.cancel()
+            task.result()
+            raise NotReady("The HTTP server ended before it began.")
+        yield server
+    finally:
+        server.should_exit = True
+        await task
+
+
+def _small(answers: Answers) -> Asgi:
+    """An application of a few paths, for listeners that have no API."""
+
+    async def asgi(
+        scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        if scope["type"] != "http":
+            return
+        found = await answers(scope["path"]) if scope["method"] in ("GET", "HEAD") else None
+        status, body, kind = found or (404, b"", "text/plain")
+        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    return asgi
+
+
+def _health(ready: Callable[[], Awaitable[dict[str, str]]]) -> Answers:
+    async def answers(path: str) -> tuple[int, bytes, str] | None:
+        if path == "/healthz":
+            return 200, b'{"status":"ok"}', "application/json"
+        if path == "/readyz":
+            wrong = await ready()
+            told = {"status": "unready" if wrong else "ready", **wrong}
+            return 503 if wrong else 200, msgspec.json.encode(told), "application/json"
+        return None
+
+    return answers
+
+
+async def _metrics(path: str) -> tuple[int, bytes, str] | None:
+    return (200, telemetry.render(), telemetry.METRICS_CONTENT_TYPE) if path == "/metrics" else None

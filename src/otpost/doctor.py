@@ -1,0 +1,175 @@
+"""What `otpost doctor` looks at, and the remedy for each thing that is wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import select
+
+from otpost import config
+from otpost.config import Config, ConfigError
+from otpost.domain import errors
+from otpost.domain.access import KeyCheck
+from otpost.domain.policy import Policy
+from otpost.installation import NotReady, key_checks, lacks_ring, read_ring, state_of, store_of
+from otpost.senders.base import found
+from otpost.senders.settings import load
+from otpost.services import vault
+from otpost.store import tables
+from otpost.store.base import Store, rows_of
+from otpost.store.kinds import POLICIES, TENANTS
+
+Level = Literal["ok", "warn", "FAIL"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `remedy` says what to do unless it is ok."""
+
+    level: Level
+    what: str
+    remedy: str = ""
+
+
+async def examine(environment: Mapping[str, str]) -> list[Finding]:
+    """Look at everything without changing anything and without calling any sender service."""
+    try:
+        chosen = config.read(environment)
+    except ConfigError as error:
+        return [Finding("FAIL", f"configuration: {problem}", "correct the environment") for problem in error.problems]
+    findings = [Finding("ok", f"configuration: listens on {chosen.listen} as {', '.join(sorted(chosen.roles))}")]
+    findings += _public_url(chosen)
+    findings += _folder(chosen)
+    findings += [finding async for finding in _database(chosen)]
+    return findings
+
+
+def _public_url(chosen: Config) -> list[Finding]:
+    if chosen.public_url is None:
+        return [
+            Finding(
+                "warn",
+                "public URL: not set, so that delivery reports cannot come home and links name this machine",
+                "set OTPOST_PUBLIC_URL to the address under which Otpost is reached, like https://otp.example.com",
+            )
+        ]
+    if chosen.public_url.startswith("http://"):
+        return [Finding("warn", f"public URL: {chosen.public_url} is not encrypted", "serve it over https://")]
+    return [Finding("ok", f"public URL: {chosen.public_url}")]
+
+
+def _folder(chosen: Config) -> list[Finding]:
+    folder = chosen.data
+    if not folder.exists():
+        if chosen.database_file is None and chosen.master_key is not None:
+            return []
+        return [Finding("warn", f"data directory: {folder} is not there yet", "the first `otpost serve` makes it")]
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return [Finding("FAIL", f"data directory: {folder} cannot be written to", f"run `chown $(id -un) {folder}`")]
+    mode = folder.stat().st_mode & 0o777
+    if mode & 0o077:
+        return [Finding("warn", f"data directory: others read {folder} (mode {mode:o})", f"run `chmod 700 {folder}`")]
+    return [Finding("ok", f"data directory: {folder}")]
+
+
+async def _database(chosen: Config) -> AsyncIterator[Finding]:
+    file = chosen.database_file
+    if file is not None and not file.exists():
+        yield Finding("warn", f"database: {file} is not there yet", "the first `otpost serve` makes it")
+        yield _ring(chosen, [])
+        return
+    if file is not None and (finding := _not_writable(file)) is not None:
+        yield finding
+        return
+    try:
+        state = await state_of(chosen)
+    except NotReady as error:
+        yield Finding("FAIL", "database: cannot be used", str(error))
+        return
+    yield Finding("ok", f"database: {file or 'PostgreSQL'} answers")
+    match state:
+        case "current":
+            yield Finding("ok", "migrations: the tables are those of this version")
+        case "newer":
+            yield Finding(
+                "FAIL",
+                "migrations: the database was written by a newer Otpost",
+                "install that version, or restore an older backup",
+            )
+            return
+        case "empty" | "behind" if file is not None:
+            yield Finding("warn", "migrations: the tables are older than this version", "`otpost serve` migrates them")
+            return
+        case _:
+            yield Finding("FAIL", "migrations: the tables are not those of this version", "run `otpost migrate`")
+            return
+    store = store_of(chosen)
+    try:
+        await store.open()
+    except (errors.Unavailable, OSError) as error:
+        yield Finding("FAIL", "database: cannot be opened", str(error))
+        return
+    try:
+        yield _ring(chosen, list(await key_checks(store)))
+        async for finding in _policies(store):
+            yield finding
+        if "console" in chosen.roles and not await store.select(select(tables.users.c.sid).limit(1)):
+            yield Finding("warn", "users: there is none, so that nobody can sign in", "run `otpost user create`")
+    except errors.Unavailable as refusal:
+        yield Finding("FAIL", "database: cannot be read", refusal.detail)
+    finally:
+        await store.close()
+
+
+def _not_writable(file: Path) -> Finding | None:
+    if os.access(file, os.R_OK | os.W_OK):
+        return None
+    return Finding("FAIL", f"database: {file} cannot be written to", f"run `chown $(id -un) {file}`")
+
+
+def _ring(chosen: Config, checks: list[KeyCheck]) -> Finding:
+    where = "OTPOST_MASTER_KEY" if chosen.master_key is not None else str(chosen.key_ring_file)
+    try:
+        ring = read_ring(chosen)
+    except NotReady as error:
+        return Finding("FAIL", "key ring: cannot be used", str(error))
+    if ring is None and checks:
+        return Finding("FAIL", f"key ring: {where} is not there", lacks_ring(chosen, checks))
+    if ring is None:
+        return Finding("warn", f"key ring: {where} is not there yet", "the first `otpost serve` makes it; keep a copy")
+    if wrong := vault.judge(ring, checks):
+        return Finding("FAIL", f"key ring: {where} does not fit the database", " ".join(wrong))
+    return Finding("ok", f"key ring: {where} with the key {', '.join(ring.ids)}")
+
+
+async def _policies(store: Store) -> AsyncIterator[Finding]:
+    tenants = await rows_of(store, TENANTS, select(*tables.tenants.columns))
+    policies = {row.tenant: row for row in await rows_of(store, POLICIES, select(*tables.policies.columns))}
+    for tenant in tenants:
+        whose = "sender policy" if len(tenants) == 1 else f"sender policy of {tenant.name}"
+        yield _policy(whose, policies.get(tenant.sid, Policy(tenant.sid)))
+
+
+def _policy(whose: str, policy: Policy) -> Finding:
+    where = "choose one in the console, or with PUT /v1/sender-policy"
+    name = policy.sender_service
+    if name is None:
+        return Finding("warn", f"{whose}: no sender service is chosen, so that no text can leave", where)
+    service = found().get(name)
+    if service is None:
+        return Finding("FAIL", f"{whose}: the service {name} is not installed here", where)
+    problems = service.problems(load(service.Settings, policy.sections.get(name, {})), name)
+    if problems:
+        remedy = " ".join(f"{problem.field}: {problem.message}" for problem in problems)
+        return Finding("FAIL", f"{whose}: {service.TITLE} is not complete", remedy)
+    if policy.incomplete:
+        return Finding("FAIL", f"{whose}: {service.TITLE} lacks a secret", "type it in the sender policy and save")
+    if name == "sandbox":
+        return Finding(
+            "warn", f"{whose}: texts go to the sandbox phone alone", "choose another service to reach people"
+        )
+    return Finding("ok", f"{whose}: {service.TITLE}, revision {policy.revision}")

@@ -1,0 +1,117 @@
+"""A test text from the command line: through the outbox, sent by a service that runs or else by this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import func, select
+
+from otpost.config import Config
+from otpost.domain.message import Attempt, Message
+from otpost.domain.phone import PhoneNumber
+from otpost.domain.sid import TENANT, is_sid
+from otpost.installation import Installation, InUse, NotReady, opened
+from otpost.messaging.loop import Messaging
+from otpost.outbound import Outbound
+from otpost.senders.base import found
+from otpost.services import messages
+from otpost.services.delivery import NODE_LOST_MS
+from otpost.store import tables
+from otpost.store.kinds import ATTEMPTS, MESSAGES, TENANTS
+
+VALID_FOR_S: Final = 300
+WAITS_S: Final = 60
+LOOKS_EVERY_S: Final = 0.1
+UNDER_WAY: Final = ("queued", "sending")
+GONE_OUT: Final = ("accepted", "sent", "delivered")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a test text, in words; `well` if the service took it."""
+
+    well: bool
+    words: str
+
+
+async def send_and_wait(config: Config, tenant: str | None, to: PhoneNumber, text: str) -> Told:
+    """Put a text into the outbox and wait until it has left, a minute at most.
+
+    Raises NotReady, and what `services.messages.send` raises.
+    """
+    async with contextlib.AsyncExitStack() as held:
+        try:
+            here = await held.enter_async_context(opened(config, serving=config.database_file is not None))
+        except InUse:
+            here = await held.enter_async_context(opened(config))
+        own = here.tenant
+        if tenant is not None:
+            named = await here.house.store.get(TENANTS, tenant) if is_sid(tenant, TENANT) else None
+            if named is None:
+                raise NotReady(f"--tenant: there is no tenant {tenant}.")
+            own = named
+        unit = messages.send(here.house, own.sid, own.default_application, to, text, VALID_FOR_S)
+        message = await here.house.store.run(unit)
+        if not await _service_runs(here):
+            await held.enter_async_context(_messaging(here))
+        return await _waited(here, message)
+
+
+async def _service_runs(here: Installation) -> bool:
+    alive = here.house.clock() - NODE_LOST_MS
+    counted = await here.house.store.select(
+        select(func.count()).select_from(tables.nodes).where(tables.nodes.c.beat_at > alive)
+    )
+    return bool(counted[0][0])
+
+
+@contextlib.asynccontextmanager
+async def _messaging(here: Installation) -> AsyncIterator[None]:
+    config = here.config
+    async with contextlib.AsyncExitStack() as held:
+        http = Outbound(allow=config.outbound_allow, proxy=config.outbound_proxy)
+        held.push_async_callback(http.close)
+        own = Messaging(here.house, http, public_url=config.public_url, alone=False)
+        here.house.store.on_signal = own.wake
+        await own.start()
+        held.push_async_callback(own.stop)
+        yield
+
+
+async def _waited(here: Installation, message: Message) -> Told:
+    store = here.house.store
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(WAITS_S):
+            while message.status in UNDER_WAY:
+                await asyncio.sleep(LOOKS_EVERY_S)
+                message = await store.get(MESSAGES, message.sid) or message
+    tried = await store.find(ATTEMPTS, "message", message.sid)
+    return Told(message.status in GONE_OUT, _words(message, tried[-1] if tried else None))
+
+
+def _words(message: Message, attempt: Attempt | None) -> str:
+    via = message.service
+    if service := found().get(message.service):
+        via = service.TITLE
+    origin = f"{message.origin} of {message.account_sid}" if message.account_sid else message.origin
+    if message.status in GONE_OUT:
+        told = f"{via} accepted the text ({message.sid}, from {origin}): {message.status}."
+        if message.service == "sandbox":
+            told += " It lies on the sandbox phone: GET /v1/sandbox/messages shows it."
+        return told
+    if message.status in UNDER_WAY:
+        why = f" {message.reason}" if message.reason else ""
+        return f"{via} has not taken the text ({message.sid}, from {origin}) in {WAITS_S} s.{why} It is tried again."
+    return f"{via} did not take the text ({message.sid}, from {origin}): {message.status}. {_why(message, attempt)}"
+
+
+def _why(message: Message, attempt: Attempt | None) -> str:
+    said = ""
+    if attempt is not None and attempt.vendor_message:
+        beside = ", ".join(part for part in (attempt.vendor_code, attempt.link) if part)
+        said = f" It said: {attempt.vendor_message}{f' ({beside})' if beside else ''}"
+    return f"{message.reason or ''}{said}".strip()

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from sqlalchemy import select, update
+
+import postgres
+from otpost import config
+from otpost.app import App, Asgi, Message, bound, first_user_link, listening, running
+from otpost.config import Config, Listen
+from otpost.installation import InUse, NotReady, migrated, opened, store_of
+from otpost.services import access
+from otpost.store import tables
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def chosen(request: pytest.FixtureRequest, tmp_path: Path, free_port: int) -> Config:
+    environment = {"OTPOST_DATA": str(tmp_path / "data"), "OTPOST_LISTEN": f"127.0.0.1:{free_port}"}
+    if request.param == "postgresql":
+        environment["OTPOST_DATABASE_URL"] = request.getfixturevalue("postgres_url")
+    made = config.read(environment)
+    if request.param == "postgresql":
+        await migrated(made)
+    return made
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, free_port: int) -> Config:
+    return config.read({"OTPOST_DATA": str(tmp_path / "data"), "OTPOST_LISTEN": f"127.0.0.1:{free_port}"})
+
+
+@contextlib.asynccontextmanager
+async def serving(chosen: Config) -> AsyncIterator[App]:
+    async with contextlib.AsyncExitStack() as held:
+        here = await held.enter_async_context(opened(chosen, serving=True))
+        own = held.enter_context(bound(chosen.listen, "OTPOST_LISTEN"))
+        app = await held.enter_async_context(running(here))
+        await held.enter_async_context(listening(app.asgi, own))
+        yield app
+
+
+async def test_a_running_service_answers_and_is_ready(chosen: Config) -> None:
+    async with serving(chosen) as app, aiohttp.ClientSession(chosen.listen.url) as http:
+        assert app.messaging is not None
+        assert await app.ready() == {}
+        for path, status in (("/healthz", 200), ("/readyz", 200), ("/openapi.json", 200), ("/v1/sender-policy", 401)):
+            async with http.get(path) as answer:
+                assert answer.status == status, path
+                assert "server" not in answer.headers
+
+
+async def test_a_messaging_service_that_stands_still_is_not_ready(chosen: Config) -> None:
+    async with serving(chosen) as app:
+        assert app.messaging is not None
+        later = dataclasses.replace(app.house, clock=lambda: app.house.clock() + 60_000)
+        late = dataclasses.replace(app, house=later)
+        assert await late.ready() == {"messaging": "The messaging service has not come round for 15 s."}
+
+
+async def test_a_key_ring_that_does_not_fit_is_not_ready(chosen: Config) -> None:
+    async with serving(chosen) as app:
+        await app.house.store.sweep(update(tables.key_checks).values(check_value="0" * 32))
+        assert list(await app.ready()) == ["key_ring"]
+
+
+async def test_a_database_that_is_gone_is_not_ready(postgres_url: str, tmp_path: Path, free_port: int) -> None:
+    chosen = config.read(
+        {
+            "OTPOST_DATA": str(tmp_path / "data"),
+            "OTPOST_LISTEN": f"127.0.0.1:{free_port}",
+            "OTPOST_DATABASE_URL": postgres_url,
+            "OTPOST_ROLES": "api",
+        }
+    )
+    await migrated(chosen)
+    async with serving(chosen) as app:
+        assert app.messaging is None
+        assert await app.ready() == {}
+        closed = store_of(chosen)
+        await closed.open()
+        await closed.close()
+        gone = dataclasses.replace(app, house=dataclasses.replace(app.house, store=closed))
+        assert await gone.ready() == {"database": "The database cannot take this right now."}
+
+
+async def test_a_node_without_the_api_has_nothing_but_its_health(embedded: Config) -> None:
+    chosen = dataclasses.replace(embedded, roles=frozenset({"messaging"}))
+    async with serving(chosen), aiohttp.ClientSession(chosen.listen.url) as http:
+        for path, status in (("/healthz", 200), ("/readyz", 200), ("/v1/verifications", 404), ("/openapi.json", 404)):
+            async with http.get(path) as answer:
+                assert answer.status == status, path
+
+
+async def test_one_process_serves_an_embedded_database_and_commands_work_beside_it(embedded: Config) -> None:
+    async with opened(embedded, serving=True):
+        with pytest.raises(InUse, match="Another otpost is serving"):
+            async with opened(embedded, serving=True):
+                pass
+        async with opened(embedded) as beside:
+            unit = access.make_key(beside.house, access.command(beside.tenant.sid), "admin", None, "")
+            assert (await beside.house.store.run(unit)).secret
+    async with opened(embedded, serving=True):
+        pass
+
+
+async def test_several_nodes_share_a_database_on_a_server(postgres_url: str, tmp_path: Path) -> None:
+    chosen = config.read({"OTPOST_DATA": str(tmp_path / "data"), "OTPOST_DATABASE_URL": postgres_url})
+    await migrated(chosen)
+    async with opened(chosen, serving=True) as one, opened(chosen, serving=True) as other:
+        assert one.tenant == other.tenant
+
+
+async def test_nodes_that_start_at_once_on_a_new_server_agree_on_one_key_ring(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    nodes = [
+        config.read({"OTPOST_DATA": str(tmp_path / name), "OTPOST_DATABASE_URL": postgres_url})
+        for name in ("one", "two", "three")
+    ]
+    await migrated(nodes[0])
+
+    async def start(chosen: Config) -> bool:
+        try:
+            async with opened(chosen):
+                return True
+        except NotReady:
+            return False
+
+    started = await asyncio.gather(*map(start, nodes))
+    assert started.count(True) == 1
+    assert [chosen.key_ring_file.exists() for chosen in nodes] == started
+
+
+async def test_a_new_installation_is_set_up_once_however_many_come_at_once(embedded: Config) -> None:
+    async def start() -> str:
+        async with opened(embedded) as here:
+            return here.tenant.sid
+
+    assert len(set(await asyncio.gather(*(start() for _ in range(5))))) == 1
+
+
+async def test_the_first_users_link_is_made_while_there_is_no_user(embedded: Config) -> None:
+    async with opened(embedded) as here:
+        link = await first_user_link(here)
+        assert link is not None
+        assert link.startswith(f"{embedded.listen.url}/sign-in?link=")
+        token = link.partition("link=")[2]
+        (row,) = await here.house.store.select(select(*tables.sign_in_links.columns))
+        assert token not in repr(row)
+        without = dataclasses.replace(here, config=dataclasses.replace(embedded, roles=frozenset({"api"})))
+        assert await first_user_link(without) is None
+        await here.house.store.run(access.make_user(here.house, access.command(here.tenant.sid), "ada", None))
+        assert await first_user_link(here) is None
+
+
+async def test_a_request_under_way_is_answered_before_the_service_stops() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Message, receive: object, send: object) -> None:
+        begun.set()
+        await go_on.wait()
+        assert callable(send)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    listen = Listen("127.0.0.1", postgres.free_port())
+    asgi: Asgi = slow
+    async with aiohttp.ClientSession() as http:
+        with bound(listen, "OTPOST_LISTEN") as own:
+            async with listening(asgi, own):
+
+                async def ask() -> str:
+                    async with http.get(listen.url) as answer:
+                        return await answer.text()
+
+                asked = asyncio.create_task(ask())
+                await begun.wait()
+                asyncio.get_running_loop().call_later(0.2, go_on.set)
+        assert await asked == "done"
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await http.get(listen.url)
+
+
+async def test_a_port_in_use_is_told_by_the_name_of_its_variable(free_port: int) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_port))
+        taken.listen()
+        with (
+            pytest.raises(NotReady, match=rf"^OTPOST_LISTEN: 127\.0\.0\.1:{free_port} cannot be listened on"),
+            bound(Listen("127.0.0.1", free_port), "OTPOST_LISTEN"),
+        ):
+            pass
+
+
+async def test_an_address_of_another_machine_is_refused(free_port: int) -> None:
+    with (
+        pytest.raises(NotReady, match=r"^OTPOST_LISTEN: 192\.0\.2\.1:\d+ cannot be listened on"),
+        bound(Listen("192.0.2.1", free_port), "OTPOST_LISTEN"),
+    ):
+        pass
