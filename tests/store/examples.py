@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from otpost.domain.access import ApiKey, AuditLine, FirstAnswer, KeyCheck, SignInLink, Tenant, User
+import msgspec
+
+from otpost.domain.access import ApiKey, AuditLine, FirstAnswer, KeyCheck, Session, SignInLink, Tenant, User
 from otpost.domain.application import Application, Rules
 from otpost.domain.limits import NumberLimits, Window
 from otpost.domain.message import Attempt, Message, Node, Report, SandboxText
@@ -20,11 +22,14 @@ ODD = "Grüße, 你好 — “naïve” 🐘 'single' \"double\" back\\slash %s 
 
 
 def verification(sid: str, **fields: Any) -> Verification:
-    given = {"tenant": "AC1", "application": "VA1", "to": "+4915112345678", "status": "pending"} | fields
-    return Verification(
+    row = Verification(
         sid=sid,
+        tenant="AC1",
+        application="VA1",
+        to="+4915112345678",
+        status="pending",
         created_at=1_000,
-        expires_at=given.pop("expires_at", 301_000),
+        expires_at=301_000,
         resend_at=31_000,
         key_id="k1",
         code_length=6,
@@ -33,14 +38,17 @@ def verification(sid: str, **fields: Any) -> Verification:
         max_sends=5,
         resend_after_s=30,
         message="SM1",
-        **given,
     )
+    return msgspec.structs.replace(row, **fields)
 
 
 def message(sid: str, **fields: Any) -> Message:
-    given = {"tenant": "AC1", "application": "VA1", "to": "+4915112345678", "status": "queued"} | fields
-    return Message(
+    row = Message(
         sid=sid,
+        tenant="AC1",
+        application="VA1",
+        to="+4915112345678",
+        status="queued",
         segments=1,
         created_at=1_000,
         valid_until=301_000,
@@ -49,13 +57,23 @@ def message(sid: str, **fields: Any) -> Message:
         origin="+1500",
         route_reason="The main account.",
         lane="twilio/AC9",
-        **given,
     )
+    return msgspec.structs.replace(row, **fields)
 
 
 def attempt(sid: str, **fields: Any) -> Attempt:
-    given = {"tenant": "AC1", "message": "SM1", "node": "ND1", "started_at": 2_000} | fields
-    return Attempt(sid=sid, service="twilio", account_sid="AC9", origin="+1500", to="+4915112345678", **given)
+    row = Attempt(
+        sid=sid,
+        tenant="AC1",
+        message="SM1",
+        node="ND1",
+        started_at=2_000,
+        service="twilio",
+        account_sid="AC9",
+        origin="+1500",
+        to="+4915112345678",
+    )
+    return msgspec.structs.replace(row, **fields)
 
 
 EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
@@ -69,6 +87,7 @@ EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
     ),
     (kinds.USERS, [User("US1", "AC1", "ada", "$argon2id$…", LATE), User("US2", "AC1", ODD, None, 1)]),
     (kinds.SIGN_IN_LINKS, [SignInLink("ab" * 32, "AC1", "US1", LATE), SignInLink("cd" * 32, "AC1", None, 1)]),
+    (kinds.SESSIONS, [Session("ab" * 32, "AC1", "US1", 1, LATE, LATE), Session("cd" * 32, "AC1", "US2", 1, 2, 3)]),
     (kinds.AUDIT, [AuditLine("AU1", "AC1", LATE, "ada", "policy.saved", ODD)]),
     (
         kinds.FIRST_ANSWERS,

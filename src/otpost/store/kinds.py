@@ -14,7 +14,7 @@ from otpost.store.units import Index, Kind
 TENANTS = Kind(tables.tenants, Tenant, [Index("name", ("name",))])
 API_KEYS = Kind(tables.api_keys, ApiKey)
 USERS = Kind(tables.users, User, [Index("name", ("name",)), Index("tenant", ("tenant",))])
-SIGN_IN_LINKS = Kind(tables.sign_in_links, SignInLink)
+SIGN_IN_LINKS = Kind(tables.sign_in_links, SignInLink, [Index("user", ("user",))])
 SESSIONS = Kind(tables.sessions, Session, [Index("user", ("user",))])
 AUDIT = Kind(tables.audit, AuditLine)
 FIRST_ANSWERS = Kind(tables.first_answers, FirstAnswer)

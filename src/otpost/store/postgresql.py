@@ -40,6 +40,8 @@ _TRY_AGAIN = (
 )
 # SQLSTATE classes of a server that serves nobody: connection, resources, an operator's doing, its system.
 _OUT_OF_ORDER = frozenset({"08", "53", "57", "58"})
+# Those of a statement that may succeed another time: a transaction lost against another, an error inside the server.
+_ANOTHER_TIME = frozenset({"40", "XX"})
 
 
 class PostgresStore:
@@ -309,9 +311,14 @@ def _ordered(writes: dict[Kind[Any], list[Any]]) -> list[tuple[Kind[Any], list[A
     return sorted(writes.items(), key=lambda entry: entry[0].place)
 
 
+def _class(error: BaseException) -> str:
+    """The class of the SQLSTATE, for what the server said."""
+    return str(error.sqlstate)[:2] if isinstance(error, asyncpg.PostgresError) else ""
+
+
 def _out_of_order(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
-        return str(error.sqlstate or "")[:2] in _OUT_OF_ORDER
+        return _class(error) in _OUT_OF_ORDER
     # asyncpg's complaint about a value that fits no column is an InterfaceError and a ValueError.
     return isinstance(error, OSError | asyncpg.InterfaceError) and not isinstance(error, ValueError)
 
@@ -323,7 +330,7 @@ def _words(error: BaseException) -> str:
 
 
 def _refusal(error: Exception) -> Exception:
-    if _out_of_order(error) or isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError):
+    if _out_of_order(error) or _class(error) in _ANOTHER_TIME:
         return _unavailable(error)
     ours = None if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError) else error
     _log.error("the database refused what was written: %s", _words(error), exc_info=ours)

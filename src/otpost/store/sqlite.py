@@ -28,7 +28,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 _log = logging.getLogger(__name__)
 
 BATCH = 256
-BUSY_MS = 5_000
+BUSY_S = 5.0
 
 Sweep = tuple[str, Mapping[str, Any]]
 Job = tuple[Unit[Any] | Sweep, "asyncio.Future[Any]"]
@@ -50,10 +50,10 @@ _OUT_OF_ORDER = frozenset(
 )
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, read_only: bool = False, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """A connection with the durability that `accepted means kept` needs: WAL and a sync at each commit."""
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=BUSY_MS / 1000
+        path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=busy_s
     )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -66,11 +66,13 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 class SqliteStore:
     """The embedded database, in one file.
 
-    `gather_s` is how long the first unit of a batch waits for others to share its sync.
+    `gather_s` is how long the first unit of a batch waits for others to share its sync, `busy_s` how long a batch
+    waits for another process that writes.
     """
 
-    def __init__(self, path: Path, *, gather_s: float = 0.002) -> None:
+    def __init__(self, path: Path, *, gather_s: float = 0.002, busy_s: float = BUSY_S) -> None:
         self.path = path
+        self._busy_s = busy_s
         self.on_signal: Callable[[str], None] = lambda name: None
         self._gather_s = gather_s
         self._jobs: list[Job] = []
@@ -247,7 +249,7 @@ class SqliteStore:
 
     def _connection(self) -> sqlite3.Connection:
         if self._writer is None:
-            self._writer = connect(self.path)
+            self._writer = connect(self.path, busy_s=self._busy_s)
         return self._writer
 
     def _load(self, connection: sqlite3.Connection, batch: Batch, key: Key) -> None:

@@ -80,6 +80,7 @@ sign_in_links = Table(
     _text("user", null=True),
     _moment("expires_at"),
     PrimaryKeyConstraint("token_sha256"),
+    Index("sign_in_links_by_user", "user"),
 )
 
 sessions = Table(

@@ -265,6 +265,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("token_sha256"),
     )
+    op.create_index("sign_in_links_by_user", "sign_in_links", ["user"], unique=False)
     op.create_table(
         "tenants",
         sa.Column("sid", sa.Text(), nullable=False),

@@ -1,0 +1,103 @@
+"""What is live is found by its partial index, however many finished rows lie beside it."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from typing import Any
+
+import asyncpg
+import pytest
+
+from otpost.domain.limits import NumberLimits
+from otpost.store import kinds, sql
+from otpost.store.units import Kind, Unit
+from store.examples import attempt, message, verification
+
+FINISHED = 4_000
+LIVE = 20
+
+# Statement after FROM, and the index by which it is to be answered.
+CONDITIONS = [
+    (
+        "messages WHERE due_at <= 9000 AND (NOT lane IN ('a', 'b') OR valid_until < 10) ORDER BY due_at LIMIT 64",
+        "messages_due",
+    ),
+    ("messages WHERE body IS NOT NULL AND valid_until < 9000", "messages_with_body"),
+    (
+        "verifications WHERE status = 'pending' AND expires_at <= 9000 ORDER BY expires_at LIMIT 500",
+        "verifications_to_expire",
+    ),
+    ("attempts WHERE look_at <= 9000 ORDER BY look_at LIMIT 64", "attempts_to_look_up"),
+    ("attempts WHERE outcome IS NULL AND node NOT IN (SELECT sid FROM nodes) LIMIT 500", "attempts_in_flight"),
+]
+
+# Kind, index and one key of it, as units name rows.
+KEYS: list[tuple[Kind[Any], str, tuple[str, ...], str]] = [
+    (kinds.VERIFICATIONS, "pending", ("VA1", "+4001"), "verifications_pending"),
+    (kinds.VERIFICATIONS, "", ("VE7",), "verifications_pkey"),
+    (kinds.MESSAGES, "verification", ("VE7",), "messages_by_verification"),
+    (kinds.MESSAGES, "", ("SM7",), "messages_pkey"),
+    (kinds.ATTEMPTS, "message", ("SM7",), "attempts_by_message"),
+    (kinds.ATTEMPTS, "vendor_sid", ("twilio", "AC9", "SM7"), "attempts_by_vendor_sid"),
+    (kinds.NUMBER_LIMITS, "", ("VA1", "+7"), "number_limits_pkey"),
+]
+
+
+async def asked(url, statement, *values):
+    """The answer of the database as one text, asked for from outside the store."""
+    if url.startswith("sqlite"):
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+        lines = [str(row[-1]) for row in connection.execute(statement, values)]
+        connection.close()
+    else:
+        session = await asyncpg.connect(url)
+        lines = [str(row[0]) for row in await session.fetch(statement, *values)]
+        await session.close()
+    return "\n".join(lines)
+
+
+@pytest.fixture
+async def filled_url(store, database_url):
+    """A database of some thousand finished rows and a few live ones, with its statistics up to date."""
+
+    def decide(rows):
+        for n in range(FINISHED):
+            rows.put(kinds.VERIFICATIONS, verification(f"VE{n}", to=f"+{n}", status="approved"))
+            rows.put(kinds.MESSAGES, message(f"SM{n}", to=f"+{n}", status="delivered", verification=f"VE{n}"))
+            sent = attempt(f"AT{n}", message=f"SM{n}", outcome="accepted", vendor_sid=f"SM{n}")
+            rows.put(kinds.ATTEMPTS, sent)
+            rows.put(kinds.NUMBER_LIMITS, NumberLimits("VA1", f"+{n}", "AC1", n))
+        for n in range(FINISHED, FINISHED + LIVE):
+            rows.put(kinds.VERIFICATIONS, verification(f"VE{n}", to=f"+{n}", expires_at=n))
+            rows.put(kinds.MESSAGES, message(f"SM{n}", due_at=n, body="sealed", verification=f"VE{n}"))
+            rows.put(kinds.ATTEMPTS, attempt(f"AT{n}", message=f"SM{n}"))
+            rows.put(kinds.ATTEMPTS, attempt(f"AL{n}", message=f"SM{n}", outcome="unknown", look_at=n))
+
+    await store.run(Unit(decide))
+    await asked(database_url, "ANALYZE")
+    return database_url
+
+
+def by_index(plan, table, index):
+    """Whether a plan of either database reads `table` by `index` and by nothing else."""
+    name = f"sqlite_autoindex_{table}_1" if f"INDEX sqlite_autoindex_{table}" in plan else index
+    used = re.findall(r"(?:USING (?:COVERING )?INDEX|Index Scan using|Bitmap Index Scan on) (\w+)", plan)
+    return set(used) - {"nodes_pkey", "sqlite_autoindex_nodes_1"} == {name} and f"Seq Scan on {table}" not in plan
+
+
+async def test_live_rows_are_found_by_their_partial_indexes(filled_url):
+    explain = "EXPLAIN QUERY PLAN" if filled_url.startswith("sqlite") else "EXPLAIN"
+    for statement, index in CONDITIONS:
+        plan = await asked(filled_url, f"{explain} SELECT * FROM {statement}")
+        assert by_index(plan, statement.partition(" ")[0], index), plan
+
+
+async def test_rows_that_units_name_are_found_by_their_indexes(filled_url):
+    for kind, index, values, name in KEYS:
+        if filled_url.startswith("sqlite"):
+            plan = await asked(filled_url, f"EXPLAIN QUERY PLAN {sql.sqlite_select(kind, index)}", *values)
+        else:
+            batch = [[value] for value in values]
+            plan = await asked(filled_url, f"EXPLAIN {sql.postgresql_select(kind, index, True)}", *batch)
+        assert by_index(plan, kind.name, name), plan
