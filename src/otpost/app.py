@@ -15,9 +15,10 @@ from typing import Any, Final
 import msgspec
 import uvicorn
 from sqlalchemy import select
+from starlette.routing import Router
 
-from otpost import __version__, telemetry
-from otpost.api import Surroundings, application
+from otpost import __version__, telemetry, web
+from otpost.api import Surroundings, application, description
 from otpost.config import Config, Listen
 from otpost.domain import errors
 from otpost.installation import Installation, NotReady, key_checks, opened, sign_in_address
@@ -78,6 +79,17 @@ async def running(here: Installation) -> AsyncIterator[App]:
         async def ready() -> dict[str, str]:
             return await app.ready()
 
+        console = []
+        if "console" in config.roles:
+            console = web.routes(
+                web.Surroundings(
+                    house=house,
+                    http=http,
+                    public_url=config.public_url,
+                    trusted_proxies=config.trusted_proxies,
+                    openapi=description(),
+                )
+            )
         if "api" in config.roles:
             asgi = application(
                 Surroundings(
@@ -87,10 +99,11 @@ async def running(here: Installation) -> AsyncIterator[App]:
                     trusted_proxies=config.trusted_proxies,
                     ready=ready,
                     metrics=telemetry.render,
-                )
+                ),
+                console,
             )
         else:
-            asgi = _small(_health(ready))
+            asgi = Router(console, redirect_slashes=False, default=_small(_health(ready)))
         app = App(config, house, asgi, messaging)
         yield app
 

@@ -13,14 +13,9 @@ from otpost.api.lists import ListQuery
 from otpost.api.reading import refusal
 from otpost.domain.application import NAME_LENGTH, Rules, out_of_range
 from otpost.domain.errors import FieldError
-from otpost.domain.phone import NumberRefused, parse_dialing_code, region_known
 from otpost.domain.sid import APPLICATION, KEY
-from otpost.domain.text import TemplateRefused, check_template
-from otpost.services import access, reading
+from otpost.services import access, reading, rules
 from otpost.services.once import Answer
-
-_DEFAULTS = Rules()
-MAX_DIALING_CODES = 300
 
 
 class ApplicationBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -62,10 +57,8 @@ async def listing(call: Call[None]) -> Reply:
 
 
 async def create(call: Call[ApplicationBody]) -> Reply | Answer:
-    wrong = _name_errors(call.body.name)
-    rules, more = _rules(call.body)
-    made = msgspec.structs.replace(_DEFAULTS, **rules)
-    wrong += more + [error for error in out_of_range(made) if error.field not in {known.field for known in more}]
+    made, more = rules.made(_given(call.body))
+    wrong = rules.name_errors(call.body.name) + more
     if wrong:
         raise refusal(wrong)
     unit = access.make_application(call.house, call.principal.actor, call.body.name.strip(), made)
@@ -79,8 +72,8 @@ async def read(call: Call[None]) -> Reply:
 
 async def change(call: Call[ApplicationPatch]) -> Reply | Answer:
     name = None if call.body.name is UNSET else call.body.name
-    wrong = [] if name is None else _name_errors(name)
-    rules, more = _rules(call.body)
+    changed, more = rules.read(_given(call.body))
+    wrong = [] if name is None else rules.name_errors(name)
     wrong += more
     if wrong:
         raise refusal(wrong)
@@ -89,7 +82,7 @@ async def change(call: Call[ApplicationPatch]) -> Reply | Answer:
         call.principal.actor,
         call.path["sid"],
         name.strip() if name is not None else None,
-        rules,
+        changed,
         _judge,
     )
     return await call.run(unit, lambda application: Reply(200, shapes.application(application)))
@@ -117,58 +110,14 @@ async def revoke_key(call: Call[None]) -> Reply:
     return Reply(204)
 
 
-def _judge(rules: Rules) -> None:
-    wrong = out_of_range(rules)
+def _judge(changed: Rules) -> None:
+    wrong = out_of_range(changed)
     if wrong:
         raise refusal(wrong)
 
 
-def _name_errors(name: str) -> list[FieldError]:
-    if not name.strip():
-        return [FieldError("name", "required", "The name is what recipients read in the text.")]
-    if len(name.strip()) > NAME_LENGTH:
-        return [FieldError("name", "text_too_long", f"The name has at most {NAME_LENGTH} characters.")]
-    if not name.strip().isprintable():
-        return [FieldError("name", "invalid", "The name is one line without control characters.")]
-    return []
-
-
-def _rules(body: ApplicationBody) -> tuple[dict[str, Any], list[FieldError]]:
-    """The rules that were given, in their stored form, and what is wrong with them."""
-    given = {name: value for name in Rules.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
-    wrong: list[FieldError] = []
-    if "body" in given:
-        try:
-            check_template(given["body"])
-        except TemplateRefused as refused:
-            wrong.append(FieldError("body", refused.code, refused.message))
-    region = given.get("default_region")
-    if region is not None:
-        given["default_region"] = region.strip().upper() or None
-        if given["default_region"] and not region_known(given["default_region"]):
-            wrong.append(FieldError("default_region", "invalid", "A region is two ISO 3166 letters, as in IN."))
-    if "allowed_dialing_codes" in given:
-        codes, more = _dialing_codes(given["allowed_dialing_codes"])
-        given["allowed_dialing_codes"] = codes
-        wrong += more
-    return given, wrong
-
-
-def _dialing_codes(texts: list[str]) -> tuple[tuple[str, ...], list[FieldError]]:
-    wrong, codes = [], []
-    if len(texts) > MAX_DIALING_CODES:
-        return (), [FieldError("allowed_dialing_codes", "out_of_range", f"At most {MAX_DIALING_CODES} entries.")]
-    for place, text in enumerate(texts):
-        field = f"allowed_dialing_codes[{place}]"
-        try:
-            code = parse_dialing_code(text)
-        except NumberRefused as refused:
-            wrong.append(FieldError(field, refused.code, refused.message))
-            continue
-        if code in codes:
-            wrong.append(FieldError(field, "duplicate", f"{code} stands in the list already."))
-        codes.append(code)
-    return tuple(codes), wrong
+def _given(body: ApplicationBody) -> dict[str, Any]:
+    return {name: value for name in Rules.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
 
 
 ENDPOINTS = (

@@ -16,6 +16,7 @@ from otpost.senders.base import NotProven, ReadsReports, ReportRequest, found
 from otpost.services import delivery, plan
 from otpost.services.once import Answer
 from otpost.store.kinds import ATTEMPTS
+from otpost.telemetry import REPORTS
 
 _log = logging.getLogger(__name__)
 
@@ -54,9 +55,12 @@ class Callbacks:
         told = service.read_report(request, await plan.tokens(house, attempt.tenant, name))
         if isinstance(told, NotProven):
             _log.warning("a report on %s was not proven: %s", attempt_sid, told.reason)
+            REPORTS.labels(name, "not_proven").inc()
             raise problems.NotProven
         if await house.store.run(delivery.report(house, name, attempt_sid, told)) is None:
+            REPORTS.labels(name, "not_proven").inc()
             raise problems.NotProven
+        REPORTS.labels(name, told.status).inc()
 
     def _url(self, scope: Scope) -> str:
         """The address as the service was given it: made from configuration, not from what a proxy made of it."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
@@ -12,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
+from prometheus_client import Counter, Histogram
 from starlette.types import Receive, Scope, Send
 
 from otpost.api.problems import Internal, TooLarge, UnsupportedMediaType, problem, retry_after_s, status_of
@@ -22,6 +25,7 @@ from otpost.services import once
 from otpost.services.access import Principal, authenticate
 from otpost.services.house import House
 from otpost.store.units import Unit
+from otpost.telemetry import REQUEST_SECONDS, REQUESTS
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -130,13 +134,17 @@ class Endpoint:
     refuses: tuple[str, ...] = ()
     schemas: Mapping[int, dict[str, Any]] = field(default_factory=dict)
     decoder: Any = field(init=False, default=None)
+    counters: dict[int, Counter] = field(init=False, default_factory=dict)
+    seconds: Histogram = field(init=False)
 
     def __post_init__(self) -> None:
         if self.body is not None:
             object.__setattr__(self, "decoder", msgspec.json.Decoder(self.body))
+        object.__setattr__(self, "seconds", REQUEST_SECONDS.labels(self.path))
 
     async def __call__(self, surroundings: Surroundings, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever happens, with JSON."""
+        began = time.perf_counter()
         try:
             answer, headers = await self._answer(surroundings, scope, receive)
         except Refusal as refusal:
@@ -145,18 +153,23 @@ class Endpoint:
             _log.exception("%s %s failed", self.method, self.path)
             answer, headers = refused(Internal(), surroundings.house.clock())
         await respond(send, answer, headers)
+        counter = self.counters.get(answer.status)
+        if counter is None:
+            counter = self.counters[answer.status] = REQUESTS.labels(self.method, self.path, answer.status)
+        counter.inc()
+        self.seconds.observe(time.perf_counter() - began)
 
     async def _answer(self, surroundings: Surroundings, scope: Scope, receive: Receive) -> tuple[once.Answer, Headers]:
         house = surroundings.house
         headers = dict(scope["headers"])
         principal = await prove(house, headers.get(b"authorization", b""))
-        if self.scope == "admin" and principal.key.scope != "admin":
-            raise ScopeMissing
         raw = await read_all(scope, receive)
         call: Call[Any] = Call(surroundings, principal, scope.get("path_params", {}), None, None)
         if self.method == "POST" and b"idempotency-key" in headers:
             call.first = _first(principal, scope, headers[b"idempotency-key"], raw)
         try:
+            if self.scope == "admin" and principal.key.scope != "admin":
+                raise ScopeMissing
             if self.query is not None:
                 call.query = read_query(self.query, _pairs(scope["query_string"]))
             if self.body is not None:
@@ -254,7 +267,8 @@ def _first(principal: Principal, scope: Scope, key: bytes, body: bytes) -> once.
     if not 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH or any(not 0x21 <= byte <= 0x7E for byte in key):
         raise invalid("Idempotency-Key", "invalid", "Idempotency-Key is 1 to 255 visible ASCII characters.")
     owner = principal.key.application or principal.tenant.sid
-    return once.Call(owner, f"{scope['method']} {scope['path']}", key.decode(), body)
+    call = hashlib.sha256(f"{scope['method']} {scope['path']}".encode()).hexdigest()
+    return once.Call(owner, call, key.decode(), body)
 
 
 def _pairs(query: bytes) -> dict[str, str]:

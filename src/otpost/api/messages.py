@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated
 
 import msgspec
@@ -46,8 +47,10 @@ class InboxShape(msgspec.Struct):
 
 async def send(call: Call[MessageBody]) -> Reply | Answer:
     body = call.body.body
-    if any(ord(character) < 32 and character not in "\n\r\t" for character in body) or not body.strip():
-        raise invalid("body", "invalid", "The body is a text of at least one character, without control characters.")
+    if not body.strip():
+        raise invalid("body", "required", "The body is the text that is to be sent.")
+    if any(character not in "\n\r\t" and unicodedata.category(character) == "Cc" for character in body):
+        raise invalid("body", "invalid", "The body holds a control character; remove it.")
     app = await reading.application(call.house, call.principal.tenant.sid, call.principal.application)
     unit = messages.send(
         call.house,
@@ -71,10 +74,10 @@ async def listing(call: Call[None]) -> Reply:
     after = None
     if query.after is not None and (after := read_moment(query.after)) is None:
         raise invalid("after", "invalid", "after is an RFC 3339 moment, as in 2026-11-23T02:06:27Z.")
-    page, stories = await reading.messages(
+    page = await reading.messages(
         call.house, whose(call), to=to, status=query.status, after=after, limit=query.limit, cursor=query.at(MESSAGE)
     )
-    return Reply(200, shapes.Page([shapes.message(row, *stories[row.sid]) for row in page.rows], page.next))
+    return Reply(200, shapes.Page([shapes.message(*story) for story in page.rows], page.next))
 
 
 async def inbox(call: Call[None]) -> Reply:

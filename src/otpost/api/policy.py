@@ -19,7 +19,7 @@ from otpost.senders.settings import Field, form
 from otpost.services import draft, policy, trial
 from otpost.services.once import Answer
 
-LARGEST_REVISION = 2_147_483_647
+REVISION_DIGITS = 10
 
 
 class RevisionShape(msgspec.Struct):
@@ -81,7 +81,7 @@ async def revisions(call: Call[None]) -> Reply:
 
 async def restore(call: Call[dict[str, Any]]) -> Reply | Answer:
     named = call.path["revision"]
-    if not (named.isascii() and named.isdigit()) or int(named) > LARGEST_REVISION:
+    if not (named.isascii() and named.isdigit() and len(named) <= REVISION_DIGITS):
         raise NotFound("There is no such revision.")
     old = await draft.restored(call.house, call.principal.tenant.sid, int(named), call.body)
     if errors := await draft.url_errors(call.surroundings.http, old):

@@ -20,11 +20,24 @@ def read_body(decoder: msgspec.json.Decoder[T], kind: type[T], body: bytes) -> T
     """The body as `kind`. Raises Malformed for what is no JSON, Invalid with every wrong field otherwise."""
     try:
         return decoder.decode(body)
-    except msgspec.ValidationError:
-        raw = msgspec.json.decode(body)
-        raise refusal(errors_in(kind, raw, "")) from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        raise Malformed("The body is not well-formed JSON.") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _refused(kind, body, error) from None
+
+
+def _refused(kind: Any, body: bytes, error: Exception) -> Invalid | Malformed:
+    """Every mistake in a body that could not be read; the first one, `error`, came before the rest was looked at."""
+    raw: Any = None
+    if isinstance(error, msgspec.ValidationError):
+        first = [_field_error(str(error), "")]
+        try:
+            raw = msgspec.json.decode(body)
+        except msgspec.ValidationError:
+            return refusal(first)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            pass
+        else:
+            return refusal(errors_in(kind, raw, "") or first)
+    return Malformed("The body is not well-formed JSON.")
 
 
 def read_query(kind: type[Q], pairs: dict[str, str]) -> Q:
@@ -89,8 +102,10 @@ def _field_error(text: str, path: str) -> FieldError:
         text = text[: at.start()]
         path = path + at[1].replace("[...]", "")
     code = "invalid"
-    if "of length <=" in text:
+    if "`str` of length >= 1" in text:
+        code = "required"
+    elif "of length <=" in text:
         code = "text_too_long"
-    elif _RANGE.search(text):
+    elif _RANGE.search(text) or "out of range" in text:
         code = "out_of_range"
     return FieldError(path.lstrip("."), code, f"{text.replace('`', '')}.")

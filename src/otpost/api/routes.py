@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -11,6 +12,7 @@ from otpost.api import applications, callbacks, messages, openapi, policy, verif
 from otpost.api.http import Endpoint, Surroundings, json_answer, prove, refused, respond
 from otpost.api.problems import MethodNotAllowed
 from otpost.domain.errors import NotFound, Refusal, ScopeMissing
+from otpost.telemetry import METRICS_CONTENT_TYPE
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *verifications.ENDPOINTS,
@@ -18,6 +20,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *applications.ENDPOINTS,
     *policy.ENDPOINTS,
 )
+
+
+def description() -> dict[str, Any]:
+    """The OpenAPI document of the API."""
+    return openapi.described(ENDPOINTS)
 
 
 class Address:
@@ -63,11 +70,11 @@ def application(surroundings: Surroundings, more: Sequence[BaseRoute] = ()) -> A
             await respond(send, *refused(refusal, surroundings.house.clock()))
             return
         page = surroundings.metrics()
-        kind = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8"), (b"content-length", b"%d" % len(page))]
+        kind = [(b"content-type", METRICS_CONTENT_TYPE.encode()), (b"content-length", b"%d" % len(page))]
         await send({"type": "http.response.start", "status": 200, "headers": kind})
         await send({"type": "http.response.body", "body": page})
 
-    async def description(scope: Scope, receive: Receive, send: Send) -> None:
+    async def document(scope: Scope, receive: Receive, send: Send) -> None:
         head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(described))]
         await send({"type": "http.response.start", "status": 200, "headers": head})
         await send({"type": "http.response.body", "body": described})
@@ -76,7 +83,7 @@ def application(surroundings: Surroundings, more: Sequence[BaseRoute] = ()) -> A
         ("/healthz", healthz),
         ("/readyz", readyz),
         ("/metrics", metrics),
-        ("/openapi.json", description),
+        ("/openapi.json", document),
     ):
         routes.append(Route(path, OnlyGet(page)))
     routes.extend(more)

@@ -58,11 +58,6 @@ class EventShape(msgspec.Struct):
     detail: str
 
 
-class VerificationDetail(VerificationShape):
-    messages: list[MessageBrief]
-    events: list[EventShape]
-
-
 class RouteShape(msgspec.Struct):
     """Which service and account send, what the phone shows, and why."""
 
@@ -116,6 +111,11 @@ class MessageShape(msgspec.Struct):
     reports: list[ReportShape]
 
 
+class VerificationDetail(VerificationShape):
+    messages: list[MessageShape]
+    events: list[EventShape]
+
+
 class ApplicationShape(msgspec.Struct):
     sid: str
     name: str
@@ -164,13 +164,14 @@ def check(row: Verification, message: Message | None, now: int, *, valid: bool) 
     return CheckShape(*_verification(row, message, now), valid)
 
 
-def verification_detail(row: Verification, messages: Sequence[Message], now: int) -> VerificationDetail:
-    latest = next((message for message in messages if message.sid == row.message), None)
+def verification_detail(
+    row: Verification, stories: Sequence[tuple[Message, Sequence[Attempt], Sequence[Report]]], now: int
+) -> VerificationDetail:
+    latest = next((told for told, _, _ in stories if told.sid == row.message), None)
     events = [EventShape(moment(event.at), event.what, event.detail) for event in row.events]
     if row.status == "pending" and row.status_at(now) == "expired":
         events.append(EventShape(moment(row.expires_at), "expired", ""))
-    briefs = [MessageBrief(message.sid, message.status, message.reason) for message in messages]
-    return VerificationDetail(*_verification(row, latest, now), briefs, events)
+    return VerificationDetail(*_verification(row, latest, now), [message(*story) for story in stories], events)
 
 
 def _verification(
@@ -209,7 +210,7 @@ def message(row: Message, attempts: Sequence[Attempt], reports: Sequence[Report]
         [attempt_shape(attempt) for attempt in attempts],
         [
             ReportShape(moment(report.at), report.status, report.vendor_status, report.vendor_code or None)
-            for report in sorted(reports, key=lambda report: report.at)
+            for report in reports
         ],
     )
 

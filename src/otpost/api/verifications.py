@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
+from prometheus_client import Counter
 
 from otpost.api import shapes
 from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery, number
 from otpost.api.reading import refusal
-from otpost.domain.errors import FieldError, NotFound
+from otpost.domain.errors import FieldError, NotFound, Refusal
 from otpost.domain.sid import VERIFICATION
 from otpost.domain.text import check_variable
 from otpost.services import reading, verify
 from otpost.services.once import Answer
 from otpost.services.verify import Whose
+from otpost.telemetry import CHECKS, STARTS
+
+Locale = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$(?!\n)", max_length=35)]
 
 
 class Variables(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -29,7 +34,7 @@ class Variables(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 class StartBody(msgspec.Struct, forbid_unknown_fields=True):
     to: str
     application: str | None = None
-    locale: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)] | None = None
+    locale: Locale | None = None
     client_ip: Annotated[str, msgspec.Meta(max_length=45)] | None = None
     variables: Variables | None = None
 
@@ -57,7 +62,23 @@ def acts_for(call: Call[Any], named: str | None) -> str:
     own = call.principal.key.application
     if named is not None and own not in (None, named):
         raise NotFound("There is no such application.")
-    return named or call.principal.application
+    return call.principal.application if named is None else named
+
+
+async def counted(
+    counter: Counter, work: Awaitable[Reply | Answer], result: Callable[[Reply | Answer], str]
+) -> Reply | Answer:
+    """Count what the work comes to: its `result`, or the code of its refusal."""
+    try:
+        reply = await work
+    except Refusal as refused:
+        counter.labels(refused.code).inc()
+        raise
+    if isinstance(reply, Answer) and reply.status >= 400:
+        counter.labels(msgspec.json.decode(reply.body)["code"]).inc()
+    else:
+        counter.labels(result(reply)).inc()
+    return reply
 
 
 async def start(call: Call[StartBody]) -> Reply | Answer:
@@ -83,25 +104,31 @@ async def start(call: Call[StartBody]) -> Reply | Answer:
         variables=given,
     )
     now = call.house.clock()
-    return await call.run(
+    work = call.run(
         unit,
         lambda started: Reply(
             201 if started.created else 200, shapes.verification(started.verification, started.message, now)
         ),
     )
+    return await counted(STARTS, work, lambda reply: "created" if reply.status == 201 else "resent")
 
 
 async def check(call: Call[CheckBody]) -> Reply | Answer:
     unit = verify.check(call.house, whose(call), call.path["sid"], call.body.code)
     now = call.house.clock()
-    return await call.run(
+    work = call.run(
         unit, lambda done: Reply(200, shapes.check(done.verification, done.message, now, valid=done.valid))
     )
+    return await counted(CHECKS, work, lambda reply: "right" if _valid(reply) else "wrong")
+
+
+def _valid(reply: Reply | Answer) -> bool:
+    return b'"valid":true' in reply.body if isinstance(reply, Answer) else reply.value.valid is True
 
 
 async def read(call: Call[None]) -> Reply:
-    row, messages = await reading.verification(call.house, whose(call), call.path["sid"])
-    return Reply(200, shapes.verification_detail(row, messages, call.house.clock()))
+    row, stories = await reading.verification(call.house, whose(call), call.path["sid"])
+    return Reply(200, shapes.verification_detail(row, stories, call.house.clock()))
 
 
 async def listing(call: Call[None]) -> Reply:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
-from collections.abc import Awaitable, Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from sqlalchemy import delete, func, select, update
@@ -14,7 +16,6 @@ from otpost.domain import errors
 from otpost.domain.message import BODY_KEPT_MS
 from otpost.domain.outcome import Outcome, Unavailable, Unknown, Vendor
 from otpost.domain.phone import trusted
-from otpost.domain.routing import Route
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound
 from otpost.senders.base import Listed, LooksUp, LookUpFailed, found
@@ -24,6 +25,7 @@ from otpost.services.house import House
 from otpost.services.plan import accounts
 from otpost.store import tables
 from otpost.store.base import MESSAGES_DUE
+from otpost.telemetry import ATTEMPTS, QUEUE_SECONDS, SEND_SECONDS, WAITING
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class Messaging:
         self._stopping = False
         self._sending: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
-        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self._asking: dict[str, asyncio.Task[None]] = {}
         self.alive_at = 0
 
     async def start(self) -> None:
@@ -75,9 +77,11 @@ class Messaging:
         """Take nothing more, let what is in flight come to its end, and leave."""
         self._stopping = True
         self._wake.set()
-        for task in self._tasks:
+        claiming, *others = self._tasks
+        others += self._asking.values()
+        for task in others:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(claiming, *others, return_exceptions=True)
         if self._sending:
             await asyncio.wait(self._sending)
         with contextlib.suppress(errors.Unavailable):
@@ -92,7 +96,7 @@ class Messaging:
         while not self._stopping:
             self._wake.clear()
             try:
-                claimed = await asyncio.shield(self._claim())
+                more = await self._claim()
             except errors.Unavailable:
                 await asyncio.sleep(KEEP_AGAIN_S)
                 continue
@@ -100,7 +104,7 @@ class Messaging:
                 _log.exception("claiming messages failed")
                 await asyncio.sleep(KEEP_AGAIN_S)
                 continue
-            if not claimed:
+            if not more:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._every_s * 4)
 
@@ -112,7 +116,7 @@ class Messaging:
             task = asyncio.create_task(self._deliver(handover))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
-        return claimed.more and bool(claimed.handovers)
+        return claimed.more
 
     def _callback_url(self, service: str, attempt: str) -> str | None:
         return f"{self._public_url}/callbacks/{service}/{attempt}" if self._public_url else None
@@ -124,16 +128,23 @@ class Messaging:
         was_full = self.pace.free(lane) == 0
         if isinstance(outcome, Unavailable) and outcome.vendor.http_status == 429:
             self.pace.pause(lane, now + int((outcome.retry_after_s or 1.0) * 1000))
-        self.pace.done(lane, now - handover.attempt.started_at)
+        took_ms = now - handover.attempt.started_at
+        self.pace.done(lane, took_ms)
         if was_full:
             self._wake.set()
+        name = handover.service.NAME
+        ATTEMPTS.labels(name, type(outcome).__name__.lower()).inc()
+        SEND_SECONDS.labels(name).observe(took_ms / 1000)
+        QUEUE_SECONDS.labels(name).observe((handover.attempt.started_at - handover.message.created_at) / 1000)
         await self._keep(handover, outcome)
 
     async def _send(self, handover: Handover) -> Outcome:
-        if self.house.clock() - handover.attempt.started_at > TOO_LATE_MS:
+        now, message = self.house.clock(), handover.message
+        if now - handover.attempt.started_at > TOO_LATE_MS or not message.usable(now):
             return Unavailable("The node was too busy to send it at once; nothing was sent.")
+        text = dataclasses.replace(handover.text, valid_for_s=(message.valid_until - now) // 1000)
         try:
-            return await handover.service.send(self._http, handover.settings, handover.route, handover.text)
+            return await handover.service.send(self._http, handover.settings, handover.route, text)
         except Exception:
             _log.exception("the sender service %s failed", handover.service.NAME)
             return Unknown(f"{handover.service.TITLE} could not be asked: the sender failed inside.")
@@ -179,25 +190,41 @@ class Messaging:
             .group_by(tables.messages.c.lane)
         )
         self.pace.count(dict(rows))
+        for name in found():
+            WAITING.labels(name).set(sum(waiting for lane, waiting in rows if lane.startswith(f"{name}:")))
 
     async def _find_lost(self) -> None:
         while await self.house.store.run(delivery.find_lost(self.house, alone=self._alone)):
             pass
 
     async def _look(self) -> None:
-        """Ask the accounts of unknown attempts what they were asked to send."""
-        questions = await self.house.store.run(delivery.questions(self.house))
-        await asyncio.gather(*(self._ask(question) for question in questions))
+        """Ask the accounts of unknown attempts what they were asked to send; a slow one keeps no other waiting."""
+        resting = [*self._asking, *self.pace.paused()]
+        by_lane = defaultdict(list)
+        for question in await self.house.store.run(delivery.questions(self.house, resting)):
+            by_lane[question.route.lane].append(question)
+        for lane, questions in by_lane.items():
+            self._asking[lane] = asyncio.create_task(self._ask_account(lane, questions))
 
-    async def _ask(self, question: Question) -> None:
+    async def _ask_account(self, lane: str, questions: Sequence[Question]) -> None:
+        places = asyncio.Semaphore(LOOKS_AT_ONCE)
+        try:
+            await asyncio.gather(*(self._ask(question, places) for question in questions))
+        except errors.Unavailable as refusal:
+            _log.warning("look-ups wait: %s", refusal)
+        except Exception:
+            _log.exception("look-ups failed")
+        finally:
+            del self._asking[lane]
+
+    async def _ask(self, question: Question, places: asyncio.Semaphore) -> None:
         attempt = question.attempt
         service = found()[attempt.service]
         assert isinstance(service, LooksUp)
-        route = Route(attempt.service, attempt.account_sid, attempt.origin, "")
         listed: list[Listed] | None = None
         trouble = f"{service.TITLE} could not be asked what became of it: no token of the account is kept."
-        async with self._looks:
-            for account in await accounts(self.house, attempt.tenant, route):
+        async with places:
+            for account in await accounts(self.house, attempt.tenant, question.route):
                 answer = await service.look_up(self._http, account, trusted(attempt.to), question.since)
                 if not isinstance(answer, LookUpFailed):
                     listed = answer

@@ -46,6 +46,11 @@ class Pace:
         """The lanes that take nothing now."""
         return [name for name in self._lanes if self.free(name) == 0]
 
+    def paused(self) -> list[str]:
+        """The lanes whose account asked to be left alone now."""
+        now = self._clock()
+        return [name for name, lane in self._lanes.items() if now < lane.paused_until]
+
     def taken(self, name: str) -> None:
         self.lane(name).in_flight += 1
 

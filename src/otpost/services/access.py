@@ -30,6 +30,8 @@ DEFAULT_TENANT = "default"
 LINK_LIFE_MS = 3_600_000
 SECRET_BYTES = 24
 
+NO_APPLICATION = "There is no such application."
+
 Judge = Callable[[Rules], None]
 
 
@@ -140,12 +142,14 @@ def change_application(
     house: House, actor: Actor, application_sid: str, name: str | None, rules: dict[str, object], judge: Judge
 ) -> Unit[Application]:
     """Change some of an application's rules; `judge` raises Invalid for what they then would be."""
+    if not sid.is_sid(application_sid, sid.APPLICATION):
+        raise NotFound(NO_APPLICATION)
     now, line = house.clock(), house.sid("AU")
 
     def decide(rows: Rows) -> Application:
         application = rows.get(APPLICATIONS, application_sid)
         if application is None or application.tenant != actor.tenant:
-            raise NotFound("There is no such application.")
+            raise NotFound(NO_APPLICATION)
         changed = msgspec.structs.replace(
             application,
             name=name if name is not None else application.name,
@@ -163,6 +167,8 @@ def change_application(
 
 def make_key(house: House, actor: Actor, scope: Scope, application: str | None, name: str) -> Unit[MadeKey]:
     """A new key. Scope `verify` needs an application of the tenant, scope `admin` has none."""
+    if application is not None and not sid.is_sid(application, sid.APPLICATION):
+        raise NotFound(NO_APPLICATION)
     now, line = house.clock(), house.sid("AU")
     secret = secrets.token_urlsafe(SECRET_BYTES)
     key = ApiKey(
@@ -179,7 +185,7 @@ def make_key(house: House, actor: Actor, scope: Scope, application: str | None, 
         if application is not None:
             owner = rows.look(APPLICATIONS, application)
             if owner is None or owner.tenant != actor.tenant:
-                raise NotFound("There is no such application.")
+                raise NotFound(NO_APPLICATION)
         rows.put(API_KEYS, key)
         audited(house, rows, line, now, actor, "key made", f"{key.sid} {scope} {name}".strip())
         return MadeKey(key, secret)
@@ -189,6 +195,8 @@ def make_key(house: House, actor: Actor, scope: Scope, application: str | None, 
 
 def revoke_key(house: House, actor: Actor, key_sid: str, application: str) -> Unit[None]:
     """End a key of an application at once."""
+    if not sid.is_sid(key_sid, sid.KEY):
+        raise NotFound("There is no such key.")
     now, line = house.clock(), house.sid("AU")
 
     def decide(rows: Rows) -> None:

@@ -45,6 +45,12 @@ _DUE = "due_at <= :now AND (NOT {full} OR valid_until < :hopeless) ORDER BY due_
 _DUE_POSTGRESQL = _DUE.format(full="lane = ANY(:full::text[])")
 _DUE_SQLITE = _DUE.format(full="lane IN (SELECT value FROM json_each(:full))")
 
+_TO_LOOK_UP = "look_at <= :now AND NOT {resting} ORDER BY look_at LIMIT :many"
+_TO_LOOK_UP_POSTGRESQL = _TO_LOOK_UP.format(resting="service || ':' || account_sid = ANY(:resting::text[])")
+_TO_LOOK_UP_SQLITE = _TO_LOOK_UP.format(
+    resting="service || ':' || account_sid IN (SELECT value FROM json_each(:resting))"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Handover:
@@ -59,7 +65,7 @@ class Handover:
 
 
 class Claimed(NamedTuple):
-    """What a claim took; `more` if there may be further messages due."""
+    """What a claim took; `more` if there may be further messages due, now that some of these no longer are."""
 
     handovers: list[Handover]
     more: bool
@@ -97,15 +103,18 @@ def claim(
         )
         taken: dict[str, int] = {}
         handovers = []
+        passed_on = 0
         for place, message in enumerate(due):
             ready = _ready(house, rows, message, now)
             if isinstance(ready, Message):
                 rows.put(MESSAGES, ready)
+                passed_on += 1
                 continue
             service, settings, route, body = ready
             if taken.get(route.lane, 0) >= free(route.lane):
                 if route.lane != message.lane:
                     rows.put(MESSAGES, msgspec.structs.replace(message, lane=route.lane))
+                    passed_on += 1
                 continue
             taken[route.lane] = taken.get(route.lane, 0) + 1
             message, attempt = rules.intend(message, attempts[place], route, now, node)
@@ -119,7 +128,7 @@ def claim(
                 callback_url(service.NAME, attempt.sid) if isinstance(service, ReadsReports) else None,
             )
             handovers.append(Handover(message, attempt, service, settings, route, text))
-        return Claimed(handovers, len(due) == DUE_AT_ONCE)
+        return Claimed(handovers, len(due) == DUE_AT_ONCE and len(handovers) + passed_on > 0)
 
     return Unit(decide, query=query)
 
@@ -241,11 +250,23 @@ class Question:
     attempt: Attempt
     since: int
 
+    @property
+    def route(self) -> Route:
+        """The route that the attempt took."""
+        return Route(self.attempt.service, self.attempt.account_sid, self.attempt.origin, "")
 
-def questions(house: House) -> Unit[list[Question]]:
-    """Unknown attempts whose next look is due, leased to the caller for 15 s."""
+
+def questions(house: House, resting: Sequence[str] = ()) -> Unit[list[Question]]:
+    """Unknown attempts whose next look is due, leased to the caller for 15 s; none of the lanes that are `resting`."""
     now = house.clock()
-    query = Query(ATTEMPTS, "look_at <= :now ORDER BY look_at LIMIT :many", now=now, many=DUE_AT_ONCE)
+    query = Query(
+        ATTEMPTS,
+        _TO_LOOK_UP_POSTGRESQL,
+        sqlite=_TO_LOOK_UP_SQLITE,
+        now=now,
+        resting=list(resting),
+        many=DUE_AT_ONCE,
+    )
 
     def decide(rows: Rows) -> list[Question]:
         asked = []
@@ -315,7 +336,8 @@ def _compared(
 def report(house: House, service: str, attempt_sid: str, told: Reported) -> Unit[Message | None]:
     """Keep what a service told of an attempt; None where there is no such attempt of this service.
 
-    Duplicates change nothing, disorder moves nothing back.
+    Duplicates change nothing, disorder moves nothing back. The vendor's SID is left out where a listing has made it
+    another attempt's.
     """
     now = house.clock()
 
@@ -328,8 +350,12 @@ def report(house: House, service: str, attempt_sid: str, told: Reported) -> Unit
         message = rows.get(MESSAGES, attempt.message)
         if message is None or rows.get(REPORTS, *key) is not None:
             return message
+        vendor_sid = attempt.vendor_sid
+        if vendor_sid is None:
+            owners = rows.find(ATTEMPTS, "vendor_sid", service, attempt.account_sid, told.vendor_sid, locked=False)
+            vendor_sid = None if owners else told.vendor_sid
         rows.put(REPORTS, Report(*key, attempt.message, now, told.status))
-        vendor = Vendor(sid=attempt.vendor_sid or told.vendor_sid, status=told.vendor_status, code=told.vendor_code)
+        vendor = Vendor(sid=vendor_sid, status=told.vendor_status, code=told.vendor_code)
         changed, moved = rules.reported(message, attempt, told.status, vendor, told.reason or None)
         rows.put(ATTEMPTS, moved)
         rows.put(MESSAGES, changed)

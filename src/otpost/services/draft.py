@@ -19,6 +19,9 @@ from otpost.senders.settings import form, join, load, plain, urls
 from otpost.services.house import House
 from otpost.store.kinds import REVISIONS
 
+HIGHEST = 2**31 - 1
+"""No revision has a higher number than the database can hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -88,7 +91,7 @@ async def restored(house: House, tenant: str, number: int, body: object) -> Draf
     Paths are those of the restored values, so that a `token_required` can be answered at its path. Secrets that are
     stored need not be brought, and `…_set: false` clears one. NotFound for an unknown revision.
     """
-    revision = await house.store.get(REVISIONS, tenant, number)
+    revision = await house.store.get(REVISIONS, tenant, number) if 0 < number <= HIGHEST else None
     if revision is None:
         raise NotFound("There is no such revision.")
     if not isinstance(body, dict):

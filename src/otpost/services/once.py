@@ -22,7 +22,10 @@ HASH = "first-answer-bodies"
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One POST with an Idempotency-Key: whose (`scope`), which (`call` is method and path), and its raw body."""
+    """One POST with an Idempotency-Key: whose (`scope`), which (`call` stands for method and path), and its body.
+
+    `call` is a digest: a path is as long as its caller likes, and a key of the database is not.
+    """
 
     scope: str
     call: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -10,10 +11,11 @@ from sqlalchemy import Select, and_, or_, select
 from otpost.domain.application import Application
 from otpost.domain.errors import NotFound, VerificationNotFound
 from otpost.domain.message import Attempt, Message, Report, SandboxText
+from otpost.domain.sid import APPLICATION, MESSAGE, VERIFICATION, is_sid
 from otpost.domain.verification import Verification
 from otpost.services.delivery import SANDBOX_SEAL
 from otpost.services.house import House
-from otpost.services.verify import Whose
+from otpost.services.verify import UNKNOWN, Whose
 from otpost.store.base import rows_of
 from otpost.store.kinds import (
     API_KEYS,
@@ -50,12 +52,13 @@ class InboxText(NamedTuple):
     body: str
 
 
-async def verification(house: House, whose: Whose, verification_sid: str) -> tuple[Verification, list[Message]]:
+async def verification(house: House, whose: Whose, verification_sid: str) -> tuple[Verification, list[MessageStory]]:
     """A verification with its messages, oldest first; VerificationNotFound for another's."""
-    row = await house.store.get(VERIFICATIONS, verification_sid)
+    known = is_sid(verification_sid, VERIFICATION)
+    row = await house.store.get(VERIFICATIONS, verification_sid) if known else None
     if row is None or not whose.owns(row.tenant, row.application):
-        raise VerificationNotFound("There is no verification with this SID.")
-    return row, await house.store.find(MESSAGES, "verification", verification_sid)
+        raise VerificationNotFound(UNKNOWN)
+    return row, await _stories(house, await house.store.find(MESSAGES, "verification", verification_sid))
 
 
 async def verifications(
@@ -81,14 +84,11 @@ async def verifications(
 
 async def message(house: House, whose: Whose, message_sid: str) -> MessageStory:
     """A message with its attempts and reports; NotFound for another's."""
-    row = await house.store.get(MESSAGES, message_sid)
+    row = await house.store.get(MESSAGES, message_sid) if is_sid(message_sid, MESSAGE) else None
     if row is None or not whose.owns(row.tenant, row.application):
         raise NotFound("There is no message with this SID.")
-    return MessageStory(
-        row,
-        await house.store.find(ATTEMPTS, "message", message_sid),
-        await house.store.find(REPORTS, "message", message_sid),
-    )
+    (story,) = await _stories(house, [row])
+    return story
 
 
 async def messages(
@@ -100,8 +100,8 @@ async def messages(
     after: int | None,
     limit: int,
     cursor: str | None,
-) -> tuple[Page, dict[str, tuple[list[Attempt], list[Report]]]]:
-    """Messages, newest first, with the attempts and reports of each by its SID. `after`: created later than that."""
+) -> Page:
+    """Messages (MessageStory), newest first. `after`: created later than that."""
     table = MESSAGES.table.c
     statement = _owned(MESSAGES, whose)
     if to is not None:
@@ -111,19 +111,12 @@ async def messages(
     if after is not None:
         statement = statement.where(table.created_at > after)
     page = await _page(house, MESSAGES, statement, limit, cursor)
-    stories: dict[str, tuple[list[Attempt], list[Report]]] = {row.sid: ([], []) for row in page.rows}
-    attempts = select(ATTEMPTS.table).where(ATTEMPTS.table.c.message.in_(list(stories))).order_by("sid")
-    for attempt in await rows_of(house.store, ATTEMPTS, attempts):
-        stories[attempt.message][0].append(attempt)
-    reports = select(REPORTS.table).where(REPORTS.table.c.message.in_(list(stories)))
-    for report in await rows_of(house.store, REPORTS, reports):
-        stories[report.message][1].append(report)
-    return page, stories
+    return Page(await _stories(house, page.rows), page.next)
 
 
 async def application(house: House, tenant: str, application_sid: str) -> Application:
     """An application of the tenant; NotFound for another's."""
-    row = await house.store.get(APPLICATIONS, application_sid)
+    row = await house.store.get(APPLICATIONS, application_sid) if is_sid(application_sid, APPLICATION) else None
     if row is None or row.tenant != tenant:
         raise NotFound("There is no such application.")
     return row
@@ -159,6 +152,18 @@ async def sandbox_chosen(house: House, tenant: str) -> None:
     policy = await house.store.get(POLICIES, tenant)
     if policy is None or policy.sender_service != "sandbox":
         raise NotFound("The sandbox phone is there only while the sandbox is the chosen sender service.")
+
+
+async def _stories(house: House, rows: Sequence[Message]) -> list[MessageStory]:
+    """Messages with the attempts and reports of each, both oldest first."""
+    stories = {row.sid: MessageStory(row, [], []) for row in rows}
+    attempts = select(ATTEMPTS.table).where(ATTEMPTS.table.c.message.in_(list(stories))).order_by("sid")
+    for attempt in await rows_of(house.store, ATTEMPTS, attempts):
+        stories[attempt.message].attempts.append(attempt)
+    reports = select(REPORTS.table).where(REPORTS.table.c.message.in_(list(stories))).order_by("at")
+    for report in await rows_of(house.store, REPORTS, reports):
+        stories[report.message].reports.append(report)
+    return list(stories.values())
 
 
 def _owned(kind: Kind[Any], whose: Whose) -> Select[Any]:

@@ -33,6 +33,8 @@ from otpost.store.base import MESSAGES_DUE
 from otpost.store.kinds import APPLICATIONS, AUDIT, MESSAGES, NUMBER_LIMITS, POLICIES, VERIFICATIONS, WINDOWS
 from otpost.store.units import Rows, Unit, lock, lock_by, look
 
+UNKNOWN = "There is no verification with this SID."
+
 
 class Started(msgspec.Struct, frozen=True):
     """A verification after a start; `created` is False where the start was one more text of a pending one."""
@@ -93,7 +95,7 @@ def start(
             raise refusal
         current = next(iter(rows.find(VERIFICATIONS, "pending", application, to.e164)), None)
         if current is not None and current.begins_anew(now):
-            rows.put(VERIFICATIONS, current.ended(max(now, current.created_at), "expired"))
+            rows.put(VERIFICATIONS, current.ended(min(now, current.expires_at), "expired"))
             current = None
         if current is not None and current.sends >= current.max_sends:
             raise MaxSendsReached(retry_at=current.fresh_start_at())
@@ -149,6 +151,8 @@ def check(house: House, whose: Whose, verification_sid: str, typed: str) -> Unit
     code = read_code(typed)
     if code is None:
         raise invalid("code", "invalid", "The code is a string of digits; send what the recipient typed.")
+    if not sid.is_sid(verification_sid, sid.VERIFICATION):
+        raise VerificationNotFound
     given = code
 
     def decide(rows: Rows) -> Checked:
@@ -183,12 +187,14 @@ def cancel(house: House, whose: Whose, verification_sid: str) -> Unit[Checked]:
 
     Raises VerificationNotFound, or VerificationFinal where it was approved or has expired.
     """
+    if not sid.is_sid(verification_sid, sid.VERIFICATION):
+        raise VerificationNotFound(UNKNOWN)
     now = house.clock()
 
     def decide(rows: Rows) -> Checked:
         verification = rows.get(VERIFICATIONS, verification_sid)
         if verification is None or not whose.owns(verification.tenant, verification.application):
-            raise VerificationNotFound("There is no verification with this SID.")
+            raise VerificationNotFound(UNKNOWN)
         rows.require(look(MESSAGES, verification.message))
         if verification.status_at(now) in ("approved", "expired"):
             raise VerificationFinal

@@ -11,16 +11,16 @@ from otpost.domain.verification import Verification
 from otpost.store import tables
 from otpost.store.units import Index, Kind
 
-TENANTS = Kind(tables.tenants, Tenant, [Index("name", ("name",))])
-API_KEYS = Kind(tables.api_keys, ApiKey)
+TENANTS = Kind(tables.tenants, Tenant, [Index("name", ("name",))], settled=True)
+API_KEYS = Kind(tables.api_keys, ApiKey, settled=True)
 USERS = Kind(tables.users, User, [Index("name", ("name",)), Index("tenant", ("tenant",))])
 SIGN_IN_LINKS = Kind(tables.sign_in_links, SignInLink, [Index("user", ("user",))])
 SESSIONS = Kind(tables.sessions, Session, [Index("user", ("user",))])
 AUDIT = Kind(tables.audit, AuditLine)
 FIRST_ANSWERS = Kind(tables.first_answers, FirstAnswer)
 KEY_CHECKS = Kind(tables.key_checks, KeyCheck)
-APPLICATIONS = Kind(tables.applications, Application)
-POLICIES = Kind(tables.policies, Policy)
+APPLICATIONS = Kind(tables.applications, Application, settled=True)
+POLICIES = Kind(tables.policies, Policy, settled=True)
 REVISIONS = Kind(tables.revisions, Revision)
 SECRETS = Kind(tables.secrets, StoredSecret, [Index("tenant", ("tenant",))])
 VERIFICATIONS = Kind(

@@ -1,4 +1,4 @@
-"""SQLite: one writer thread, whose batches of units share one transaction and one sync to disk."""
+"""SQLite: one writer, whose batches of units share one transaction and one sync to disk."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import contextlib
 import json
 import logging
 import sqlite3
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 BATCH = 256
 BUSY_S = 5.0
+BUSY_AGAIN_S = 0.005
 
 Sweep = tuple[str, Mapping[str, Any]]
 Job = tuple[Unit[Any] | Sweep, "asyncio.Future[Any]"]
@@ -66,6 +65,8 @@ def connect(path: Path, *, read_only: bool = False, busy_s: float = BUSY_S) -> s
 class SqliteStore:
     """The embedded database, in one file.
 
+    Statements run on the event loop's own thread, between its other work: each takes microseconds, and a thread of
+    their own would fight the loop for the interpreter. What waits for the disk, the commit, has a thread.
     `gather_s` is how long the first unit of a batch waits for others to share its sync, `busy_s` how long a batch
     waits for another process that writes.
     """
@@ -76,10 +77,11 @@ class SqliteStore:
         self.on_signal: Callable[[str], None] = lambda name: None
         self._gather_s = gather_s
         self._jobs: list[Job] = []
-        self._mutex = threading.Lock()
-        self._work = threading.Event()
+        self._work = asyncio.Event()
         self._closing = False
         self._writer: sqlite3.Connection | None = None
+        self._settled: dict[tuple[Kind[Any], tuple[Any, ...]], Any] = {}
+        self._settled_at = -1
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -90,16 +92,18 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise _unavailable(error) from error
         self._lists = ThreadPoolExecutor(1, thread_name_prefix="otpost-lists")
-        self._thread = threading.Thread(target=self._write_forever, name="otpost-writer", daemon=True)
-        self._thread.start()
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="otpost-disk")
+        self._task = asyncio.create_task(self._write_forever())
 
     async def close(self) -> None:
         if self._closing:
             return
         self._closing = True
         self._work.set()
-        await asyncio.to_thread(self._thread.join)
+        await self._task
         await asyncio.to_thread(self._lists.shutdown)
+        await asyncio.to_thread(self._disk.shutdown)
+        self._leave()
         self._list_reader.close()
         self._reader.close()
 
@@ -113,16 +117,24 @@ class SqliteStore:
         if self._closing:
             raise errors.Unavailable(STOPPING)
         future = self._loop.create_future()
-        with self._mutex:
-            self._jobs.append((work, future))
-            first = len(self._jobs) == 1
-        if first:
-            self._work.set()
+        self._jobs.append((work, future))
+        self._work.set()
         return future
 
     async def get(self, kind: Kind[R], *values: Any) -> R | None:
-        found = self._read(sql.sqlite_select(kind, ""), values)
-        return kind.from_columns(found[0]) if found else None
+        if not kind.settled:
+            found = self._read(sql.sqlite_select(kind, ""), values)
+            return kind.from_columns(found[0]) if found else None
+        ((version,),) = self._read("PRAGMA data_version", ())
+        if version != self._settled_at:
+            self._settled.clear()
+            self._settled_at = version
+        try:
+            return cast("R | None", self._settled[kind, values])
+        except KeyError:
+            found = self._read(sql.sqlite_select(kind, ""), values)
+            row = self._settled[kind, values] = kind.from_columns(found[0]) if found else None
+            return row
 
     async def find(self, kind: Kind[R], index: str, *values: Any) -> list[R]:
         found = self._read(sql.sqlite_select(kind, index) + f" ORDER BY {sql.listed(kind.key_columns)}", values)
@@ -150,66 +162,50 @@ class SqliteStore:
     async def ping(self) -> None:
         self._read("SELECT 1 FROM tenants LIMIT 1", ())
 
-    def _write_forever(self) -> None:
-        try:
-            while True:
-                self._work.wait()
-                if not self._closing:
-                    time.sleep(self._gather_s)
-                with self._mutex:
-                    jobs, self._jobs = self._jobs[:BATCH], self._jobs[BATCH:]
-                    if not self._jobs and not self._closing:
-                        self._work.clear()
-                if not jobs and self._closing:
-                    return
-                self._serve(jobs)
-        finally:
-            self._leave()
+    async def _write_forever(self) -> None:
+        while True:
+            await self._work.wait()
+            if not self._closing:
+                await asyncio.sleep(self._gather_s)
+            jobs, self._jobs = self._jobs[:BATCH], self._jobs[BATCH:]
+            if not self._jobs and not self._closing:
+                self._work.clear()
+            if not jobs and self._closing:
+                return
+            await self._serve(jobs)
 
-    def _serve(self, jobs: list[Job]) -> None:
+    async def _serve(self, jobs: list[Job]) -> None:
         """Answer each job, whatever happens: nobody waits for an answer that does not come."""
         units = [(work, future) for work, future in jobs if isinstance(work, Unit)]
-        answers: list[tuple[asyncio.Future[Any], Answer]] = []
-        signals: set[str] = set()
         if units:
-            made, signals = self._answered([unit for unit, _ in units])
-            answers.extend(zip((future for _, future in units), made, strict=True))
+            answers, signals = await self._answered([unit for unit, _ in units])
+            for (_, future), answer in zip(units, answers, strict=True):
+                _deliver(future, answer)
+            tell(self.on_signal, signals)
         for work, future in jobs:
             if not isinstance(work, Unit):
-                answers.append((future, self._sweep(*work)))
-        self._loop.call_soon_threadsafe(self._deliver, answers, signals)
+                _deliver(future, await self._swept(*work))
 
-    def _deliver(self, answers: list[tuple[asyncio.Future[Any], Answer]], signals: set[str]) -> None:
-        for future, (well, value) in answers:
-            if future.done():
-                continue
-            if well:
-                future.set_result(value)
-            else:
-                future.set_exception(value)
-        tell(self.on_signal, signals)
-
-    def _answered(self, units: list[Unit[Any]]) -> tuple[list[Answer], set[str]]:
+    async def _answered(self, units: list[Unit[Any]]) -> tuple[list[Answer], set[str]]:
         """The whole batch at once; if a statement fails, each unit by itself, so that one fails alone."""
         try:
-            return self._transaction(units)
+            return await self._transaction(units)
         except BaseException as error:
             if len(units) == 1 or _out_of_order(error):
                 return [(False, refused) for refused in _refusals(error, len(units))], set()
         answers: list[Answer] = []
         signals: set[str] = set()
         for unit in units:
-            own, told = self._answered([unit])
+            own, told = await self._answered([unit])
             answers.extend(own)
             signals |= told
         return answers, signals
 
-    def _transaction(self, units: list[Unit[Any]]) -> tuple[list[Answer], set[str]]:
+    async def _transaction(self, units: list[Unit[Any]]) -> tuple[list[Answer], set[str]]:
         batch = Batch()
         answers: dict[int, Answer] = {}
         try:
-            connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
+            connection = await self._begun()
             missing = [key for unit in units for key in unit.needs]
             for key in batch.wanted(missing):
                 self._load(connection, batch, key)
@@ -226,11 +222,28 @@ class SqliteStore:
                 connection.executemany(sql.sqlite_update(kind), [kind.to_columns(row) for row in rows])
             for kind, rows in writes.inserts.items():
                 connection.executemany(sql.sqlite_insert(kind), [kind.to_columns(row) for row in rows])
-            connection.execute("COMMIT")
+            if batch.changed:
+                await self._loop.run_in_executor(self._disk, connection.commit)
+            else:
+                connection.rollback()
         except BaseException:
             self._roll_back()
             raise
         return [answers[place] for place in range(len(units))], batch.signals
+
+    async def _begun(self) -> sqlite3.Connection:
+        """The writer in a transaction that writes, as soon as no other process has one."""
+        deadline = self._loop.time() + self._busy_s
+        while True:
+            connection = self._connection()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or self._loop.time() > deadline:
+                    raise
+                await asyncio.sleep(BUSY_AGAIN_S)
+            else:
+                return connection
 
     def _roll_back(self) -> None:
         """Leave the writer without a transaction: as it is, or, where even that fails, as a new connection."""
@@ -249,7 +262,7 @@ class SqliteStore:
 
     def _connection(self) -> sqlite3.Connection:
         if self._writer is None:
-            self._writer = connect(self.path, busy_s=self._busy_s)
+            self._writer = connect(self.path, busy_s=0)
         return self._writer
 
     def _load(self, connection: sqlite3.Connection, batch: Batch, key: Key) -> None:
@@ -265,12 +278,30 @@ class SqliteStore:
         found = connection.execute(text, parameters).fetchall()
         batch.load_query(query, [query.kind.from_columns(row) for row in found])
 
-    def _sweep(self, text: str, parameters: Mapping[str, Any]) -> Answer:
+    async def _swept(self, text: str, parameters: Mapping[str, Any]) -> Answer:
+        """Change rows by a condition; it may touch many, and so runs beside the loop."""
+
+        def sweep(connection: sqlite3.Connection) -> int:
+            count = connection.execute(text, parameters).rowcount
+            connection.commit()
+            return count
+
         try:
-            return True, self._connection().execute(text, parameters).rowcount
+            connection = await self._begun()
+            return True, await self._loop.run_in_executor(self._disk, sweep, connection)
         except BaseException as error:
             self._roll_back()
             return False, _refusals(error, 1)[0]
+
+
+def _deliver(future: asyncio.Future[Any], answer: Answer) -> None:
+    if future.done():
+        return
+    well, value = answer
+    if well:
+        future.set_result(value)
+    else:
+        future.set_exception(value)
 
 
 def _out_of_order(error: BaseException) -> bool:

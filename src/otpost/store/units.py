@@ -53,10 +53,14 @@ _places = count()
 class Kind(Generic[R]):
     """One table and the value that a row of it is; the value's fields are the columns, in their order.
 
-    Rows of several kinds are locked in the order in which the kinds were made, the same on every node.
+    Rows of several kinds are locked in the order in which the kinds were made, the same on every node. `settled`
+    are those that every request reads and hardly one changes: a store may remember them until they change.
     """
 
-    def __init__(self, table: Table, struct: type[R], indexes: Sequence[Index[R]] = ()) -> None:
+    def __init__(
+        self, table: Table, struct: type[R], indexes: Sequence[Index[R]] = (), *, settled: bool = False
+    ) -> None:
+        self.settled = settled
         self.place = next(_places)
         self.table = table
         self.name = table.name

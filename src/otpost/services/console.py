@@ -1,0 +1,330 @@
+"""The console's doors: passwords, sign-in with its limits, sessions, and one-time links."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import msgspec
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import select
+
+from otpost.domain import sid
+from otpost.domain.access import Actor, Session, SignInLink, User
+from otpost.domain.errors import FieldError, Invalid, LimitReached, Refusal
+from otpost.domain.limits import Window
+from otpost.services.access import audited
+from otpost.services.house import House
+from otpost.services.verify import client_network
+from otpost.store import tables
+from otpost.store.kinds import SESSIONS, SIGN_IN_LINKS, TENANTS, USERS, WINDOWS
+from otpost.store.units import Rows, Unit, lock, lock_by
+
+R = TypeVar("R")
+
+SESSION_LIFE_MS = 12 * 3_600_000
+SESSION_IDLE_MS = 2 * 3_600_000
+SEEN_GRAIN_MS = 60_000
+SIGN_IN_WINDOW_MS = 600_000
+SIGN_INS_PER_USER, SIGN_INS_PER_ADDRESS = 5, 20
+NAME_LENGTH = 64
+PASSWORD_SHORTEST, PASSWORD_LONGEST = 10, 1000
+
+
+class SignInRefused(Refusal):
+    """The name or the password is not right."""
+
+    code = "sign_in_refused"
+
+
+class SignInsReached(LimitReached):
+    """There were too many tries to sign in; wait before the next."""
+
+    code = "sign_ins_reached"
+
+
+class LinkDead(Refusal):
+    """This link was used already, is older than an hour, or belongs to an installation that has its first user."""
+
+    code = "link_dead"
+
+
+class Passwords:
+    """Hashes and verifies passwords in threads of its own, so that nobody else waits for them."""
+
+    def __init__(self, hasher: PasswordHasher | None = None, workers: int = 2) -> None:
+        self._hasher = hasher or PasswordHasher()
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="otpost-passwords")
+        self._decoy = cache(lambda: self._hasher.hash(secrets.token_urlsafe(24)))
+
+    async def hash(self, password: str) -> str:
+        return await self._run(lambda: self._hasher.hash(password))
+
+    async def verify(self, hashed: str | None, password: str) -> bool:
+        """Whether the password is the hashed one; without a hash False, after the same time."""
+        return await self._run(lambda: self._verify(hashed, password))
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+    def _verify(self, hashed: str | None, password: str) -> bool:
+        decoy = self._decoy()
+        try:
+            self._hasher.verify(hashed or decoy, password)
+        except (VerificationError, InvalidHashError):
+            return False
+        return hashed is not None
+
+    async def _run(self, work: Callable[[], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+class SignedIn(msgspec.Struct, frozen=True):
+    """A person whose session is proven."""
+
+    user: User
+    session: Session
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.user.tenant, "user", self.user.sid, self.user.name)
+
+
+class MadeSession(msgspec.Struct, frozen=True):
+    """A new session with the token for its cookie, which is nowhere else."""
+
+    token: str
+    session: Session
+
+
+class Link(msgspec.Struct, frozen=True):
+    """What a living one-time link is for: `user` is None where it makes the installation's first one."""
+
+    user: User | None
+
+
+async def signed_in(house: House, token: str) -> SignedIn | None:
+    """Who has the session with this token, if it has not ended; that it was used is kept once a minute."""
+    now = house.clock()
+    session = await house.store.get(SESSIONS, _sha256(token))
+    if session is None or _over(session, now):
+        return None
+    user = await house.store.get(USERS, session.user)
+    if user is None:
+        return None
+    if now - session.seen_at >= SEEN_GRAIN_MS:
+        await house.store.run(_seen(session.token_sha256, now))
+    return SignedIn(user, session)
+
+
+async def sign_in(
+    house: House, passwords: Passwords, name: str, password: str, address: str, former: str | None
+) -> MadeSession:
+    """A new session for the right name and password. `address` is the client's, `former` the token it came with.
+
+    A try takes its place in the limits before the password is looked at, and gives it back if it is right. Raises
+    SignInRefused, SignInsReached.
+    """
+    windows = [
+        ("sign-in user", _sha256(name), SIGN_INS_PER_USER),
+        ("sign-in address", client_network(address), SIGN_INS_PER_ADDRESS),
+    ]
+    await house.store.run(_take_places(house, windows))
+    user = next(iter(await house.store.find(USERS, "name", name)), None)
+    right = await passwords.verify(user.password if user else None, password)
+    if user is None or not right:
+        if user is not None:
+            await house.store.run(_refused(house, user))
+        raise SignInRefused
+    now, line = house.clock(), house.sid("AU")
+    made = _session(house, user)
+    places = [lock(WINDOWS, scope, key) for scope, key, _ in windows]
+    known = user
+
+    def decide(rows: Rows) -> MadeSession:
+        current = rows.get(USERS, known.sid)
+        if current is None or current.password != known.password:
+            raise SignInRefused
+        _begin(rows, made, former, now)
+        for scope, key, _ in windows:
+            window = rows.get(WINDOWS, scope, key)
+            if window is not None:
+                rows.put(WINDOWS, _given_back(window))
+        audited(house, rows, line, now, _actor(current), "signed in")
+        return made
+
+    needs = [lock(USERS, user.sid), lock_by(SESSIONS, "user", user.sid), *places]
+    return await house.store.run(Unit(decide, [*needs, *([lock(SESSIONS, _sha256(former))] if former else [])]))
+
+
+def sign_out(house: House, who: SignedIn) -> Unit[None]:
+    """End a session."""
+    now, line = house.clock(), house.sid("AU")
+
+    def decide(rows: Rows) -> None:
+        if rows.get(SESSIONS, who.session.token_sha256) is not None:
+            rows.delete(SESSIONS, who.session.token_sha256)
+            audited(house, rows, line, now, who.actor, "signed out")
+
+    return Unit(decide, [lock(SESSIONS, who.session.token_sha256)])
+
+
+async def link(house: House, token: str) -> Link:
+    """What a one-time link is for; it stays unused. Raises LinkDead."""
+    row = await house.store.get(SIGN_IN_LINKS, _sha256(token))
+    if row is None or row.expires_at <= house.clock():
+        raise LinkDead
+    if row.user is None:
+        if await any_user(house):
+            raise LinkDead
+        return Link(None)
+    user = await house.store.get(USERS, row.user)
+    if user is None:
+        raise LinkDead
+    return Link(user)
+
+
+async def use_link(
+    house: House, passwords: Passwords, token: str, name: str, password: str, former: str | None
+) -> MadeSession:
+    """Set a password by a one-time link, which is dead from then on, and sign in.
+
+    The installation's first user gets `name`; any other keeps his, and his other sessions end. Raises LinkDead,
+    Invalid at `name` or `password`.
+    """
+    for_whom = await link(house, token)
+    name = for_whom.user.name if for_whom.user else name.strip()
+    wrong = [] if for_whom.user else name_errors(name)
+    wrong += password_errors(password, name)
+    if wrong:
+        raise Invalid(wrong[0].message, errors=tuple(wrong))
+    hashed = await passwords.hash(password)
+    now, line, user_sid = house.clock(), house.sid("AU"), house.sid(sid.USER)
+    new_token = secrets.token_urlsafe(32)
+
+    def decide(rows: Rows) -> MadeSession:
+        row = rows.get(SIGN_IN_LINKS, _sha256(token))
+        if row is None or row.expires_at <= now:
+            raise LinkDead
+        user = _first_user(rows, row, user_sid, name, now) if row.user is None else rows.get(USERS, row.user)
+        if user is None:
+            raise LinkDead
+        user = msgspec.structs.replace(user, password=hashed)
+        for session in rows.find(SESSIONS, "user", user.sid):
+            rows.delete(SESSIONS, session.token_sha256)
+        made = MadeSession(new_token, _new_session(user, new_token, now))
+        _begin(rows, made, former, now)
+        rows.put(USERS, user)
+        rows.delete(SIGN_IN_LINKS, row.token_sha256)
+        for other in rows.find(SIGN_IN_LINKS, "user", user.sid):
+            rows.delete(SIGN_IN_LINKS, other.token_sha256)
+        what = "first user made" if row.user is None else "password set"
+        audited(house, rows, line, now, _actor(user), what, user.name)
+        return made
+
+    return await house.store.run(Unit(decide, [lock(SIGN_IN_LINKS, _sha256(token))]))
+
+
+async def any_user(house: House) -> bool:
+    return bool(await house.store.select(select(tables.users.c.sid).limit(1)))
+
+
+def name_errors(name: str) -> list[FieldError]:
+    """What is wrong with a user's name."""
+    if not name:
+        return [FieldError("name", "required", "Choose a name to sign in with.")]
+    if len(name) > NAME_LENGTH:
+        return [FieldError("name", "text_too_long", f"The name has at most {NAME_LENGTH} characters.")]
+    if not name.isprintable():
+        return [FieldError("name", "invalid", "The name is one line without control characters.")]
+    return []
+
+
+def password_errors(password: str, name: str) -> list[FieldError]:
+    """What is wrong with a password that is to be set."""
+    if len(password) < PASSWORD_SHORTEST:
+        return [FieldError("password", "out_of_range", f"The password has at least {PASSWORD_SHORTEST} characters.")]
+    if len(password) > PASSWORD_LONGEST:
+        return [FieldError("password", "text_too_long", f"The password has at most {PASSWORD_LONGEST} characters.")]
+    if password.casefold() == name.casefold():
+        return [FieldError("password", "invalid", "The password must not be the name.")]
+    return []
+
+
+def _first_user(rows: Rows, row: SignInLink, user_sid: str, name: str, now: int) -> User:
+    rows.require(lock(TENANTS, row.tenant), lock_by(USERS, "tenant", row.tenant), lock_by(USERS, "name", name))
+    if rows.find(USERS, "tenant", row.tenant) or rows.find(USERS, "name", name):
+        raise LinkDead
+    return User(user_sid, row.tenant, name, None, now)
+
+
+def _begin(rows: Rows, made: MadeSession, former: str | None, now: int) -> None:
+    """Put the session in the place of the one that the client came with; the user's dead ones go as well."""
+    if former is not None and rows.get(SESSIONS, _sha256(former)) is not None:
+        rows.delete(SESSIONS, _sha256(former))
+    for session in rows.find(SESSIONS, "user", made.session.user):
+        if _over(session, now):
+            rows.delete(SESSIONS, session.token_sha256)
+    rows.put(SESSIONS, made.session)
+
+
+def _take_places(house: House, windows: list[tuple[str, str, int]]) -> Unit[None]:
+    now = house.clock()
+
+    def decide(rows: Rows) -> None:
+        taken = []
+        for scope, key, limit in windows:
+            window = rows.get(WINDOWS, scope, key) or Window(scope, key, until=0)
+            at = window.free_at(now, SIGN_IN_WINDOW_MS, limit)
+            if at is not None:
+                raise SignInsReached(retry_at=at)
+            taken.append(window.hit(now, SIGN_IN_WINDOW_MS, limit))
+        for window in taken:
+            rows.put(WINDOWS, window)
+
+    return Unit(decide, [lock(WINDOWS, scope, key) for scope, key, _ in windows])
+
+
+def _given_back(window: Window) -> Window:
+    return msgspec.structs.replace(window, hits=window.hits[:-1])
+
+
+def _refused(house: House, user: User) -> Unit[None]:
+    now, line = house.clock(), house.sid("AU")
+    return Unit(lambda rows: audited(house, rows, line, now, _actor(user), "sign-in refused", "wrong password"))
+
+
+def _seen(token_sha256: str, now: int) -> Unit[None]:
+    def decide(rows: Rows) -> None:
+        session = rows.get(SESSIONS, token_sha256)
+        if session is not None and session.seen_at < now:
+            rows.put(SESSIONS, msgspec.structs.replace(session, seen_at=now))
+
+    return Unit(decide, [lock(SESSIONS, token_sha256)])
+
+
+def _session(house: House, user: User) -> MadeSession:
+    token = secrets.token_urlsafe(32)
+    return MadeSession(token, _new_session(user, token, house.clock()))
+
+
+def _new_session(user: User, token: str, now: int) -> Session:
+    return Session(_sha256(token), user.tenant, user.sid, now, now, now + SESSION_LIFE_MS)
+
+
+def _over(session: Session, now: int) -> bool:
+    return now >= session.expires_at or now >= session.seen_at + SESSION_IDLE_MS
+
+
+def _actor(user: User) -> Actor:
+    return Actor(user.tenant, "user", user.sid, user.name)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

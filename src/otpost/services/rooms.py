@@ -1,0 +1,168 @@
+"""What the console's rooms show beyond the API's lists: the day's counts, users, audit lines, revealed numbers."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import and_, case, delete, func, select
+
+from otpost.domain.access import Actor, User
+from otpost.domain.errors import NotFound
+from otpost.domain.phone import trusted
+from otpost.services import access, reading
+from otpost.services.access import MadeLink, audited
+from otpost.services.house import House
+from otpost.services.reading import Page
+from otpost.services.verify import Whose
+from otpost.store.base import rows_of
+from otpost.store.kinds import (
+    API_KEYS,
+    APPLICATIONS,
+    AUDIT,
+    MESSAGES,
+    POLICIES,
+    SANDBOX_TEXTS,
+    SESSIONS,
+    USERS,
+    VERIFICATIONS,
+)
+from otpost.store.units import Rows, Unit, lock
+
+DAY_MS = 86_400_000
+REVEALED = "number revealed"
+
+
+class Day(NamedTuple):
+    """The last 24 hours in counts. `conversion` is approved ÷ started of those that are no longer open."""
+
+    started: int
+    approved: int
+    open: int
+    messages: dict[str, int]
+
+    @property
+    def conversion(self) -> float | None:
+        over = self.started - self.open
+        return self.approved / over if over else None
+
+
+class SetUp(NamedTuple):
+    """What is set up, for the first page to say what is not."""
+
+    sender_service: str | None
+    ready: bool
+    keys: int
+    ever_verified: bool
+
+
+async def day(house: House, tenant: str) -> Day:
+    now = house.clock()
+    since = now - DAY_MS
+    own = VERIFICATIONS.table.c
+    is_open = and_(own.status == "pending", own.expires_at > now)
+    counts: Any = select(
+        func.count(),
+        func.count(case((own.status == "approved", 1))),
+        func.count(case((is_open, 1))),
+    ).where(own.tenant == tenant, own.sid >= _earliest("VE", since), own.created_at >= since)
+    counted = await house.store.select(counts)
+    of = MESSAGES.table.c
+    by_status = await house.store.select(
+        select(of.status, func.count())
+        .where(of.tenant == tenant, of.sid >= _earliest("SM", since), of.created_at >= since)
+        .group_by(of.status)
+    )
+    started, approved, still_open = counted[0]
+    return Day(started, approved, still_open, dict(by_status))
+
+
+async def set_up(house: House, tenant: str) -> SetUp:
+    policy = await house.store.get(POLICIES, tenant)
+    keys = API_KEYS.table.c
+    counted = await house.store.select(
+        select(func.count()).select_from(API_KEYS.table).where(keys.tenant == tenant, keys.revoked_at.is_(None))
+    )
+    of = VERIFICATIONS.table.c
+    any_verification = await house.store.select(select(of.sid).where(of.tenant == tenant).limit(1))
+    return SetUp(
+        policy.sender_service if policy else None,
+        policy is not None and policy.sender_service is not None and not policy.incomplete,
+        counted[0][0],
+        bool(any_verification),
+    )
+
+
+async def names(house: House, tenant: str) -> dict[str, str]:
+    """The applications' names by SID."""
+    own = APPLICATIONS.table.c
+    rows = await house.store.select(select(own.sid, own.name).where(own.tenant == tenant))
+    return dict(rows)
+
+
+async def users(house: House, tenant: str) -> list[User]:
+    own = USERS.table
+    return list(await rows_of(house.store, USERS, select(own).where(own.c.tenant == tenant).order_by("name")))
+
+
+async def audit(house: House, tenant: str, *, limit: int, cursor: str | None) -> Page:
+    """Audit lines, newest first."""
+    own = AUDIT.table
+    statement = select(own).where(own.c.tenant == tenant)
+    if cursor is not None:
+        statement = statement.where(own.c.sid < cursor)
+    rows = list(await rows_of(house.store, AUDIT, statement.order_by(own.c.sid.desc()).limit(limit + 1)))
+    return Page(rows[:limit], rows[limit - 1].sid if len(rows) > limit else None)
+
+
+async def reveal_of_verification(house: House, actor: Actor, verification_sid: str) -> str:
+    """The recipient's number, after an audit line says who wanted to see it. Raises VerificationNotFound."""
+    row, _ = await reading.verification(house, Whose(actor.tenant), verification_sid)
+    await house.store.run(access.note(house, actor, REVEALED, f"{trusted(row.to).masked} of {row.sid}"))
+    return row.to
+
+
+async def reveal_of_message(house: House, actor: Actor, message_sid: str) -> str:
+    """The same of a message. Raises NotFound."""
+    story = await reading.message(house, Whose(actor.tenant), message_sid)
+    detail = f"{trusted(story.message.to).masked} of {story.message.sid}"
+    await house.store.run(access.note(house, actor, REVEALED, detail))
+    return story.message.to
+
+
+async def new_link(house: House, actor: Actor, user_sid: str) -> tuple[User, MadeLink]:
+    """A one-time link with which a user sets a new password. Raises NotFound."""
+    user = await house.store.get(USERS, user_sid)
+    if user is None or user.tenant != actor.tenant:
+        raise NotFound("There is no such user.")
+    made = await house.store.run(access.make_link(house, actor.tenant, user.sid))
+    await house.store.run(access.note(house, actor, "one-time link made", user.name))
+    return user, made
+
+
+def remove_user(house: House, actor: Actor, user_sid: str) -> Unit[User]:
+    """Take a user's access away at once. Raises NotFound; nobody removes himself."""
+    now, line = house.clock(), house.sid("AU")
+
+    def decide(rows: Rows) -> User:
+        user = rows.get(USERS, user_sid)
+        if user is None or user.tenant != actor.tenant or user.sid == actor.sid:
+            raise NotFound("There is no such user that you could remove.")
+        rows.delete(USERS, user.sid)
+        for session in rows.find(SESSIONS, "user", user.sid):
+            rows.delete(SESSIONS, session.token_sha256)
+        audited(house, rows, line, now, actor, "user removed", user.name)
+        return user
+
+    return Unit(decide, [lock(USERS, user_sid)])
+
+
+def _earliest(prefix: str, since: int) -> str:
+    """The lowest SID of this moment: SIDs sort by time, so that their index finds a day's rows."""
+    return f"{prefix}{since:012x}" + "0" * 20
+
+
+async def empty_sandbox(house: House, tenant: str) -> None:
+    """Take all texts off the sandbox phone. Raises NotFound unless the sandbox is the chosen service."""
+    await reading.sandbox_chosen(house, tenant)
+    texts = SANDBOX_TEXTS.table
+    await house.store.sweep(delete(texts).where(texts.c.tenant == tenant))

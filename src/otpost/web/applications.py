@@ -1,0 +1,217 @@
+"""Applications: the list, the form with a program's text and limits, and its keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from otpost.domain.application import NAME_LENGTH, RANGES, Application, Rules, out_of_range
+from otpost.domain.errors import FieldError, Invalid
+from otpost.domain.text import PLACEHOLDERS
+from otpost.services import access, reading, rules
+from otpost.services.access import MadeKey
+from otpost.services.draft import refusal
+from otpost.web.visit import Form, Room, Visit, Wrong
+
+MANY: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A rule that is a number: its label, what it is for, and whether it may be left empty."""
+
+    name: str
+    label: str
+    help: str
+    optional: bool = False
+
+    @property
+    def low(self) -> int:
+        return RANGES[self.name][0]
+
+    @property
+    def high(self) -> int:
+        return RANGES[self.name][1]
+
+
+CODE: Final = (
+    Number("code_length", "Code length", "4 to 10 digits; 4 and 5 only with at most 3 checks."),
+    Number("lifetime_s", "Lifetime in seconds", "60 to 600: how long a code can be checked."),
+    Number("max_checks", "Checks", "1 to 10: how many codes one verification looks at."),
+    Number("max_sends", "Texts", "1 to 10: how many texts one verification sends."),
+    Number("resend_after_s", "Pause before a resend in seconds", "0 to 600."),
+)
+LIMITS: Final = (
+    Number("number_sends_per_hour", "Texts to one number in an hour", "1 to 1000."),
+    Number("number_sends_per_day", "Texts to one number in a day", "1 to 1000."),
+    Number("number_checks_per_hour", "Wrong checks of one number in an hour", "1 to 1000."),
+    Number("max_sends_per_hour", "Texts of the whole application in an hour", "Empty: no limit.", optional=True),
+    Number(
+        "max_sends_per_client_ip",
+        "Texts for one client address in an hour",
+        "Counts calls that bring client_ip. Empty: no limit.",
+        optional=True,
+    ),
+    Number("max_segments", "Segments of one text", "1 to 10: a longer text is refused, because each is billed."),
+)
+
+
+async def listing(visit: Visit) -> Response:
+    page = await reading.applications(visit.house, visit.tenant, limit=MANY, cursor=None)
+    return await visit.page("applications.html", page=page)
+
+
+async def new(visit: Visit) -> Response:
+    return await _form(visit, None, {"name": "", **_texts(Rules())})
+
+
+async def create(visit: Visit) -> Response:
+    name, given, wrong = _read(visit.form)
+    made, more = rules.made(given)
+    wrong += [error for error in more if error.field not in {known.field for known in wrong}]
+    if wrong:
+        return await _form(visit, None, _typed(visit.form), Wrong(_at_fields(wrong)))
+    application = await visit.house.store.run(access.make_application(visit.house, visit.actor, name, made))
+    return visit.go(f"/applications/{application.sid}", flash=f"{name} is made. Make a key for it next.")
+
+
+async def one(visit: Visit) -> Response:
+    application = await _application(visit)
+    return await _form(visit, application, {"name": application.name, **_texts(application.rules)})
+
+
+async def change(visit: Visit) -> Response:
+    application = await _application(visit)
+    name, given, wrong = _read(visit.form)
+    changed, more = rules.read(given)
+    wrong += more
+    if not wrong:
+        try:
+            await visit.house.store.run(
+                access.change_application(visit.house, visit.actor, application.sid, name, changed, _judge)
+            )
+        except Invalid as refused:
+            wrong += refused.errors
+    if wrong:
+        return await _form(visit, application, _typed(visit.form), Wrong(_at_fields(wrong)))
+    return visit.go(f"/applications/{application.sid}", flash="Saved. What starts from now on follows it.")
+
+
+async def make_key(visit: Visit) -> Response:
+    """A new key; the answer shows its secret, which no other page can."""
+    application = await _application(visit)
+    name = visit.form.get("key_name").strip()
+    if len(name) > NAME_LENGTH or not name.isprintable():
+        wrong = Wrong([FieldError("key_name", "invalid", f"The name is one line of at most {NAME_LENGTH} characters.")])
+        values = {"name": application.name, **_texts(application.rules)}
+        return await _form(visit, application, values, wrong, key_name=name)
+    made = await visit.house.store.run(access.make_key(visit.house, visit.actor, "verify", application.sid, name))
+    return await _form(visit, application, {"name": application.name, **_texts(application.rules)}, made=made)
+
+
+async def revoke_key(visit: Visit) -> Response:
+    application = await _application(visit)
+    await visit.house.store.run(access.revoke_key(visit.house, visit.actor, visit.path["key"], application.sid))
+    return visit.go(f"/applications/{application.sid}#keys", flash="The key is revoked. It counts at once.")
+
+
+async def _application(visit: Visit) -> Application:
+    return await reading.application(visit.house, visit.tenant, visit.path["sid"])
+
+
+async def _form(
+    visit: Visit,
+    application: Application | None,
+    values: Mapping[str, str],
+    wrong: Wrong | None = None,
+    made: MadeKey | None = None,
+    key_name: str = "",
+) -> Response:
+    keys = []
+    if application is not None:
+        page = await reading.keys(visit.house, visit.tenant, application.sid, limit=MANY, cursor=None)
+        keys = page.rows
+    return await visit.page(
+        "application.html",
+        422 if wrong else 200,
+        application=application,
+        values=values,
+        wrong=wrong or Wrong(),
+        keys=keys,
+        made=made,
+        key_name=key_name,
+        code=CODE,
+        limits=LIMITS,
+        placeholders=sorted(PLACEHOLDERS),
+    )
+
+
+def _judge(changed: Rules) -> None:
+    wrong = out_of_range(changed)
+    if wrong:
+        raise refusal(wrong)
+
+
+def _read(form: Form) -> tuple[str, dict[str, Any], list[FieldError]]:
+    """The name, the rules as the API would be given them, and what is wrong before they are judged."""
+    name = form.get("name").strip()
+    wrong = rules.name_errors(name)
+    given: dict[str, Any] = {
+        "body": form.get("body"),
+        "default_region": form.get("default_region").strip() or None,
+        "allowed_dialing_codes": re.split(r"[\s,;]+", form.get("allowed_dialing_codes").strip(" \n\t,;")),
+    }
+    if given["allowed_dialing_codes"] == [""]:
+        given["allowed_dialing_codes"] = []
+    for number in (*CODE, *LIMITS):
+        typed = form.get(number.name).strip()
+        if not typed and number.optional:
+            given[number.name] = None
+        elif not typed:
+            wrong.append(FieldError(number.name, "required", f"{number.label}: type a number."))
+        elif not re.fullmatch(r"[0-9]{1,9}", typed):
+            wrong.append(FieldError(number.name, "invalid", f"{number.label}: type a whole number."))
+        else:
+            given[number.name] = int(typed)
+    return name, given, wrong
+
+
+def _at_fields(errors: list[FieldError]) -> list[FieldError]:
+    """The errors at the form's fields, in its words: entries of a list stand in one field here."""
+    labels = {number.name: number for number in (*CODE, *LIMITS)}
+    found = []
+    for error in errors:
+        field = error.field.split("[")[0]
+        message = error.message
+        if field in labels and error.code == "out_of_range" and message.startswith(f"{field} must"):
+            message = f"{labels[field].label}: from {labels[field].low} to {labels[field].high}."
+        found.append(FieldError(field, error.code, message))
+    return found
+
+
+def _texts(own: Rules) -> dict[str, str]:
+    numbers = {number.name: getattr(own, number.name) for number in (*CODE, *LIMITS)}
+    return {
+        "body": own.body,
+        "default_region": own.default_region or "",
+        "allowed_dialing_codes": " ".join(own.allowed_dialing_codes),
+        **{name: "" if value is None else str(value) for name, value in numbers.items()},
+    }
+
+
+def _typed(form: Form) -> dict[str, str]:
+    names = ("name", *_texts(Rules()))
+    return {name: form.get(name) for name in names}
+
+
+ROOMS: Final[tuple[Room, ...]] = (
+    Room("/applications", get=listing, post=create, entry="applications"),
+    Room("/applications/new", get=new, entry="applications"),
+    Room("/applications/{sid}", get=one, post=change, entry="applications"),
+    Room("/applications/{sid}/keys", post=make_key, entry="applications"),
+    Room("/applications/{sid}/keys/{key}/revoke", post=revoke_key, entry="applications"),
+)

@@ -1,0 +1,87 @@
+"""The list of messages, and each one's timeline."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from otpost.domain.message import Message
+from otpost.domain.sid import MESSAGE
+from otpost.services import reading, rooms
+from otpost.services.verify import Whose
+from otpost.web.overview import MESSAGE_STATUSES
+from otpost.web.search import ROWS, read_search
+from otpost.web.timeline import Line, is_live, of_message, route_words
+from otpost.web.visit import Room, Visit
+
+
+async def listing(visit: Visit) -> Response:
+    asked = read_search(visit, MESSAGE_STATUSES, MESSAGE)
+    if asked.jump:
+        return visit.go(asked.jump)
+    page = reading.Page([], None)
+    if not asked.wrong:
+        page = await reading.messages(
+            visit.house,
+            Whose(visit.tenant),
+            to=asked.to,
+            status=asked.status,
+            after=None,
+            limit=ROWS,
+            cursor=asked.cursor,
+        )
+    return await visit.page(
+        "messages.html",
+        422 if asked.wrong else 200,
+        asked=asked,
+        page=page,
+        statuses=MESSAGE_STATUSES,
+        names=await rooms.names(visit.house, visit.tenant),
+        route=route_words,
+    )
+
+
+async def one(visit: Visit) -> Response:
+    return await _shown(visit, number=None)
+
+
+async def reveal(visit: Visit) -> Response:
+    """Show the number, once, after an audit line was written."""
+    number = await rooms.reveal_of_message(visit.house, visit.actor, visit.path["sid"])
+    if visit.htmx:
+        return visit.fragment("number.html", number=number, masked="", where="")
+    return await _shown(visit, number=number)
+
+
+async def lines(visit: Visit) -> Response:
+    """The timeline alone, for pages that look again."""
+    row, lines, live = await _story(visit)
+    return visit.fragment("message_timeline.html", row=row, lines=lines, live=live)
+
+
+async def _shown(visit: Visit, number: str | None) -> Response:
+    row, lines, live = await _story(visit)
+    return await visit.page(
+        "message.html",
+        row=row,
+        lines=lines,
+        live=live,
+        number=number,
+        names=await rooms.names(visit.house, visit.tenant),
+        route=route_words(row),
+    )
+
+
+async def _story(visit: Visit) -> tuple[Message, list[Line], bool]:
+    found = await reading.message(visit.house, Whose(visit.tenant), visit.path["sid"])
+    lines = of_message(found)
+    return found.message, lines, is_live([found.message], visit.now)
+
+
+ROOMS: Final[tuple[Room, ...]] = (
+    Room("/messages", get=listing, entry="messages"),
+    Room("/messages/{sid}", get=one, entry="messages"),
+    Room("/messages/{sid}/timeline", get=lines, entry="messages"),
+    Room("/messages/{sid}/reveal", post=reveal, entry="messages"),
+)

@@ -1,0 +1,57 @@
+"""The first page: the last 24 hours in figures, and what is not set up yet with the one next step."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from otpost.services import rooms
+from otpost.services.rooms import SetUp
+from otpost.web.timeline import service_title
+from otpost.web.visit import Room, Visit
+
+MESSAGE_STATUSES: Final = (
+    "queued", "sending", "accepted", "sent", "delivered", "undelivered", "failed", "expired", "unconfirmed",
+)  # fmt: skip
+
+
+async def overview(visit: Visit) -> Response:
+    there = await rooms.set_up(visit.house, visit.tenant)
+    return await visit.page(
+        "overview.html",
+        day=await rooms.day(visit.house, visit.tenant),
+        steps=_steps(there),
+        service=service_title(there.sender_service) if there.sender_service else "",
+        statuses=MESSAGE_STATUSES,
+    )
+
+
+def _steps(there: SetUp) -> list[tuple[bool, str, str, str, str]]:
+    """What a new installation needs, in order: done, what, what happens meanwhile, where, the step in words."""
+    return [
+        (
+            there.ready,
+            "Choose who sends your texts",
+            "Until then starts and messages are refused. The sandbox needs no account: its texts stay in this console.",
+            "/sender-policy",
+            "Open the sender policy",
+        ),
+        (
+            there.keys > 0,
+            "Make a key for your application",
+            "Until then no program can start a verification.",
+            "/applications",
+            "Open the applications",
+        ),
+        (
+            there.ever_verified,
+            "Start a first verification",
+            "The API reference shows the call; its verification then has a timeline here.",
+            "/docs",
+            "Open the API reference",
+        ),
+    ]
+
+
+ROOMS: Final[tuple[Room, ...]] = (Room("/overview", get=overview, entry="overview"),)

@@ -1,0 +1,243 @@
+"""Every address of the console, and the guard that stands before each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final, NoReturn
+from urllib.parse import parse_qsl, quote
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, NoMatchFound, Route
+from starlette.types import Receive, Scope, Send
+
+from otpost.domain.errors import LimitReached, NotFound, Refusal, Unavailable, VerificationNotFound
+from otpost.services.console import signed_in
+from otpost.web.applications import ROOMS as APPLICATIONS
+from otpost.web.asking import read_asking
+from otpost.web.messages import ROOMS as MESSAGES
+from otpost.web.overview import ROOMS as OVERVIEW
+from otpost.web.reference import ROOMS as REFERENCE
+from otpost.web.sandbox import ROOMS as SANDBOX
+from otpost.web.settings import ROOMS as SETTINGS
+from otpost.web.sign_in import ROOMS as SIGN_IN
+from otpost.web.sign_in import own_page
+from otpost.web.static_files import serve
+from otpost.web.verifications import ROOMS as VERIFICATIONS
+from otpost.web.visit import Form, Room, Surroundings, Visit
+
+ROOMS: Final[tuple[Room, ...]] = (
+    *SIGN_IN,
+    *OVERVIEW,
+    *VERIFICATIONS,
+    *MESSAGES,
+    *APPLICATIONS,
+    *SETTINGS,
+    *SANDBOX,
+    *REFERENCE,
+)
+"""A new room's module adds its own tuple here."""
+
+MAX_FORM: Final = 524_288
+MAX_FIELDS: Final = 4_000
+
+CONTENT_SECURITY_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    )
+)
+HEADERS: Final = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "x-frame-options": "DENY",
+}
+_WAIT_S = 1
+
+_log = logging.getLogger(__name__)
+
+
+class TooLarge(Refusal):
+    """The form is larger than Otpost takes."""
+
+    code = "too_large"
+
+
+def routes(surroundings: Surroundings) -> list[BaseRoute]:
+    """The console's routes, to stand after all others: the last one answers browsers where there is no page."""
+    found: list[BaseRoute] = [Route("/static/{mark}/{name}", _Static())]
+    found += [Route(room.path, Address(surroundings, room)) for room in ROOMS]
+    found.append(Nowhere(surroundings))
+    return found
+
+
+class Address:
+    """One room as an ASGI application: judges the request, finds out who asks, and calls the handler."""
+
+    def __init__(self, surroundings: Surroundings, room: Room) -> None:
+        self._surroundings = surroundings
+        self._room = room
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = self._visit(scope)
+        response = await self._answer(visit, scope, receive)
+        for name, value in HEADERS.items():
+            response.headers[name] = value
+        await response(scope, receive, send)
+
+    def _visit(self, scope: Scope) -> Visit:
+        query = scope["query_string"].decode("latin-1")
+        path = quote(scope["path"])
+        return Visit(
+            surroundings=self._surroundings,
+            asking=read_asking(scope, self._surroundings.public_url, self._surroundings.trusted_proxies),
+            method=scope["method"],
+            here=f"{path}?{query}" if query else path,
+            path=scope.get("path_params", {}),
+            query=_query(query),
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+            entry=self._room.entry,
+        )
+
+    async def _answer(self, visit: Visit, scope: Scope, receive: Receive) -> Response:
+        try:
+            return await self._guarded(visit, receive)
+        except Refusal as refusal:
+            return await refused(visit, refusal)
+        except Exception:
+            _log.exception("%s %s failed", visit.method, self._room.path)
+            return await _said(
+                visit, 500, "Something broke", "It is in the log. What you sent was not kept; try again in a moment."
+            )
+
+    async def _guarded(self, visit: Visit, receive: Receive) -> Response:
+        safe = visit.method in ("GET", "HEAD")
+        if not safe and not visit.asking.own:
+            return await _said(
+                visit,
+                403,
+                "Refused: this did not come from a page of this console",
+                "The browser says that another site sent this form, or does not say where it comes from. Open the page "
+                "here and repeat what you did. Behind a proxy, OTPOST_PUBLIC_URL has to be the address in the browser.",
+            )
+        if visit.token is not None:
+            visit.signed_in = await signed_in(visit.house, visit.token)
+        if visit.signed_in is None and not self._room.open:
+            return to_sign_in(visit)
+        handler = self._room.get if safe else self._room.post if visit.method == "POST" else None
+        if handler is None:
+            response = await _said(visit, 405, "Not possible here", "This address does not take what was sent to it.")
+            allowed = [*(["GET", "HEAD"] if self._room.get else []), *(["POST"] if self._room.post else [])]
+            response.headers["allow"] = ", ".join(allowed)
+            return response
+        if not safe:
+            visit.form = await _form(visit, receive)
+        return await handler(visit)
+
+
+class Nowhere(BaseRoute):
+    """What a browser sees at an address without a page; other clients pass by."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._address = Address(surroundings, Room("(nowhere)", get=_nowhere, post=_nowhere))
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "http" or not any(
+            name == b"accept" and b"text/html" in value for name, value in scope["headers"]
+        ):
+            return Match.NONE, {}
+        return Match.FULL, {}
+
+    def url_path_for(self, name: str, /, **path_params: object) -> NoReturn:
+        raise NoMatchFound(name, dict(path_params))
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._address(scope, receive, send)
+
+
+class _Static:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await serve(scope, receive, send)
+
+
+def to_sign_in(visit: Visit) -> Response:
+    """Where strangers are sent, with the page that they asked for."""
+    asked = visit.here if visit.method == "GET" and not visit.htmx else own_page(visit)
+    return visit.go("/sign-in" if asked in ("", "/") else f"/sign-in?next={quote(asked, safe='')}")
+
+
+async def refused(visit: Visit, refusal: Refusal) -> Response:
+    """A refusal that its handler has no form for, as a page of its own."""
+    match refusal:
+        case NotFound() | VerificationNotFound():
+            return await _said(visit, 404, "There is nothing here", refusal.detail)
+        case TooLarge():
+            return await _said(visit, 413, "Too much at once", refusal.detail)
+        case LimitReached():
+            response = await _said(visit, 429, "Not so fast", refusal.detail)
+            if refusal.retry_at is not None:
+                response.headers["retry-after"] = str(max(1, -((visit.now - refusal.retry_at) // 1000)))
+            return response
+        case Unavailable():
+            response = await _said(visit, 503, "Not possible right now", refusal.detail)
+            response.headers["retry-after"] = str(_WAIT_S)
+            return response
+        case _:
+            return await _said(visit, 422, "This was not taken", refusal.detail)
+
+
+async def _said(visit: Visit, status: int, title: str, words: str) -> Response:
+    try:
+        return await visit.page("said.html", status, title=title, words=words)
+    except Refusal:
+        # The database is away, and with it what the layout would say of the sandbox.
+        visit.signed_in = None
+        return await visit.page("said.html", status, title=title, words=words)
+
+
+async def _nowhere(visit: Visit) -> Response:
+    raise NotFound
+
+
+async def _form(visit: Visit, receive: Receive) -> Form:
+    media = visit.headers.get("content-type", "").split(";")[0].strip().lower()
+    body = b""
+    while True:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise Refusal("The connection ended before the form did.")
+        body += event.get("body", b"")
+        if len(body) > MAX_FORM:
+            raise TooLarge
+        if not event.get("more_body"):
+            break
+    if not body:
+        return Form()
+    if media != "application/x-www-form-urlencoded":
+        raise Refusal("Send the form as application/x-www-form-urlencoded.")
+    return Form(_pairs(body.decode(errors="replace")))
+
+
+def _query(text: str) -> Form:
+    """A query's parameters; one with too many of them counts as none."""
+    try:
+        return Form(_pairs(text))
+    except TooLarge:
+        return Form()
+
+
+def _pairs(text: str) -> Sequence[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise TooLarge from None

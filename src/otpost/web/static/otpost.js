@@ -1,0 +1,53 @@
+// What plain forms cannot do: copy a code, take the keyboard to what went wrong, say what has arrived, stay in place.
+"use strict";
+
+const say = (words) => {
+  const place = document.getElementById("said");
+  if (place) {
+    place.textContent = "";
+    window.setTimeout(() => { place.textContent = words; }, 50);
+  }
+};
+
+const prepare = (root) => {
+  for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+  for (const field of root.querySelectorAll("[data-select]")) field.addEventListener("focus", () => field.select());
+  const told = root.matches && root.matches("[data-say]") ? root : root.querySelector("[data-say]");
+  if (told && root !== document) say(told.dataset.say);
+};
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.classList.add("is-copied");
+    say("Copied.");
+    window.setTimeout(() => button.classList.remove("is-copied"), 2000);
+  } catch {
+    say("The browser does not let this page copy.");
+  }
+});
+
+document.addEventListener("submit", (event) => {
+  const asked = event.target.dataset.confirm;
+  if (asked && !window.confirm(asked)) event.preventDefault();
+});
+
+document.addEventListener("keydown", (event) => {
+  const menu = document.querySelector(".side-narrow[open]");
+  if (event.key === "Escape" && menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+
+document.addEventListener("htmx:load", (event) => prepare(event.detail.elt));
+
+const begin = () => {
+  prepare(document);
+  const wrong = document.querySelector("[data-focus]");
+  if (wrong) wrong.focus();
+};
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
+else begin();

@@ -1,0 +1,89 @@
+"""The list of verifications, and each one's timeline."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from otpost.domain.message import Message
+from otpost.domain.sid import VERIFICATION
+from otpost.domain.verification import Verification
+from otpost.services import reading, rooms
+from otpost.services.verify import Whose
+from otpost.web.search import ROWS, read_search
+from otpost.web.timeline import Line, is_live, of_verification
+from otpost.web.visit import Room, Visit
+
+STATUSES: Final = ("pending", "approved", "expired", "max_attempts_reached", "canceled")
+
+
+async def listing(visit: Visit) -> Response:
+    asked = read_search(visit, STATUSES, VERIFICATION)
+    if asked.jump:
+        return visit.go(asked.jump)
+    page, latest = reading.Page([], None), dict[str, Message]()
+    if not asked.wrong:
+        page, latest = await reading.verifications(
+            visit.house,
+            Whose(visit.tenant),
+            to=asked.to,
+            status=asked.status,
+            limit=ROWS,
+            cursor=asked.cursor,
+        )
+    return await visit.page(
+        "verifications.html",
+        422 if asked.wrong else 200,
+        asked=asked,
+        page=page,
+        latest=latest,
+        statuses=STATUSES,
+        names=await rooms.names(visit.house, visit.tenant),
+        now=visit.now,
+    )
+
+
+async def one(visit: Visit) -> Response:
+    return await _shown(visit, number=None)
+
+
+async def reveal(visit: Visit) -> Response:
+    """Show the number, once, after an audit line was written."""
+    number = await rooms.reveal_of_verification(visit.house, visit.actor, visit.path["sid"])
+    if visit.htmx:
+        return visit.fragment("number.html", number=number, masked="", where="")
+    return await _shown(visit, number=number)
+
+
+async def lines(visit: Visit) -> Response:
+    """The timeline alone, for the page that looks again."""
+    row, lines, live = await _story(visit)
+    return visit.fragment("verification_timeline.html", row=row, lines=lines, live=live, now=visit.now)
+
+
+async def _shown(visit: Visit, number: str | None) -> Response:
+    row, lines, live = await _story(visit)
+    return await visit.page(
+        "verification.html",
+        row=row,
+        lines=lines,
+        live=live,
+        number=number,
+        names=await rooms.names(visit.house, visit.tenant),
+        now=visit.now,
+    )
+
+
+async def _story(visit: Visit) -> tuple[Verification, list[Line], bool]:
+    row, stories = await reading.verification(visit.house, Whose(visit.tenant), visit.path["sid"])
+    live = is_live([story.message for story in stories], visit.now, pending=row.is_pending(visit.now))
+    return row, of_verification(row, stories, visit.now), live
+
+
+ROOMS: Final[tuple[Room, ...]] = (
+    Room("/verifications", get=listing, entry="verifications"),
+    Room("/verifications/{sid}", get=one, entry="verifications"),
+    Room("/verifications/{sid}/timeline", get=lines, entry="verifications"),
+    Room("/verifications/{sid}/reveal", post=reveal, entry="verifications"),
+)

@@ -1,0 +1,236 @@
+"""One visit to a page: who is here, what was sent, and the ways to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, Literal
+from urllib.parse import quote, unquote
+
+import msgspec
+from starlette.responses import HTMLResponse, Response
+
+from otpost.domain.access import Actor
+from otpost.domain.errors import FieldError
+from otpost.domain.policy import Policy
+from otpost.outbound import Outbound
+from otpost.services.console import MadeSession, Passwords, SignedIn
+from otpost.services.house import House
+from otpost.services.vault import KeyRingError
+from otpost.store.kinds import POLICIES
+from otpost.web.asking import Asking
+from otpost.web.pages import render
+
+FLASH_SEAL = "flash"
+FLASH_S = 60
+THEME_S = 365 * 86_400
+FLASH, THEME = "otpost-flash", "otpost-theme"
+
+Tone = Literal["success", "info", "warning", "danger"]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the console is given: the house, the door to the network, how it is reached, and the API's description.
+
+    `openapi` is the OpenAPI document that `/docs` shows.
+    """
+
+    house: House
+    http: Outbound
+    public_url: str | None = None
+    trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()
+    openapi: Mapping[str, Any] = field(default_factory=dict)
+    passwords: Passwords = field(default_factory=Passwords)
+
+
+class Flash(msgspec.Struct, frozen=True):
+    """A sentence for the next page that this person sees."""
+
+    tone: Tone
+    text: str
+
+
+class Form:
+    """The fields of a form or a query, in the order in which they were sent; line ends are `\\n`."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            self._values.setdefault(name, []).append(value.replace("\r\n", "\n").replace("\r", "\n"))
+
+    def get(self, name: str, default: str = "") -> str:
+        """The last value sent under this name."""
+        values = self._values.get(name)
+        return values[-1] if values else default
+
+    def all(self, name: str) -> list[str]:
+        return list(self._values.get(name, ()))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+
+class Wrong:
+    """The mistakes of a form, for the summary on top and for each field."""
+
+    def __init__(self, errors: Sequence[FieldError] = ()) -> None:
+        self.errors = list(errors)
+        self._first = {error.field: error.message for error in reversed(self.errors)}
+
+    def at(self, name: str) -> str:
+        """What is wrong with this field; empty if nothing is."""
+        return self._first.get(name, "")
+
+    def __len__(self) -> int:
+        return len(self.errors)
+
+    def __iter__(self) -> Iterator[FieldError]:
+        return iter(self.errors)
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request for a page of the console.
+
+    `path` holds the address's parameters (`{sid}`), `here` is the address with its query. In a room that is not open
+    to strangers `who` is always there.
+    """
+
+    surroundings: Surroundings
+    asking: Asking
+    method: str
+    here: str
+    path: Mapping[str, str]
+    query: Form
+    headers: Mapping[str, str]
+    entry: str = ""
+    form: Form = field(default_factory=Form)
+    signed_in: SignedIn | None = None
+    _cookies: list[str] = field(default_factory=list)
+
+    @property
+    def house(self) -> House:
+        return self.surroundings.house
+
+    @property
+    def who(self) -> SignedIn:
+        assert self.signed_in is not None, "a room that strangers may see has no user"
+        return self.signed_in
+
+    @property
+    def tenant(self) -> str:
+        return self.who.user.tenant
+
+    @property
+    def actor(self) -> Actor:
+        return self.who.actor
+
+    @property
+    def now(self) -> int:
+        return self.house.clock()
+
+    @property
+    def htmx(self) -> bool:
+        """Whether htmx asks, which puts a fragment into the page that is there."""
+        return self.headers.get("hx-request") == "true"
+
+    @property
+    def token(self) -> str | None:
+        """The session's token as the cookie brought it, living or not."""
+        return self.asking.cookies.get(self._session_cookie) or None
+
+    async def page(self, template: str, status: int = 200, **values: Any) -> Response:
+        """A whole page; it extends `layout.html`, which shows the menu, the sandbox's banner and the flash."""
+        policy = None
+        if self.signed_in is not None:
+            policy = await self.house.store.get(POLICIES, self.tenant) or Policy(self.tenant)
+        flash = self._take_flash()
+        theme = self.asking.cookies.get(THEME, "")
+        text = render(
+            template,
+            visit=self,
+            user=self.signed_in.user if self.signed_in else None,
+            policy=policy,
+            sandbox=policy is not None and policy.sender_service == "sandbox",
+            flash=flash,
+            entry=self.entry,
+            theme=theme if theme in ("light", "dark") else "auto",
+            **values,
+        )
+        return self._with_cookies(HTMLResponse(text, status))
+
+    def fragment(self, template: str, status: int = 200, **values: Any) -> Response:
+        """A part of a page, for htmx."""
+        return self._with_cookies(HTMLResponse(render(template, visit=self, **values), status))
+
+    def go(self, where: str, tone: Tone = "success", flash: str = "") -> Response:
+        """Send the browser on with GET, with a sentence for the page that it comes to."""
+        if flash and self.signed_in is not None:
+            said = msgspec.json.encode(Flash(tone, flash)).decode()
+            sealed = self.house.ring.seal(FLASH_SEAL, said, self.who.session.token_sha256)
+            self._set_cookie(FLASH, quote(sealed, safe=""), FLASH_S)
+        headers = {"HX-Redirect": where} if self.htmx else {"Location": where}
+        return self._with_cookies(Response(status_code=204 if self.htmx else 303, headers=headers))
+
+    def begin(self, made: MadeSession) -> None:
+        """Give the browser a session."""
+        self._set_cookie(self._session_cookie, made.token, None)
+
+    def end(self) -> None:
+        """Take the session from the browser."""
+        self._set_cookie(self._session_cookie, "", 0)
+
+    def set_theme(self, theme: str) -> None:
+        """Light, dark, or whatever the system prefers."""
+        self._set_cookie(THEME, theme if theme in ("light", "dark") else "", THEME_S if theme else 0)
+
+    @property
+    def _session_cookie(self) -> str:
+        return "__Host-otpost" if self.asking.secure else "otpost"
+
+    def _set_cookie(self, name: str, value: str, max_age_s: int | None) -> None:
+        parts = [f"{name}={value}", "Path=/", "HttpOnly", "SameSite=Lax"]
+        if max_age_s is not None:
+            parts.append(f"Max-Age={max_age_s}")
+        if self.asking.secure:
+            parts.append("Secure")
+        self._cookies.append("; ".join(parts))
+
+    def _take_flash(self) -> Flash | None:
+        sealed = self.asking.cookies.get(FLASH)
+        if not sealed or self.signed_in is None:
+            return None
+        self._set_cookie(FLASH, "", 0)
+        try:
+            said = self.house.ring.open(FLASH_SEAL, unquote(sealed), self.who.session.token_sha256).reveal()
+            return msgspec.json.decode(said, type=Flash)
+        except (KeyRingError, ValueError):
+            return None
+
+    def _with_cookies(self, response: Response) -> Response:
+        for cookie in self._cookies:
+            response.headers.append("set-cookie", cookie)
+        self._cookies.clear()
+        return response
+
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One address of the console and what answers there.
+
+    `entry` is the menu's entry that it belongs to; `open` lets strangers in, which only `/sign-in` does.
+    """
+
+    path: str
+    get: Handler | None = None
+    post: Handler | None = None
+    entry: str = ""
+    open: bool = False
