@@ -1,4 +1,4 @@
-"""A whole installation in one process for tests: database, key ring, messaging service and API, with a clock to move."""
+"""A whole installation in one process: database, key ring, messaging service and API, with a clock to move."""
 
 from __future__ import annotations
 
@@ -45,12 +45,14 @@ class Clock:
 class Installation:
     """Call its API with `call`; `admin` and `verify` are keys of the default tenant."""
 
-    def __init__(self, store: Store, now: Clock, public_url: str | None) -> None:
+    def __init__(
+        self, store: Store, now: Clock, public_url: str | None, *, http: Outbound | None = None, alone: bool = True
+    ) -> None:
         self.clock = now
         self.store = store
-        self.http = Outbound(allow=LOOPBACK)
+        self.http = http or Outbound(allow=LOOPBACK)
         self.house = House(store, RING, clock=now, lane_wait_ms=lambda lane: self.messaging.pace.wait_ms(lane))
-        self.messaging = Messaging(self.house, self.http, public_url=public_url, alone=True, every_s=0.02)
+        self.messaging = Messaging(self.house, self.http, public_url=public_url, alone=alone, every_s=0.02)
         self.app: ASGIApp = application(
             Surroundings(self.house, self.http, public_url, (), ready=self._ready, metrics=lambda: b"")
         )
@@ -130,9 +132,16 @@ async def until(look: Callable[[], Any], wanted: Callable[[Any], bool], timeout_
 
 
 @asynccontextmanager
-async def installed(store: Store, public_url: str | None = None) -> AsyncIterator[Installation]:
-    """A running installation on an opened store."""
-    made = Installation(store, Clock(), public_url)
+async def installed(
+    store: Store,
+    public_url: str | None = None,
+    *,
+    now: Clock | None = None,
+    http: Outbound | None = None,
+    alone: bool = True,
+) -> AsyncIterator[Installation]:
+    """A running installation on an opened store; not `alone`, it is one node of several."""
+    made = Installation(store, now or Clock(), public_url, http=http, alone=alone)
     await made.start()
     try:
         yield made

@@ -36,7 +36,7 @@ const ICONS = {
 };
 
 // Modules name colours and tones that templates put into class names.
-const sources = ["templates", "."].flatMap((folder) =>
+const sources = ["templates", ".", "rooms"].flatMap((folder) =>
   readdirSync(join(web, folder))
     .filter((name) => /\.(html|py)$/.test(name))
     .map((name) => ({ raw: read(web, folder, name), extension: "html" })),

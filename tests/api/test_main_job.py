@@ -20,7 +20,9 @@ async def test_a_code_goes_out_and_comes_back_checked(otpost: Installation) -> N
         "POST", f"/v1/verifications/{verification['sid']}/check", {"code": otpost.wrong_code(verification)}
     )
     assert (wrong["valid"], wrong["checks_left"], wrong["status"]) == (False, 4, "pending")
-    right = await otpost.ok("POST", f"/v1/verifications/{verification['sid']}/check", {"code": f"{code[:3]}-{code[3:]}"})
+    right = await otpost.ok(
+        "POST", f"/v1/verifications/{verification['sid']}/check", {"code": f"{code[:3]}-{code[3:]}"}
+    )
     assert (right["valid"], right["status"]) == (True, "approved")
     again = await otpost.call("POST", f"/v1/verifications/{verification['sid']}/check", {"code": code})
     assert (again.status, again.json()["code"]) == (404, "verification_not_found")

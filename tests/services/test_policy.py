@@ -36,17 +36,9 @@ MARK = "tok3n-that-nobody-may-see"
 INDIAN = {"dialing_code": "+91", "account_sid": INDIA, "auth_token": f"{MARK}-india", "sender_phone": "+919191919191"}
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> int:
-        return self.now
-
-
 @pytest.fixture
 def house(store: Store) -> House:
-    return House(store, KeyRing({"k1": b"1" * 32}), Clock())
+    return House(store, KeyRing({"k1": b"1" * 32}), lambda: NOW)
 
 
 def at(house: House, now: int) -> House:
@@ -636,6 +628,8 @@ async def test_restore_of_an_unknown_or_another_tenants_revision_is_not_found(ho
     await put(house, body())
     with pytest.raises(NotFound):
         await restored(house, TENANT, 2, {})
+    with pytest.raises(NotFound):
+        await restored(house, TENANT, 2**80, {})
     with pytest.raises(NotFound):
         await restored(house, OTHER_TENANT, 1, {})
 

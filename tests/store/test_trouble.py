@@ -33,11 +33,11 @@ from otpost.store.kinds import SANDBOX_TEXTS
 from otpost.store.sqlite import SqliteStore
 from otpost.store.units import Unit
 
-def keep(sid):
-    return Unit(lambda rows: rows.put(SANDBOX_TEXTS, SandboxText(sid, "AC1", "+1", "x" * 20_000, 1)))
+def keep(sid, size):
+    return Unit(lambda rows: rows.put(SANDBOX_TEXTS, SandboxText(sid, "AC1", "+1", "x" * size, 1)))
 
-async def told(store, names):
-    answers = await asyncio.gather(*(store.run(keep(name)) for name in names), return_exceptions=True)
+async def told(store, names, size=20_000):
+    answers = await asyncio.gather(*(store.run(keep(name, size)) for name in names), return_exceptions=True)
     return {name: type(answer).__name__ for name, answer in zip(names, answers)}
 
 async def main(path):
@@ -48,7 +48,7 @@ async def main(path):
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 40_000, hard))
     during = await told(store, [f"during {n}" for n in range(20)])
-    again = await told(store, ["again"])
+    again = await told(store, ["again"], 60_000)
     readable = await store.get(SANDBOX_TEXTS, "before") is not None
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     after = await told(store, [f"after {n}" for n in range(20)])

@@ -116,9 +116,7 @@ async def start(call: Call[StartBody]) -> Reply | Answer:
 async def check(call: Call[CheckBody]) -> Reply | Answer:
     unit = verify.check(call.house, whose(call), call.path["sid"], call.body.code)
     now = call.house.clock()
-    work = call.run(
-        unit, lambda done: Reply(200, shapes.check(done.verification, done.message, now, valid=done.valid))
-    )
+    work = call.run(unit, lambda done: Reply(200, shapes.check(done.verification, done.message, now, valid=done.valid)))
     return await counted(CHECKS, work, lambda reply: "right" if _valid(reply) else "wrong")
 
 

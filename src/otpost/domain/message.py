@@ -31,7 +31,7 @@ _RANK: dict[str, int] = {
     "sent": 4,
     "failed": 5,
     "undelivered": 5,
-    "delivered": 5,
+    "delivered": 6,
 }
 _FINAL = frozenset({"failed", "undelivered", "delivered"})
 ENDED = _FINAL | {"expired", "unconfirmed"}
@@ -187,10 +187,11 @@ def settle(
     `jitter` (0 to 1) spreads the next try. An unknown outcome waits for its report or a listing; a service that
     has neither leaves the message `unconfirmed`. A report that came before the answer has settled it already.
     """
-    attempt = _with_vendor(attempt, outcome.vendor)
     duration_ms = max(0, now - attempt.started_at)
     if attempt.outcome == "accepted":
-        return message, msgspec.structs.replace(attempt, duration_ms=duration_ms)
+        known = Vendor(http_status=outcome.vendor.http_status, request_id=outcome.vendor.request_id)
+        return message, msgspec.structs.replace(_with_vendor(attempt, known), duration_ms=duration_ms)
+    attempt = _with_vendor(attempt, outcome.vendor)
     mine = message.attempt == attempt.sid and message.status == "sending"
     attempt = msgspec.structs.replace(attempt, look_at=None)
     match outcome:
@@ -245,7 +246,8 @@ def next_look(attempt: Attempt, now: int) -> int | None:
 def matching(attempt: Attempt, listed: Sequence[Row], needle: str, *, at_end: bool) -> list[Row]:
     """The listed messages that may be this attempt's, oldest first.
 
-    `needle` is the code, or the caller's own text, which the listed one then ends with (`at_end`).
+    `needle` is the code, or the caller's own text, which the listed one then ends with (`at_end`); without it only
+    redacted ones match.
     """
     since = attempt.started_at - CREATED_BEFORE_INTENT_MS
     return sorted(
@@ -254,7 +256,7 @@ def matching(attempt: Attempt, listed: Sequence[Row], needle: str, *, at_end: bo
             for row in listed
             if row.created_at is not None
             and row.created_at >= since
-            and (not row.body or (row.body.endswith(needle) if at_end else needle in row.body))
+            and (not row.body or (needle != "" and (row.body.endswith(needle) if at_end else needle in row.body)))
         ),
         key=lambda row: (row.created_at or 0, row.sid),
     )
@@ -322,7 +324,8 @@ def _with_vendor(attempt: Attempt, vendor: Vendor) -> Attempt:
 def _forward(message: Message, attempt: Attempt, status: ReportStatus, reason: str | None) -> tuple[Message, Attempt]:
     if _RANK[status] > _RANK[attempt.status or "queued"]:
         attempt = msgspec.structs.replace(attempt, status=status)
-    if message.status in _FINAL or _RANK[status] <= _RANK[message.status]:
+    newer_one_open = message.attempt != attempt.sid and message.status not in ENDED
+    if _RANK[status] <= _RANK[message.status] or (newer_one_open and status in ("failed", "undelivered")):
         return message, attempt
     return (
         msgspec.structs.replace(

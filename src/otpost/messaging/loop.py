@@ -54,7 +54,7 @@ class Messaging:
         self._every_s = every_s
         self._wake = asyncio.Event()
         self._stopping = False
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._asking: dict[str, asyncio.Task[None]] = {}
         self.alive_at = 0
@@ -83,7 +83,7 @@ class Messaging:
             task.cancel()
         await asyncio.gather(claiming, *others, return_exceptions=True)
         if self._sending:
-            await asyncio.wait(self._sending)
+            await asyncio.wait(self._sending.values())
         with contextlib.suppress(errors.Unavailable):
             await self.house.store.run(delivery.leave(self.node))
 
@@ -113,15 +113,19 @@ class Messaging:
         claimed = await self.house.store.run(unit)
         for handover in claimed.handovers:
             self.pace.taken(handover.route.lane)
-            task = asyncio.create_task(self._deliver(handover))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._sending[handover.attempt.sid] = asyncio.create_task(self._deliver(handover))
         return claimed.more
 
     def _callback_url(self, service: str, attempt: str) -> str | None:
         return f"{self._public_url}/callbacks/{service}/{attempt}" if self._public_url else None
 
     async def _deliver(self, handover: Handover) -> None:
+        try:
+            await self._send_and_keep(handover)
+        finally:
+            del self._sending[handover.attempt.sid]
+
+    async def _send_and_keep(self, handover: Handover) -> None:
         lane = handover.route.lane
         outcome = await self._send(handover)
         now = self.house.clock()
@@ -182,6 +186,8 @@ class Messaging:
     async def _live(self) -> None:
         await self.house.store.run(delivery.beat(self.house, self.node, self._started_at))
         self.alive_at = self.house.clock()
+        while await self.house.store.run(delivery.find_stray(self.house, self.node, list(self._sending))):
+            pass
         if not self._alone:
             await self._find_lost()
         rows = await self.house.store.select(

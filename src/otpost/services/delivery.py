@@ -38,12 +38,16 @@ from otpost.store.units import Query, Rows, Unit, lock, look
 SANDBOX_SEAL = "sandbox"
 LEASE_MS = 15_000
 NODE_LOST_MS = 15_000
+STRAY_MS = 20_000
 INCOMPLETE_AGAIN_MS = 5_000
 DUE_AT_ONCE = 64
 
 _DUE = "due_at <= :now AND (NOT {full} OR valid_until < :hopeless) ORDER BY due_at LIMIT :many"
 _DUE_POSTGRESQL = _DUE.format(full="lane = ANY(:full::text[])")
 _DUE_SQLITE = _DUE.format(full="lane IN (SELECT value FROM json_each(:full))")
+_STRAY = "outcome IS NULL AND node = :node AND started_at <= :before AND NOT {in_hand} LIMIT :many"
+_STRAY_POSTGRESQL = _STRAY.format(in_hand="sid = ANY(:in_hand::text[])")
+_STRAY_SQLITE = _STRAY.format(in_hand="sid IN (SELECT value FROM json_each(:in_hand))")
 
 _TO_LOOK_UP = "look_at <= :now AND NOT {resting} ORDER BY look_at LIMIT :many"
 _TO_LOOK_UP_POSTGRESQL = _TO_LOOK_UP.format(resting="service || ':' || account_sid = ANY(:resting::text[])")
@@ -227,15 +231,37 @@ def find_lost(house: House, *, alone: bool) -> Unit[int]:
         alive=now if alone else now - NODE_LOST_MS,
         many=500,
     )
+    return _lost(query, "Otpost was stopped while it was being sent.", now)
 
+
+def find_stray(house: House, node: str, in_hand: Sequence[str]) -> Unit[int]:
+    """Intents that this node wrote and does not know of become unknown; their count.
+
+    The answer to their commit was lost, or their outcome could not be kept. `in_hand` are the attempts that the node
+    is sending now. A claim that is under way is given time to come home.
+    """
+    now = house.clock()
+    query = Query(
+        ATTEMPTS,
+        _STRAY_POSTGRESQL,
+        sqlite=_STRAY_SQLITE,
+        node=node,
+        before=now - STRAY_MS,
+        in_hand=list(in_hand),
+        many=500,
+    )
+    return _lost(query, "Otpost lost sight of it while it was being sent.", now)
+
+
+def _lost(query: Query[Attempt], reason: str, now: int) -> Unit[int]:
     def decide(rows: Rows) -> int:
         attempts = rows.found(query)
         rows.require(*(lock(MESSAGES, attempt.message) for attempt in attempts))
         for attempt in attempts:
             message = rows.get(MESSAGES, attempt.message)
-            gone = rules.lost(attempt, now, "Otpost was stopped while it was being sent.")
+            gone = rules.lost(attempt, now, reason)
             if message is not None and not isinstance(found().get(attempt.service), LooksUp):
-                message, gone = rules.unconfirmed(message, gone, "Otpost was stopped while it was being sent.")
+                message, gone = rules.unconfirmed(message, gone, reason)
                 rows.put(MESSAGES, message)
             rows.put(ATTEMPTS, gone)
         return len(attempts)

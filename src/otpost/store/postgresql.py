@@ -260,11 +260,13 @@ class PostgresStore:
         """Write set by set, kinds and keys in the order of every node, so that two rarely wait for each other."""
         for kind, gone in _ordered(writes.deletes):
             await connection.execute(sql.postgresql_delete(kind), *_columns(gone))
-        for kind, rows in _ordered(writes.updates):
-            values = _columns([kind.to_columns(row) for row in rows])
-            status = await connection.execute(sql.postgresql_update(kind), *values)
-            if status != f"UPDATE {len(rows)}":
-                raise RuntimeError(f"{status} of {len(rows)} rows of {kind!r}")
+        for kind, updates in _ordered(writes.updates):
+            named = {column for update in updates for column in update.columns}
+            columns = tuple(column for column in kind.columns if column in named)
+            values = _columns([kind.values_of(update.row, (*columns, *kind.key_columns)) for update in updates])
+            status = await connection.execute(sql.postgresql_update(kind, columns), *values)
+            if status != f"UPDATE {len(updates)}":
+                raise RuntimeError(f"{status} of {len(updates)} rows of {kind!r}")
         for kind, rows in _ordered(writes.inserts):
             values = _columns([kind.to_columns(row) for row in sorted(rows, key=kind.key)])
             await connection.execute(sql.postgresql_insert(kind), *values)

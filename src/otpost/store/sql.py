@@ -58,11 +58,10 @@ def sqlite_insert(kind: Kind[Any]) -> str:
 
 
 @cache
-def sqlite_update(kind: Kind[Any]) -> str:
-    """All columns by number: `?1` is the first, the key's own places are used again in the condition."""
-    numbers = {column: place + 1 for place, column in enumerate(kind.columns)}
-    sets = ", ".join(f"{quoted(c)} = ?{numbers[c]}" for c in kind.columns if c not in kind.key_columns)
-    tests = " AND ".join(f"{quoted(c)} = ?{numbers[c]}" for c in kind.key_columns)
+def sqlite_update(kind: Kind[Any], columns: tuple[str, ...]) -> str:
+    """The values of `columns` come first, those of the key after them."""
+    sets = ", ".join(f"{quoted(column)} = ?" for column in columns)
+    tests = " AND ".join(f"{quoted(column)} = ?" for column in kind.key_columns)
     return f"UPDATE {quoted(kind.name)} SET {sets} WHERE {tests}"
 
 
@@ -98,10 +97,12 @@ def postgresql_insert(kind: Kind[Any]) -> str:
 
 
 @cache
-def postgresql_update(kind: Kind[Any]) -> str:
-    sets = ", ".join(f"{quoted(c)} = new.{quoted(c)}" for c in kind.columns if c not in kind.key_columns)
+def postgresql_update(kind: Kind[Any], columns: tuple[str, ...]) -> str:
+    """The values of `columns` come first, those of the key after them."""
+    sets = ", ".join(f"{quoted(c)} = new.{quoted(c)}" for c in columns)
     tests = " AND ".join(f"old.{quoted(c)} = new.{quoted(c)}" for c in kind.key_columns)
-    return f"UPDATE {quoted(kind.name)} AS old SET {sets} FROM {_unnested(kind, kind.columns)} WHERE {tests}"
+    rows = _unnested(kind, (*columns, *kind.key_columns))
+    return f"UPDATE {quoted(kind.name)} AS old SET {sets} FROM {rows} WHERE {tests}"
 
 
 @cache

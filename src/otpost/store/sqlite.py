@@ -82,6 +82,7 @@ class SqliteStore:
         self._writer: sqlite3.Connection | None = None
         self._settled: dict[tuple[Kind[Any], tuple[Any, ...]], Any] = {}
         self._settled_at = -1
+        self._settled_seen = False
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -125,16 +126,22 @@ class SqliteStore:
         if not kind.settled:
             found = self._read(sql.sqlite_select(kind, ""), values)
             return kind.from_columns(found[0]) if found else None
-        ((version,),) = self._read("PRAGMA data_version", ())
-        if version != self._settled_at:
-            self._settled.clear()
-            self._settled_at = version
+        if not self._settled_seen:
+            ((version,),) = self._read("PRAGMA data_version", ())
+            if version != self._settled_at:
+                self._settled.clear()
+                self._settled_at = version
+            self._settled_seen = True
+            self._loop.call_soon(self._look_again)
         try:
             return cast("R | None", self._settled[kind, values])
         except KeyError:
             found = self._read(sql.sqlite_select(kind, ""), values)
             row = self._settled[kind, values] = kind.from_columns(found[0]) if found else None
             return row
+
+    def _look_again(self) -> None:
+        self._settled_seen = False
 
     async def find(self, kind: Kind[R], index: str, *values: Any) -> list[R]:
         found = self._read(sql.sqlite_select(kind, index) + f" ORDER BY {sql.listed(kind.key_columns)}", values)
@@ -218,8 +225,10 @@ class SqliteStore:
             writes = batch.writes()
             for kind, gone in writes.deletes.items():
                 connection.executemany(sql.sqlite_delete(kind), gone)
-            for kind, rows in writes.updates.items():
-                connection.executemany(sql.sqlite_update(kind), [kind.to_columns(row) for row in rows])
+            for kind, updates in writes.updates.items():
+                for row, columns in updates:
+                    values = kind.values_of(row, (*columns, *kind.key_columns))
+                    connection.execute(sql.sqlite_update(kind, columns), values)
             for kind, rows in writes.inserts.items():
                 connection.executemany(sql.sqlite_insert(kind), [kind.to_columns(row) for row in rows])
             if batch.changed:

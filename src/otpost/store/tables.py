@@ -42,6 +42,7 @@ tenants = Table(
     _text("default_application"),
     PrimaryKeyConstraint("sid"),
     Index("tenants_by_name", "name", unique=True),
+    sqlite_with_rowid=False,
 )
 
 api_keys = Table(
@@ -57,6 +58,7 @@ api_keys = Table(
     _moment("revoked_at", null=True),
     PrimaryKeyConstraint("sid"),
     Index("api_keys_by_tenant", "tenant", "application"),
+    sqlite_with_rowid=False,
 )
 
 users = Table(
@@ -70,6 +72,7 @@ users = Table(
     PrimaryKeyConstraint("sid"),
     Index("users_by_name", "name", unique=True),
     Index("users_by_tenant", "tenant"),
+    sqlite_with_rowid=False,
 )
 
 sign_in_links = Table(
@@ -81,6 +84,7 @@ sign_in_links = Table(
     _moment("expires_at"),
     PrimaryKeyConstraint("token_sha256"),
     Index("sign_in_links_by_user", "user"),
+    sqlite_with_rowid=False,
 )
 
 sessions = Table(
@@ -94,6 +98,7 @@ sessions = Table(
     _moment("expires_at"),
     PrimaryKeyConstraint("token_sha256"),
     Index("sessions_by_user", "user"),
+    sqlite_with_rowid=False,
 )
 
 audit = Table(
@@ -107,6 +112,7 @@ audit = Table(
     _text("detail"),
     PrimaryKeyConstraint("sid"),
     Index("audit_by_tenant", "tenant", "sid"),
+    sqlite_with_rowid=False,
 )
 
 first_answers = Table(
@@ -121,6 +127,7 @@ first_answers = Table(
     _moment("until"),
     PrimaryKeyConstraint("scope", "call", "key"),
     Index("first_answers_until", "until"),
+    sqlite_with_rowid=False,
 )
 
 key_checks = Table(
@@ -130,6 +137,7 @@ key_checks = Table(
     _text("check_value"),
     _moment("created_at"),
     PrimaryKeyConstraint("key_id"),
+    sqlite_with_rowid=False,
 )
 
 applications = Table(
@@ -143,6 +151,7 @@ applications = Table(
     _json("rules"),
     PrimaryKeyConstraint("sid"),
     Index("applications_by_tenant", "tenant", "sid"),
+    sqlite_with_rowid=False,
 )
 
 policies = Table(
@@ -156,6 +165,7 @@ policies = Table(
     _flag("incomplete"),
     _moment("updated_at"),
     PrimaryKeyConstraint("tenant"),
+    sqlite_with_rowid=False,
 )
 
 revisions = Table(
@@ -170,6 +180,7 @@ revisions = Table(
     _json("fallback"),
     _json("sections"),
     PrimaryKeyConstraint("tenant", "number"),
+    sqlite_with_rowid=False,
 )
 
 secrets = Table(
@@ -198,6 +209,7 @@ secrets = Table(
         sqlite_where=text("retired_at IS NULL"),
         postgresql_where=text("retired_at IS NULL"),
     ),
+    sqlite_with_rowid=False,
 )
 
 verifications = Table(
@@ -241,6 +253,7 @@ verifications = Table(
     ),
     Index("verifications_by_number", "tenant", "to", "sid"),
     Index("verifications_by_tenant", "tenant", "sid"),
+    sqlite_with_rowid=False,
 )
 
 number_limits = Table(
@@ -257,6 +270,7 @@ number_limits = Table(
     _moment("locked_at", null=True),
     PrimaryKeyConstraint("application", "to"),
     Index("number_limits_by_tenant", "tenant", "to"),
+    sqlite_with_rowid=False,
 )
 
 windows = Table(
@@ -268,6 +282,7 @@ windows = Table(
     _json("hits"),
     PrimaryKeyConstraint("scope", "key"),
     Index("windows_until", "until"),
+    sqlite_with_rowid=False,
 )
 
 messages = Table(
@@ -309,6 +324,7 @@ messages = Table(
     Index("messages_by_number", "tenant", "to", "sid"),
     Index("messages_by_tenant", "tenant", "sid"),
     Index("messages_by_verification", "verification"),
+    sqlite_with_rowid=False,
 )
 
 attempts = Table(
@@ -361,6 +377,7 @@ attempts = Table(
         sqlite_where=text("vendor_sid IS NOT NULL"),
         postgresql_where=text("vendor_sid IS NOT NULL"),
     ),
+    sqlite_with_rowid=False,
 )
 
 reports = Table(
@@ -374,6 +391,7 @@ reports = Table(
     _text("status"),
     PrimaryKeyConstraint("attempt", "vendor_status", "vendor_code"),
     Index("reports_by_message", "message"),
+    sqlite_with_rowid=False,
 )
 
 nodes = Table(
@@ -383,6 +401,7 @@ nodes = Table(
     _moment("started_at"),
     _moment("beat_at"),
     PrimaryKeyConstraint("sid"),
+    sqlite_with_rowid=False,
 )
 
 sandbox_texts = Table(
@@ -395,4 +414,5 @@ sandbox_texts = Table(
     _moment("received_at"),
     PrimaryKeyConstraint("sid"),
     Index("sandbox_texts_by_tenant", "tenant", "sid"),
+    sqlite_with_rowid=False,
 )

@@ -78,21 +78,39 @@ class Kind(Generic[R]):
             for place, column in enumerate(table.columns)
             if column.info.get("json")
         ]
+        self._picks: dict[tuple[str, ...], tuple[Callable[[R], Values], list[tuple[int, Callable[[Any], Any]]]]] = {}
         self._flags = [place for place, column in enumerate(self.columns) if self.types[column] is bool]
 
     def __repr__(self) -> str:
         return f"Kind({self.name})"
 
     def to_columns(self, row: R) -> Values:
-        values = self._plain(row)
-        if not self._json and not self._flags:
+        return self.values_of(row, self.columns)
+
+    def values_of(self, row: R, columns: tuple[str, ...]) -> Values:
+        """What these columns hold for the row."""
+        pick = self._picks.get(columns)
+        if pick is None:
+            encoders: dict[int, Callable[[Any], Any]] = {
+                **dict.fromkeys(self._flags, int),
+                **{place: _to_json for place, _ in self._json},
+            }
+            places = [encoders.get(self.columns.index(column)) for column in columns]
+            pick = _getter(columns), [(place, encode) for place, encode in enumerate(places) if encode is not None]
+            self._picks[columns] = pick
+        get, encoded = pick
+        values = get(row)
+        if not encoded:
             return values
         changed = list(values)
-        for place, _ in self._json:
-            changed[place] = msgspec.json.encode(changed[place]).decode()
-        for place in self._flags:
-            changed[place] = int(changed[place])
+        for place, encode in encoded:
+            changed[place] = encode(changed[place])
         return tuple(changed)
+
+    def differing(self, old: R, new: R) -> tuple[str, ...]:
+        """The columns that are not the same in both: an update names no others, and so spares their indexes."""
+        pairs = zip(self.columns, self._plain(old), self._plain(new), strict=True)
+        return tuple(column for column, before, after in pairs if before is not after and before != after)
 
     def from_columns(self, values: Sequence[Any]) -> R:
         if not self._json and not self._flags:
@@ -103,6 +121,10 @@ class Kind(Generic[R]):
         for place in self._flags:
             changed[place] = bool(changed[place])
         return self.struct(*changed)
+
+
+def _to_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _getter(columns: tuple[str, ...]) -> Callable[[Any], Values]:
@@ -185,7 +207,7 @@ class Batch:
     def __init__(self) -> None:
         self.loaded: dict[Place, bool] = {}
         self.rows: dict[Place, msgspec.Struct | None] = {}
-        self.stored: set[Place] = set()
+        self.stored: dict[Place, msgspec.Struct] = {}
         self.changed: dict[Place, None] = {}
         self.members: dict[tuple[Kind[Any], str, Values], dict[Values, None]] = {}
         self.found: dict[int, list[Values]] = {}
@@ -235,9 +257,9 @@ class Batch:
             return
         self.rows[place] = row
         if row is None:
-            self.stored.discard(place)
+            self.stored.pop(place, None)
             return
-        self.stored.add(place)
+        self.stored[place] = row
         for name, index in kind.indexes.items():
             under = index.values(row)
             if under is not None:
@@ -266,15 +288,23 @@ class Batch:
                 if place in self.stored:
                     writes.deletes[kind].append(values)
             elif place in self.stored:
-                writes.updates[kind].append(row)
+                if columns := kind.differing(self.stored[place], row):
+                    writes.updates[kind].append(Update(row, columns))
             else:
                 writes.inserts[kind].append(row)
         return writes
 
 
+class Update(NamedTuple):
+    """A row as it is to be, and the columns in which it differs from what is stored."""
+
+    row: Any
+    columns: tuple[str, ...]
+
+
 class Writes(NamedTuple):
     inserts: dict[Kind[Any], list[Any]]
-    updates: dict[Kind[Any], list[Any]]
+    updates: dict[Kind[Any], list[Update]]
     deletes: dict[Kind[Any], list[Values]]
 
 

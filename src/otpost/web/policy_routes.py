@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from otpost.domain.errors import FieldError
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
 from otpost.domain.policy import Policy
 from otpost.domain.routing import NoRoute, longest_prefix
 from otpost.senders.base import SenderService, found
 from otpost.senders.settings import form, load
 from otpost.store.kinds import POLICIES
-from otpost.web.visit import Room, Visit
+from otpost.web.visit import Room, Visit, Wrong
 
 MANY: Final = 500
 
@@ -106,14 +107,14 @@ async def answer(visit: Visit) -> Response:
 async def _page(visit: Visit, numbers: str, *, asked: bool = False) -> Response:
     row = await visit.house.store.get(POLICIES, visit.tenant) or Policy(visit.tenant)
     known = saved(row)
-    wrong, lines = "", list[Explained]()
+    wrong, lines = Wrong(), list[Explained]()
     try:
         typed = split(numbers)
     except TooMany as refused:
-        wrong = str(refused)
+        wrong = Wrong([FieldError("numbers", "out_of_range", str(refused))])
     else:
         if asked and not typed:
-            wrong = "Type a number, or paste a list."
+            wrong = Wrong([FieldError("numbers", "required", "Type a number, or paste a list.")])
         if known is not None:
             lines = explain(*known, typed)
     return await visit.page(

@@ -13,17 +13,18 @@ from starlette.types import Receive, Scope, Send
 
 from otpost.domain.errors import LimitReached, NotFound, Refusal, Unavailable, VerificationNotFound
 from otpost.services.console import signed_in
-from otpost.web.applications import ROOMS as APPLICATIONS
 from otpost.web.asking import read_asking
-from otpost.web.messages import ROOMS as MESSAGES
-from otpost.web.overview import ROOMS as OVERVIEW
-from otpost.web.reference import ROOMS as REFERENCE
-from otpost.web.sandbox import ROOMS as SANDBOX
-from otpost.web.settings import ROOMS as SETTINGS
-from otpost.web.sign_in import ROOMS as SIGN_IN
-from otpost.web.sign_in import own_page
+from otpost.web.policy import ROOMS as POLICY
+from otpost.web.rooms.applications import ROOMS as APPLICATIONS
+from otpost.web.rooms.messages import ROOMS as MESSAGES
+from otpost.web.rooms.overview import ROOMS as OVERVIEW
+from otpost.web.rooms.reference import ROOMS as REFERENCE
+from otpost.web.rooms.sandbox import ROOMS as SANDBOX
+from otpost.web.rooms.settings import ROOMS as SETTINGS
+from otpost.web.rooms.sign_in import ROOMS as SIGN_IN
+from otpost.web.rooms.sign_in import own_page
+from otpost.web.rooms.verifications import ROOMS as VERIFICATIONS
 from otpost.web.static_files import serve
-from otpost.web.verifications import ROOMS as VERIFICATIONS
 from otpost.web.visit import Form, Room, Surroundings, Visit
 
 ROOMS: Final[tuple[Room, ...]] = (
@@ -31,6 +32,7 @@ ROOMS: Final[tuple[Room, ...]] = (
     *OVERVIEW,
     *VERIFICATIONS,
     *MESSAGES,
+    *POLICY,
     *APPLICATIONS,
     *SETTINGS,
     *SANDBOX,

@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
     )
     op.create_index("api_keys_by_tenant", "api_keys", ["tenant", "application"], unique=False)
     op.create_table(
@@ -30,6 +31,7 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("rules", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
     )
     op.create_index("applications_by_tenant", "applications", ["tenant", "sid"], unique=False)
     op.create_table(
@@ -59,6 +61,7 @@ def upgrade() -> None:
         sa.Column("looked_at", sa.BigInteger(), nullable=True),
         sa.Column("look_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
     )
     op.create_index("attempts_by_message", "attempts", ["message"], unique=False)
     op.create_index(
@@ -94,6 +97,7 @@ def upgrade() -> None:
         sa.Column("what", sa.Text(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
     )
     op.create_index("audit_by_tenant", "audit", ["tenant", "sid"], unique=False)
     op.create_table(
@@ -106,6 +110,7 @@ def upgrade() -> None:
         sa.Column("answer", sa.Text(), nullable=True),
         sa.Column("until", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("scope", "call", "key"),
+        sqlite_with_rowid=False,
     )
     op.create_index("first_answers_until", "first_answers", ["until"], unique=False)
     op.create_table(
@@ -114,6 +119,7 @@ def upgrade() -> None:
         sa.Column("check_value", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("key_id"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "messages",
@@ -138,6 +144,7 @@ def upgrade() -> None:
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
     )
     op.create_index("messages_by_number", "messages", ["tenant", "to", "sid"], unique=False)
     op.create_index("messages_by_tenant", "messages", ["tenant", "sid"], unique=False)
@@ -164,6 +171,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.BigInteger(), nullable=False),
         sa.Column("beat_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "number_limits",
@@ -177,6 +185,7 @@ def upgrade() -> None:
         sa.Column("wrong_in_a_row", sa.Integer(), nullable=False),
         sa.Column("locked_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("application", "to"),
+        sqlite_with_rowid=False,
     )
     op.create_index("number_limits_by_tenant", "number_limits", ["tenant", "to"], unique=False)
     op.create_table(
@@ -189,6 +198,7 @@ def upgrade() -> None:
         sa.Column("incomplete", sa.Integer(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("tenant"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "reports",
@@ -199,6 +209,7 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("attempt", "vendor_status", "vendor_code"),
+        sqlite_with_rowid=False,
     )
     op.create_index("reports_by_message", "reports", ["message"], unique=False)
     op.create_table(
@@ -212,6 +223,7 @@ def upgrade() -> None:
         sa.Column("fallback", sa.Text(), nullable=False),
         sa.Column("sections", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "number"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "sandbox_texts",
@@ -221,6 +233,7 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
     )
     op.create_index("sandbox_texts_by_tenant", "sandbox_texts", ["tenant", "sid"], unique=False)
     op.create_table(
@@ -236,6 +249,7 @@ def upgrade() -> None:
         sa.Column("set_by", sa.Text(), nullable=False),
         sa.Column("retired_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
     )
     op.create_index("secrets_by_tenant", "secrets", ["tenant"], unique=False)
     op.create_index(
@@ -255,6 +269,7 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("token_sha256"),
+        sqlite_with_rowid=False,
     )
     op.create_index("sessions_by_user", "sessions", ["user"], unique=False)
     op.create_table(
@@ -264,6 +279,7 @@ def upgrade() -> None:
         sa.Column("user", sa.Text(), nullable=True),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("token_sha256"),
+        sqlite_with_rowid=False,
     )
     op.create_index("sign_in_links_by_user", "sign_in_links", ["user"], unique=False)
     op.create_table(
@@ -273,6 +289,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("default_application", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
     )
     op.create_index("tenants_by_name", "tenants", ["name"], unique=True)
     op.create_table(
@@ -283,6 +300,7 @@ def upgrade() -> None:
         sa.Column("password", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
     )
     op.create_index("users_by_name", "users", ["name"], unique=True)
     op.create_index("users_by_tenant", "users", ["tenant"], unique=False)
@@ -310,6 +328,7 @@ def upgrade() -> None:
         sa.Column("variables", sa.Text(), nullable=False),
         sa.Column("events", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
     )
     op.create_index("verifications_by_number", "verifications", ["tenant", "to", "sid"], unique=False)
     op.create_index("verifications_by_tenant", "verifications", ["tenant", "sid"], unique=False)
@@ -336,6 +355,7 @@ def upgrade() -> None:
         sa.Column("until", sa.BigInteger(), nullable=False),
         sa.Column("hits", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("scope", "key"),
+        sqlite_with_rowid=False,
     )
     op.create_index("windows_until", "windows", ["until"], unique=False)
     # ### end Alembic commands ###

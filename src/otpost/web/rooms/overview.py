@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from otpost.services import rooms
 from otpost.services.rooms import SetUp
-from otpost.web.timeline import service_title
+from otpost.web.rooms.timeline import service_title
 from otpost.web.visit import Room, Visit
 
 MESSAGE_STATUSES: Final = (

@@ -10,9 +10,9 @@ from otpost.domain.message import Message
 from otpost.domain.sid import MESSAGE
 from otpost.services import reading, rooms
 from otpost.services.verify import Whose
-from otpost.web.overview import MESSAGE_STATUSES
-from otpost.web.search import ROWS, read_search
-from otpost.web.timeline import Line, is_live, of_message, route_words
+from otpost.web.rooms.overview import MESSAGE_STATUSES
+from otpost.web.rooms.search import ROWS, read_search
+from otpost.web.rooms.timeline import Line, is_live, of_message, route_words
 from otpost.web.visit import Room, Visit
 
 

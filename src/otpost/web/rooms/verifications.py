@@ -11,8 +11,8 @@ from otpost.domain.sid import VERIFICATION
 from otpost.domain.verification import Verification
 from otpost.services import reading, rooms
 from otpost.services.verify import Whose
-from otpost.web.search import ROWS, read_search
-from otpost.web.timeline import Line, is_live, of_verification
+from otpost.web.rooms.search import ROWS, read_search
+from otpost.web.rooms.timeline import Line, is_live, of_verification
 from otpost.web.visit import Room, Visit
 
 STATUSES: Final = ("pending", "approved", "expired", "max_attempts_reached", "canceled")

@@ -1,0 +1,312 @@
+"""The sender policy's page: what each of its buttons does with the form."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from otpost.domain.errors import FieldError, Invalid, RevisionConflict
+from otpost.domain.policy import Policy
+from otpost.senders.base import found
+from otpost.senders.reading import read
+from otpost.senders.settings import join, places, plain
+from otpost.services import draft
+from otpost.services import policy as policies
+from otpost.store.kinds import POLICIES
+from otpost.web.policy_form import PolicyForm, Row, part_of, read_form, read_row, saved_form, section
+from otpost.web.policy_revisions import ROOMS as REVISIONS
+from otpost.web.policy_routes import ROOMS as ROUTES
+from otpost.web.policy_routes import Explained, TooMany, explain, split
+from otpost.web.policy_seals import Held, Seals
+from otpost.web.policy_trial import compared, send, test
+from otpost.web.policy_view import View, stored_secrets
+from otpost.web.visit import Room, Visit, Wrong
+
+PATH: Final = "/sender-policy"
+SINCE: Final = 20
+
+Done = Awaitable[Response]
+
+
+async def shown(visit: Visit) -> Response:
+    """The form with what is saved."""
+    return await _page(visit, saved_form(await _saved(visit)))
+
+
+async def pressed(visit: Visit) -> Response:
+    """One of the form's buttons; the form comes back with everything that was typed."""
+    policy_form = read_form(visit)
+    row = policy_form.row
+    if row is not None and row.service != policy_form.chosen:
+        if policy_form.row_changed:
+            policy_form.chosen = row.service
+            return await _page(visit, policy_form, _not_committed(policy_form))
+        policy_form.close_row()
+    name, _, at = visit.form.get("do").partition(":")
+    return await _BUTTONS.get(name, _show)(visit, policy_form, at)
+
+
+async def _show(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
+    """Another sender service was selected; the others' settings stay in the form."""
+    policy_form.close_row()
+    return await _page(visit, policy_form, focus="sender_service")
+
+
+async def _enter(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
+    """Enter was pressed in a field: the row's Save while one is open, else the policy's."""
+    if policy_form.row is not None:
+        return await _keep(visit, policy_form, at)
+    if policy_form.to:
+        return await _page(visit, policy_form, notice="Nothing was sent or saved yet. Choose a button.")
+    return await _save(visit, policy_form, at)
+
+
+async def _add(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
+    """A new row, after the last."""
+    return await _open(visit, policy_form, read_row(f"{at}[9999]"))
+
+
+async def _edit(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
+    return await _open(visit, policy_form, read_row(at))
+
+
+async def _open(visit: Visit, policy_form: PolicyForm, row: Row | None) -> Response:
+    if row is None or row.service != policy_form.chosen:
+        return await _page(visit, policy_form)
+    if policy_form.row_changed:
+        return await _page(visit, policy_form, _not_committed(policy_form))
+    policy_form.close_row()
+    policy_form.open_row(row)
+    return await _page(visit, policy_form, focus="row")
+
+
+async def _cancel(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
+    """The open row stays what it was."""
+    list_path = policy_form.row.list_path if policy_form.row else ""
+    policy_form.close_row()
+    return await _page(visit, policy_form, focus=list_path)
+
+
+async def _remove(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
+    row = read_row(at)
+    if row is None or row.index >= len(policy_form.rows(row)):
+        return await _page(visit, policy_form)
+    opened = policy_form.row
+    if opened is not None and opened.list_path == row.list_path:
+        if opened.index == row.index:
+            policy_form.row = policy_form.before = None
+        elif opened.index > row.index:
+            policy_form.row = Row(opened.service, opened.name, opened.index - 1)
+    del policy_form.rows(row)[row.index]
+    return await _page(visit, policy_form, focus=row.list_path)
+
+
+async def _keep(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
+    """A row's Save: commits the row to the form, and nothing to the database."""
+    row = policy_form.row
+    if row is None:
+        return await _page(visit, policy_form)
+    kept, errors = await _judged(visit, policy_form, row)
+    if errors:
+        return await _page(visit, policy_form, errors, what="The row was not saved to the form")
+    policy_form.rows(row)[row.index] = kept
+    policy_form.row = policy_form.before = None
+    return await _page(visit, policy_form, focus=row.list_path)
+
+
+async def _judged(visit: Visit, policy_form: PolicyForm, row: Row) -> tuple[dict[str, Any], list[FieldError]]:
+    """The open row as it will be kept, and what is wrong with it."""
+    service, opened = found()[row.service], policy_form.opened
+    part = policy_form.parts[row.service]
+    others = [one for index, one in enumerate(part[row.name]) if index != row.index]
+    body = section(service.Settings, {**part, row.name: [*others, opened]})
+    reading = read(service.Settings, body, row.service)
+    at = f"{row.list_path}[{len(others)}]"
+    found_errors = [*reading.errors, *service.problems(reading.settings, row.service)]
+    stored = await stored_secrets(visit.house, visit.tenant)
+    for place in places(reading.settings, row.service):
+        if place.field.required and place.ref not in reading.typed and (row.service, place.ref) not in stored:
+            found_errors.append(
+                FieldError(place.path, "token_required", f"{place.field.label} is not stored. Type it.")
+            )
+    errors: dict[str, FieldError] = {}
+    for error in found_errors:
+        if error.field.startswith(f"{at}."):
+            message = error.message
+            if error.code == "duplicate":
+                message = f"There is such a {row.of.row_label.lower()} already. Edit that one, or change this."
+            here = row.path + error.field.removeprefix(at)
+            errors.setdefault(here, FieldError(here, error.code, message))
+    for name, value in opened.items():
+        if isinstance(value, Held) and value.lost:
+            lost = next(error for error in policy_form.lost() if error.field == join(row.path, name))
+            errors[lost.field] = lost
+    kept = part_of(row.cls, plain(getattr(reading.settings, row.name)[-1]))
+    kept |= {name: value for name, value in opened.items() if isinstance(value, Held)}
+    return kept, list(errors.values())
+
+
+async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
+    """The policy's Save: commits the form to the database."""
+    if policy_form.row_changed:
+        return await _page(visit, policy_form, _not_committed(policy_form))
+    policy_form.close_row()
+    if errors := list(policy_form.lost()):
+        return await _page(visit, policy_form, errors)
+    saved = await _saved(visit)
+    if not policy_form.chosen and saved.sender_service is None:
+        choose = FieldError("sender_service", "required", "Choose the sender service that sends your texts.")
+        return await _page(visit, policy_form, [choose])
+    try:
+        submitted = draft.read(policy_form.body())
+        if errors := await draft.url_errors(visit.surroundings.http, submitted):
+            raise draft.refusal(errors)
+        done = await visit.house.store.run(policies.save(visit.house, visit.actor, submitted))
+    except Invalid as refused:
+        return await _page(visit, policy_form, list(refused.errors))
+    except RevisionConflict:
+        return await _page_after_conflict(visit, policy_form)
+    said = "The messaging service uses it from the next text on."
+    return visit.go(PATH, flash=f"Saved as revision {done.policy.revision}. {said}")
+
+
+async def _page_after_conflict(visit: Visit, policy_form: PolicyForm) -> Response:
+    """Somebody else saved meanwhile: what he changed, and the form as it was typed, to be saved over it or not."""
+    page = await policies.revisions(visit.house, visit.tenant, limit=SINCE, cursor=None)
+    newer = [row for row in page.rows if row.number > policy_form.revision]
+    policy_form.revision = max([policy_form.revision, *(row.number for row in newer)])
+    return await _page(visit, policy_form, status=409, newer=newer)
+
+
+async def _test(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
+    """Send with what is in this form; save nothing."""
+    if policy_form.row_changed:
+        return await _page(visit, policy_form, _not_committed(policy_form), what="Nothing was sent")
+    policy_form.close_row()
+    errors = [error for error in policy_form.lost() if error.field.startswith(f"{policy_form.chosen}.")]
+    told = await test(visit, policy_form, errors)
+    return await _page(visit, policy_form, told.errors, what="Nothing was sent", limit=told.limit, focus="tried")
+
+
+async def _send(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
+    """Send the same text with what is saved, through the outbox and the messaging service."""
+    told = await send(visit, policy_form)
+    return await _page(visit, policy_form, told.errors, what="Nothing was sent", limit=told.limit, focus="sent")
+
+
+async def _explain(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
+    """Who would send to these numbers by what is in this form."""
+    service = found().get(policy_form.chosen)
+    try:
+        numbers = split(policy_form.numbers)
+    except TooMany as refused:
+        return await _page(visit, policy_form, [FieldError("numbers", "out_of_range", str(refused))], what="Too many")
+    if service is None or not numbers:
+        message = "Type a number, or paste a list." if service else "Choose a sender service first."
+        where = "numbers" if service else "sender_service"
+        return await _page(visit, policy_form, [FieldError(where, "required", message)], what="Nothing to explain")
+    committed = policy_form.body(policy_form.chosen)[service.NAME]
+    settings = read(service.Settings, committed, service.NAME).settings
+    return await _page(visit, policy_form, explained=explain(service, settings, numbers), focus="explained")
+
+
+def _not_committed(policy_form: PolicyForm) -> list[FieldError]:
+    row = policy_form.row
+    assert row is not None, "only an open row can have changed"
+    message = f"{row.of.row_label}: what you typed in this row is not in the form yet. Save the row, or cancel it."
+    return [FieldError(row.path, "invalid", message)]
+
+
+async def _saved(visit: Visit) -> Policy:
+    return await visit.house.store.get(POLICIES, visit.tenant) or Policy(visit.tenant)
+
+
+async def _page(
+    visit: Visit,
+    policy_form: PolicyForm,
+    errors: Sequence[FieldError] = (),
+    *,
+    what: str = "Nothing was saved",
+    notice: str = "",
+    limit: str = "",
+    focus: str = "",
+    status: int = 200,
+    newer: Sequence[Any] = (),
+    explained: Sequence[Explained] = (),
+) -> Response:
+    """The page, or for htmx the form alone."""
+    wrong = Wrong(_at_what_is_shown(policy_form, errors))
+    seals = Seals(visit, policy_form.id)
+    saved = await _saved(visit)
+    view = View(policy_form, seals, await stored_secrets(visit.house, visit.tenant), wrong, visit.now)
+    values: dict[str, Any] = {
+        "form": policy_form,
+        "saved": saved,
+        "saved_title": _title(saved.sender_service),
+        "services": [("", "None: no text is sent"), *((name, one.TITLE) for name, one in found().items())],
+        "section": view.section(),
+        "carried": list(view.carried()),
+        "fallbacks": view.fallbacks(),
+        "fallback_choices": [("", "None"), *view.fallback_choices()],
+        "changed": visit.method == "POST" and _differs(policy_form, saved),
+        "wrong": wrong,
+        "what": what,
+        "notice": notice,
+        "limit": limit,
+        "focus": "" if wrong or newer else focus,
+        "newer": newer,
+        "explained": explained,
+        "compared": await compared(visit, policy_form, seals),
+    }
+    status = 422 if wrong else 429 if limit else status
+    if visit.htmx:
+        return visit.fragment("policy_form.html", status, **values)
+    return await visit.page("policy.html", status, **values)
+
+
+def _title(name: str | None) -> str:
+    return found()[name].TITLE if name in found() else ""
+
+
+def _differs(policy_form: PolicyForm, saved: Policy) -> bool:
+    """Whether there is something in the form that is not saved."""
+    fresh = saved_form(saved)
+    mine, there = policy_form.body(), fresh.body()
+    return {**mine, "revision": 0} != {**there, "revision": 0}
+
+
+def _at_what_is_shown(policy_form: PolicyForm, errors: Sequence[FieldError]) -> list[FieldError]:
+    """The errors at fields that are in the page: opens the first row with one, names services that are not shown."""
+    placed = []
+    for error in errors:
+        name = error.field.split(".")[0]
+        if name in found() and name != policy_form.chosen:
+            message = f"{found()[name].TITLE}, which is not shown: {error.message}"
+            error = FieldError("sender_service", error.code, message)
+        elif (row := read_row(error.field.rpartition(".")[0])) is not None and policy_form.row is None:
+            policy_form.open_row(row)
+        placed.append(error)
+    return placed
+
+
+_BUTTONS: Final[dict[str, Callable[[Visit, PolicyForm, str], Done]]] = {
+    "show": _show,
+    "enter": _enter,
+    "add": _add,
+    "edit": _edit,
+    "cancel": _cancel,
+    "remove": _remove,
+    "keep": _keep,
+    "save": _save,
+    "test": _test,
+    "send": _send,
+    "explain": _explain,
+}
+
+ROOMS: Final[tuple[Room, ...]] = (
+    Room(PATH, get=shown, post=pressed, entry="policy"),
+    *REVISIONS,
+    *ROUTES,
+)

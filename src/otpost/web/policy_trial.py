@@ -1,0 +1,167 @@
+"""The two ways to send a text from the sender policy's page: with the form, and through the messaging service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from otpost.domain.errors import (
+    FieldError,
+    Invalid,
+    NotFound,
+    SenderPolicyIncomplete,
+    TestsReached,
+    Unavailable,
+)
+from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
+from otpost.domain.text import MAX_BODY_CHARACTERS
+from otpost.services import access, messages, reading, trial
+from otpost.services.trial import Tried
+from otpost.services.vault import KeyRingError
+from otpost.services.verify import Whose
+from otpost.store.kinds import TENANTS
+from otpost.web.policy_form import PolicyForm
+from otpost.web.policy_seals import Seals
+from otpost.web.rooms.timeline import Line, is_live, of_message, service_title
+from otpost.web.visit import Visit
+
+READS_THE_FORM: Final = (
+    "The Test button uses what is in this form, and the stored token is not in it; the messaging service reads the "
+    "stored one from the database."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Why nothing was sent, if so: mistakes at fields, or a limit in words."""
+
+    errors: Sequence[FieldError] = ()
+    limit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What both ways came to: the last test, and the last message with its timeline."""
+
+    tried: Tried | None = None
+    title: str = ""
+    sentence: str = ""
+    follows: str = ""
+    message: Any = None
+    lines: list[Line] = field(default_factory=list)
+    live: bool = False
+
+
+async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]) -> Told:
+    """Try the form; what it came to is kept in it. `lost` are secrets that the form does not hold any more."""
+    if lost:
+        return Told(lost)
+    if not policy_form.chosen:
+        return Told([FieldError("sender_service", "required", "Choose the sender service that is to be tested.")])
+    body = {
+        trial.POLICY: policy_form.body(policy_form.chosen),
+        "to": policy_form.to,
+        "message": policy_form.message,
+    }
+    policy_form.tried = ""
+    try:
+        tried = await trial.trial(visit.house, visit.surroundings.http, visit.actor, body)
+    except Invalid as refused:
+        return Told([_in_form(error) for error in refused.errors])
+    except TestsReached as reached:
+        wait_s = max(1, -((visit.now - (reached.retry_at or visit.now)) // 1000))
+        return Told(limit=f"Ten tests a minute are possible. Wait {wait_s} s and test again; nothing was sent.")
+    policy_form.tried = Seals(visit, policy_form.id).pack(msgspec.json.encode(tried).decode())
+    return Told()
+
+
+def _in_form(error: FieldError) -> FieldError:
+    path = error.field.removeprefix(f"{trial.POLICY}.")
+    if error.code == "token_required":
+        return FieldError(path, error.code, f"Type it again before you send a test message. {READS_THE_FORM}")
+    return FieldError(path, error.code, error.message)
+
+
+async def send(visit: Visit, policy_form: PolicyForm) -> Told:
+    """Put the same text into the outbox; the message's SID is kept in the form."""
+    to, errors = _read(policy_form)
+    tenant = await visit.house.store.get(TENANTS, visit.tenant)
+    if errors or to is None or tenant is None:
+        return Told(errors)
+    unit = messages.send(
+        visit.house, visit.tenant, tenant.default_application, to, policy_form.message, trial.VALID_FOR_S
+    )
+    policy_form.sent = ""
+    try:
+        await visit.house.store.run(access.note(visit.house, visit.actor, "text sent from the console", to.masked))
+        message = await visit.house.store.run(unit)
+    except Invalid as refused:
+        return Told(refused.errors)
+    except SenderPolicyIncomplete:
+        words = "No sender service is saved that is ready to send. Save this form first; Test works without."
+        return Told([FieldError("sender_service", "required", words)])
+    except Unavailable as refused:
+        return Told(limit=f"{refused.detail} Nothing was sent; try again in a moment.")
+    policy_form.sent = message.sid
+    return Told()
+
+
+def _read(policy_form: PolicyForm) -> tuple[PhoneNumber | None, list[FieldError]]:
+    """The number and the mistakes of a text, which is judged as the API judges it."""
+    errors, to = [], None
+    if not policy_form.to.strip():
+        errors.append(FieldError("to", "required", "Give the number that shall get the text."))
+    else:
+        try:
+            to = parse_recipient(policy_form.to)
+        except NumberRefused as refused:
+            errors.append(FieldError("to", refused.code, refused.message))
+    if not policy_form.message.strip():
+        errors.append(FieldError("message", "required", "Write the text that is to be sent."))
+    elif len(policy_form.message) > MAX_BODY_CHARACTERS:
+        long = f"The message has {len(policy_form.message)} characters; shorten it to {MAX_BODY_CHARACTERS} at most."
+        errors.append(FieldError("message", "text_too_long", long))
+    elif any(not one.isprintable() and one not in "\n\t" for one in policy_form.message):
+        errors.append(FieldError("message", "invalid", "The message holds a control character; remove it."))
+    return to, errors
+
+
+async def compared(visit: Visit, policy_form: PolicyForm, seals: Seals) -> Compared:
+    """What the page shows of both ways; nothing of another session's form."""
+    tried = None
+    if policy_form.tried:
+        try:
+            tried = msgspec.json.decode(seals.unpack(policy_form.tried), type=Tried)
+        except (KeyRingError, ValueError):
+            policy_form.tried = ""
+    story = None
+    if policy_form.sent:
+        try:
+            story = await reading.message(visit.house, Whose(visit.tenant), policy_form.sent)
+        except NotFound:
+            policy_form.sent = ""
+    title, sentence, follows = _words(tried) if tried else ("", "", "")
+    if story is None:
+        return Compared(tried, title, sentence, follows)
+    live = is_live([story.message], visit.now)
+    return Compared(tried, title, sentence, follows, story.message, of_message(story), live)
+
+
+def _words(tried: Tried) -> tuple[str, str, str]:
+    """The service's name, what it did, and what follows."""
+    title = service_title(tried.service)
+    match tried.outcome:
+        case "accepted" if tried.service == "sandbox":
+            shows = "It shows on the sandbox phone while the sandbox is the saved choice."
+            return title, "The sandbox took the test.", f"Nothing was sent. {shows}"
+        case "accepted":
+            return title, f"{title} accepted the test.", "The text is on its way."
+        case "refused":
+            return title, f"{title} refused the test", "Nothing was sent."
+        case "unavailable":
+            return title, f"{title} could not take the test", "Nothing was sent. The messaging service would try again."
+        case _:
+            return title, "The answer was lost", "The text may or may not have gone out."

@@ -1,0 +1,1 @@
+"""The rooms of the console, a module each, and what several of them share."""

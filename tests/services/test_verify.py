@@ -1,0 +1,173 @@
+"""Starts and checks as units of work: over several nodes, across a rotation of keys, leaving no trace of the code."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from conftest import OpenStore
+from installation import RING, TO, Installation, until
+from otpost.domain.errors import (
+    Invalid,
+    MaxSendsReached,
+    NotFound,
+    ResendTooSoon,
+    SenderPolicyIncomplete,
+    Unavailable,
+    VerificationNotFound,
+)
+from otpost.domain.phone import parse_recipient
+from otpost.domain.verification import Verification
+from otpost.services import verify
+from otpost.services.house import House
+from otpost.services.vault import KeyRing
+from otpost.services.verify import Started, Whose, client_network
+from otpost.store import tables
+
+NUMBER = parse_recipient(TO)
+
+
+@pytest.fixture
+async def nodes(otpost: Installation, database_url: str, open_store: OpenStore) -> list[House]:
+    """Two nodes on one database."""
+    await otpost.choose_sandbox()
+    second = await open_store(database_url)
+    return [otpost.house, dataclasses.replace(otpost.house, store=second, plans={})]
+
+
+async def start(otpost: Installation, house: House | None = None, **more: Any) -> Started:
+    house = house or otpost.house
+    unit = verify.start(house, otpost.tenant.sid, otpost.tenant.default_application, NUMBER, **more)
+    return await house.store.run(unit)
+
+
+async def check(otpost: Installation, row: Verification, code: str, house: House | None = None) -> verify.Checked:
+    house = house or otpost.house
+    return await house.store.run(verify.check(house, Whose(otpost.tenant.sid), row.sid, code))
+
+
+def code_of(row: Verification, ring: KeyRing = RING) -> str:
+    return ring.code(row.sid, row.key_id, row.code_length)
+
+
+async def test_on_two_nodes_one_of_many_right_codes_wins(otpost: Installation, nodes: list[House]) -> None:
+    row = (await start(otpost)).verification
+    answers = await asyncio.gather(
+        *(check(otpost, row, code_of(row), nodes[number % 2]) for number in range(32)), return_exceptions=True
+    )
+    assert [answer.valid for answer in answers if isinstance(answer, verify.Checked)] == [True]
+    assert {type(answer) for answer in answers if not isinstance(answer, verify.Checked)} == {VerificationNotFound}
+
+
+async def test_on_two_nodes_many_starts_are_one_verification_with_one_text(
+    otpost: Installation, nodes: list[House]
+) -> None:
+    answers = await asyncio.gather(*(start(otpost, nodes[number % 2]) for number in range(32)), return_exceptions=True)
+    assert [answer.created for answer in answers if isinstance(answer, Started)] == [True]
+    assert {type(answer) for answer in answers if not isinstance(answer, Started)} == {ResendTooSoon}
+    for table in (tables.verifications, tables.messages):
+        assert len(await otpost.store.select(select(table.c.sid))) == 1
+
+
+async def test_on_two_nodes_no_more_wrong_codes_are_judged_than_there_are_checks(
+    otpost: Installation, nodes: list[House]
+) -> None:
+    row = (await start(otpost)).verification
+    wrong = f"{(int(code_of(row)) + 1) % 1_000_000:06d}"
+    answers = await asyncio.gather(
+        *(check(otpost, row, wrong, nodes[number % 2]) for number in range(20)), return_exceptions=True
+    )
+    left = [answer.verification.checks_left for answer in answers if isinstance(answer, verify.Checked)]
+    assert sorted(left) == [0, 1, 2, 3, 4]
+
+
+async def test_a_rotation_of_the_key_ring_leaves_live_codes_valid(otpost: Installation) -> None:
+    await otpost.choose_sandbox()
+    row = (await start(otpost)).verification
+    old = base64.b64encode(bytes(range(32))).decode()
+    new = base64.b64encode(bytes(range(1, 33))).decode()
+    rotated = dataclasses.replace(otpost.house, ring=KeyRing.read(f"k2:{new},k1:{old}"), plans={})
+    checked = await check(otpost, row, code_of(row), rotated)
+    assert (checked.valid, checked.verification.key_id) == (True, "k1")
+    second = (await start(otpost, rotated)).verification
+    assert second.key_id == "k2"
+    assert (await check(otpost, second, code_of(second, rotated.ring), rotated)).valid
+
+
+async def test_no_row_holds_the_code_or_the_text_with_it(otpost: Installation) -> None:
+    await otpost.choose_sandbox()
+    await otpost.ok("PATCH", f"/v1/applications/{otpost.tenant.default_application}", {"code_length": 10})
+    started = await start(otpost)
+    await otpost.message(started.message.sid)
+    code = code_of(started.verification)
+    await check(otpost, started.verification, code)
+    for table in tables.metadata.sorted_tables:
+        assert code not in repr(await otpost.store.select(select(*table.columns))), table.name
+
+
+async def test_a_start_that_fails_for_any_reason_leaves_nothing(otpost: Installation) -> None:
+    with pytest.raises(SenderPolicyIncomplete):
+        await start(otpost)
+    await otpost.choose_sandbox()
+    hopeless = dataclasses.replace(otpost.house, lane_wait_ms=lambda lane: 290_001)
+    with pytest.raises(Unavailable) as told:
+        await start(otpost, hopeless)
+    assert told.value.retry_at == otpost.clock.now + 290_001
+    with pytest.raises(Invalid):
+        await start(otpost, client_ip="nonsense")
+    with pytest.raises(NotFound):
+        await otpost.store.run(verify.start(otpost.house, "AC0", otpost.tenant.default_application, NUMBER))
+    for table in (tables.verifications, tables.messages, tables.number_limits, tables.windows):
+        assert await otpost.store.select(select(*table.columns)) == [], table.name
+    just_in_time = dataclasses.replace(otpost.house, lane_wait_ms=lambda lane: 290_000)
+    assert (await start(otpost, just_in_time)).created
+
+
+async def test_a_verification_that_expired_long_ago_is_closed_with_the_moment_of_its_end(otpost: Installation) -> None:
+    await otpost.choose_sandbox()
+    first = (await start(otpost)).verification
+    otpost.clock.advance(7_200)
+    second = (await start(otpost)).verification
+    assert second.sid != first.sid
+
+    async def look() -> Any:
+        return await otpost.ok("GET", f"/v1/verifications/{first.sid}")
+
+    seen = await until(look, lambda seen: seen["status"] == "expired")
+    assert [event["what"] for event in seen["events"]] == ["started", "expired"]
+    assert seen["events"][-1]["at"] == seen["expires_at"]
+
+
+async def test_used_up_sends_are_told_before_the_cooldown(otpost: Installation) -> None:
+    await otpost.choose_sandbox()
+    await otpost.ok("PATCH", f"/v1/applications/{otpost.tenant.default_application}", {"max_sends": 1})
+    first = (await start(otpost)).verification
+    with pytest.raises(MaxSendsReached) as told:
+        await start(otpost)
+    assert told.value.retry_at == first.expires_at - 60_000 + 1
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+    ],
+)
+def test_a_client_is_an_address_or_a_network_of_64_bits(address: str, network: str) -> None:
+    assert client_network(address) == network
+
+
+@pytest.mark.parametrize("address", ["", "1.2.3", "1.2.3.4/32", "host", "01.2.3.4", "1.2.3.4 ", "::g", "١.٢.٣.٤"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(Invalid):
+        client_network(address)
