@@ -112,7 +112,9 @@ async def test_parallel_calls_with_one_key_have_one_effect(otpost: Installation)
     assert {(answer.status, answer.json()["checks"]) for answer in checks} == {(200, 1)}
     bodies = [{"to": TO}, {"to": OTHER}] * 8
     mixed = await asyncio.gather(*(post(otpost, "/v1/verifications", body, "mixed") for body in bodies))
-    assert sorted(answer.status for answer in mixed) == [mixed[0].status] * 8 + [422] * 8
+    statuses = sorted(answer.status for answer in mixed)
+    assert statuses[0] in (200, 201)
+    assert statuses == [statuses[0]] * 8 + [422] * 8
     test = {"policy": {"sender_service": "sandbox"}, "to": TO, "message": "hello"}
     tried = await asyncio.gather(*(post(otpost, "/v1/sender-policy/test", test, key=otpost.admin) for _ in range(8)))
     assert [answer.status for answer in tried].count(200) >= 1

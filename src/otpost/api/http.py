@@ -22,7 +22,7 @@ from otpost.api.reading import read_body, read_query
 from otpost.domain.errors import Malformed, Refusal, ScopeMissing, Unauthenticated, invalid
 from otpost.outbound import Outbound
 from otpost.services import once
-from otpost.services.access import Principal, authenticate
+from otpost.services.access import Principal, authenticate, held
 from otpost.services.house import House
 from otpost.store.units import Unit
 from otpost.telemetry import REQUEST_SECONDS, REQUESTS
@@ -86,10 +86,11 @@ class Call(Generic[T]):
 
     async def run(self, unit: Unit[A], reply: Callable[[A], Reply]) -> Reply | once.Answer:
         """Run a unit of work and answer by it; with an Idempotency-Key, the first answer is kept or given again."""
+        key = self.principal.key.sid
         if self.first is None:
-            return reply(await self.house.store.run(unit))
+            return reply(await self.house.store.run(held(unit, key)))
         self.settled = True
-        return await self.house.store.run(once.once(self.house, self.first, unit, _render(reply)))
+        return await self.house.store.run(held(once.once(self.house, self.first, unit, _render(reply)), key))
 
     async def outside(self, work: Callable[[], Awaitable[Reply]]) -> Reply | once.Answer:
         """The same for work that asks the network, and so cannot be one unit."""

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
@@ -25,6 +26,8 @@ from otpost.store.kinds import (
     USERS,
 )
 from otpost.store.units import Rows, Unit, lock, lock_by, look
+
+A = TypeVar("A")
 
 DEFAULT_TENANT = "default"
 LINK_LIFE_MS = 3_600_000
@@ -74,6 +77,18 @@ async def authenticate(store: Store, key_sid: str, secret: str) -> Principal:
     if tenant is None:
         raise Unauthenticated
     return Principal(key, tenant)
+
+
+def held(unit: Unit[A], key_sid: str) -> Unit[A]:
+    """The unit, if the key is still in force when it is decided; Unauthenticated otherwise."""
+
+    def decide(rows: Rows) -> A:
+        key = rows.look(API_KEYS, key_sid)
+        if key is None or key.revoked_at is not None:
+            raise Unauthenticated
+        return unit.decide(rows)
+
+    return Unit(decide, [look(API_KEYS, key_sid), *unit.needs], unit.query)
 
 
 def audited(house: House, rows: Rows, line_sid: str, now: int, actor: Actor, what: str, detail: str = "") -> None:

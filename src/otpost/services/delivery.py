@@ -18,7 +18,16 @@ from otpost.domain.message import Attempt, Message, Node, Report, SandboxText
 from otpost.domain.outcome import Accepted, Outcome, Vendor
 from otpost.domain.phone import trusted
 from otpost.domain.routing import NoRoute, Route
-from otpost.senders.base import Listed, LooksUp, ReadsReports, Reported, SenderService, Text, found
+from otpost.senders.base import (
+    Listed,
+    LooksUp,
+    Reported,
+    SenderService,
+    Text,
+    found,
+    looks_up,
+    reads_reports,
+)
 from otpost.services import verify
 from otpost.services.house import House
 from otpost.services.messages import SEAL as BODY_SEAL
@@ -129,7 +138,7 @@ def claim(
                 trusted(message.to),
                 body,
                 (message.valid_until - now) // 1000,
-                callback_url(service.NAME, attempt.sid) if isinstance(service, ReadsReports) else None,
+                callback_url(service.NAME, attempt.sid) if reads_reports(service) else None,
             )
             handovers.append(Handover(message, attempt, service, settings, route, text))
         return Claimed(handovers, len(due) == DUE_AT_ONCE and len(handovers) + passed_on > 0)
@@ -184,7 +193,7 @@ def settle(house: House, handover: Handover, outcome: Outcome) -> Unit[Message]:
             outcome,
             now,
             jitter=jitter,
-            can_look=isinstance(handover.service, LooksUp),
+            can_look=looks_up(handover.service),
             can_report=can_report,
         )
         rows.put(ATTEMPTS, settled)
