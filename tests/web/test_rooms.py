@@ -8,6 +8,11 @@ from typing import Any
 import pytest
 
 from installation import TO
+from otpost.api.routes import ENDPOINTS
+from otpost.domain.message import Attempt, Message
+from otpost.services import access
+from otpost.store.kinds import ATTEMPTS, MESSAGES
+from otpost.store.units import Rows, Unit
 from web.browsing import NAME, Console, Seen
 
 OTHER = "+919191919191"
@@ -148,14 +153,45 @@ async def test_one_verification_is_one_timeline(console: Console):
     assert f"/messages/{begun['message']['sid']}" in seen.html
 
 
-async def test_a_refusal_shows_the_reason_in_the_timeline(console: Console):
+async def test_a_callers_own_text_is_on_no_page(console: Console):
     browser = await console.signed_in()
     await console.here.choose_sandbox()
-    begun = await console.here.ok("POST", "/v1/messages", {"to": TO, "body": "hello", "valid_for_s": 60})
-    message = await console.here.message(begun["sid"])
-    seen = await browser.get(f"/messages/{message['sid']}")
-    assert "The sandbox is the chosen service" in seen.text
-    assert "hello" not in seen.html
+    sent = await console.here.ok("POST", "/v1/messages", {"to": TO, "body": "meet me at nine"})
+    await console.here.message(sent["sid"])
+    for path in ("/messages", f"/messages/{sent['sid']}"):
+        assert "meet me" not in (await browser.get(path)).html
+    assert "meet me at nine" in (await browser.get("/sandbox")).text
+
+
+async def test_a_refusal_shows_our_sentence_and_the_vendors_words_code_and_link(small_console: Console):
+    browser = await small_console.signed_in()
+    here = small_console.here
+    now, sid, account = here.clock(), "SM" + "1" * 32, "AC" + "2" * 32
+    words = "The 'To' number is not a valid phone number"
+    message = Message(
+        sid, here.tenant.sid, here.tenant.default_application, TO, "failed", 1, now, now + 60_000,
+        "twilio", account, "+15005550009", "The main account sends with its sender phone.", "twilio",
+        reason="Twilio refuses this number.", attempt="AT" + "3" * 32,
+    )  # fmt: skip
+    attempt = Attempt(
+        "AT" + "3" * 32, here.tenant.sid, sid, "node", now, "twilio", account, "+15005550009", TO, "refused",
+        duration_ms=120, reason="Twilio refuses this number.", link="https://www.twilio.com/docs/api/errors/21211",
+        vendor_http_status=400, vendor_code="21211", vendor_message=words,
+    )  # fmt: skip
+
+    def decide(rows: Rows) -> None:
+        rows.put(MESSAGES, message)
+        rows.put(ATTEMPTS, attempt)
+
+    await here.store.run(Unit(decide))
+    seen = await browser.get(f"/messages/{sid}")
+    assert f"Message queued: Twilio from +15005550009 of {account}" in seen.text
+    assert "The main account sends with its sender phone." in seen.text
+    assert "Refused by Twilio in 120 ms" in seen.text
+    assert "Twilio refuses this number." in seen.text
+    assert f"“{words}” 21211" in seen.text
+    assert 'href="https://www.twilio.com/docs/api/errors/21211"' in seen.html
+    assert seen.html.count('<li>\n    <div class="story-at">') == 2
 
 
 async def test_a_timeline_looks_again_only_while_something_may_come(console: Console):
@@ -186,8 +222,6 @@ async def test_revealing_a_number_is_a_post_and_an_audit_line(console: Console):
 
 
 async def test_another_tenants_rows_are_nowhere(console: Console):
-    from otpost.services import access
-
     browser = await console.signed_in()
     house, store = console.here.house, console.here.store
     other = await store.run(access.make_tenant(house, "other"))
@@ -363,8 +397,6 @@ async def test_the_look_is_kept_in_a_cookie(small_console: Console):
 
 
 async def test_the_reference_has_every_call_of_the_api(small_console: Console):
-    from otpost.api.routes import ENDPOINTS
-
     seen = await (await small_console.signed_in()).get("/docs")
     for endpoint in ENDPOINTS:
         assert endpoint.summary in seen.text.replace("’", "'")

@@ -22,7 +22,7 @@ from otpost.senders.base import Listed, LooksUp, LookUpFailed, found
 from otpost.services import delivery
 from otpost.services.delivery import Handover, Question
 from otpost.services.house import House
-from otpost.services.plan import accounts
+from otpost.services.plan import KEPT_MS, accounts
 from otpost.store import tables
 from otpost.store.base import MESSAGES_DUE
 from otpost.telemetry import ATTEMPTS, QUEUE_SECONDS, SEND_SECONDS, WAITING
@@ -31,7 +31,6 @@ _log = logging.getLogger(__name__)
 
 TOO_LATE_MS = 10_000
 KEEP_AGAIN_S = 0.5
-SECRETS_KEPT_MS = 48 * 3_600_000
 LOOKS_AT_ONCE = 8
 
 
@@ -252,4 +251,4 @@ class Messaging:
         await store.sweep(delete(answers).where(answers.c.until <= now))
         await store.sweep(delete(tables.windows).where(tables.windows.c.until <= now))
         await store.sweep(delete(tables.sign_in_links).where(tables.sign_in_links.c.expires_at <= now))
-        await store.sweep(delete(secrets).where(secrets.c.retired_at <= now - SECRETS_KEPT_MS))
+        await store.sweep(delete(secrets).where(secrets.c.retired_at <= now - KEPT_MS))

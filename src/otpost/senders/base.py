@@ -121,6 +121,7 @@ class SenderService(Protocol):
     first), `may_be_fallback` whether it may stand in for another service.
     """
 
+    def __hash__(self) -> int: ...
     @property
     def NAME(self) -> str: ...
     @property
@@ -186,6 +187,18 @@ class FallsBack(Protocol):
 
     def other_route(self, settings: Any, refused: Route) -> Route | None:
         """The route to take after this one's account refused, if the settings allow another."""
+
+
+@cache
+def looks_up(service: SenderService) -> bool:
+    """Whether the service is one that LooksUp; asked once, for a Protocol's own answer is slow."""
+    return isinstance(service, LooksUp)
+
+
+@cache
+def reads_reports(service: SenderService) -> bool:
+    """Whether the service is one that ReadsReports."""
+    return isinstance(service, ReadsReports)
 
 
 @cache

@@ -14,7 +14,7 @@ from otpost.services.vault import KeyRing
 from otpost.store.base import Store
 
 if TYPE_CHECKING:
-    from otpost.services.plan import Plan
+    from otpost.services.plan import Plan, Tokens
 
 
 def clock() -> int:
@@ -31,8 +31,8 @@ def sid(prefix: str) -> str:
 class House:
     """The parts that use cases work with; tests bring a clock that they move and dice that they know.
 
-    `lane_wait_ms` is how long a message handed to a lane now would wait before it is sent. `plans` are the
-    sender policies as last seen, by tenant.
+    `lane_wait_ms` is how long a message handed to a lane now would wait before it is sent. `plans` and
+    `tokens` are the sender policies and their secrets as last seen, by tenant.
     """
 
     store: Store
@@ -42,3 +42,4 @@ class House:
     chance: Callable[[], float] = field(default=Random().random)  # noqa: S311  # spreads retries; nothing secret hangs on it
     lane_wait_ms: Callable[[str], int] = lambda lane: 0
     plans: dict[str, Plan] = field(default_factory=dict)
+    tokens: dict[str, Tokens] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from otpost.domain.errors import SenderPolicyIncomplete
 from otpost.domain.phone import PhoneNumber
@@ -16,6 +16,15 @@ from otpost.store.kinds import POLICIES, SECRETS
 from otpost.store.units import Rows
 
 SEAL = "secrets"
+KEPT_MS = 48 * 3_600_000
+"""How long a secret that was replaced or removed still proves reports and look-ups."""
+
+
+class Tokens(NamedTuple):
+    """A tenant's stored secrets, opened, as of a version of its policy."""
+
+    version: tuple[int, int]
+    kept: list[tuple[StoredSecret, Secret]]
 
 
 class Plan:
@@ -98,9 +107,17 @@ async def accounts(house: House, tenant: str, route: Route) -> list[Account]:
 
 
 async def tokens(house: House, tenant: str, service: str) -> dict[str, list[Secret]]:
-    """Every token that may have signed a report of this service, by account SID; replaced ones too."""
-    kept: dict[str, list[Secret]] = {}
-    for secret in await house.store.find(SECRETS, "tenant", tenant):
+    """Every token that may have signed a report of this service, by account SID; those replaced of late too."""
+    policy = await house.store.get(POLICIES, tenant) or Policy(tenant)
+    version = (policy.revision, policy.updated_at)
+    known = house.tokens.get(tenant)
+    if known is None or known.version != version:
+        stored = await house.store.find(SECRETS, "tenant", tenant)
+        known = house.tokens[tenant] = Tokens(version, [(secret, opened(house, secret)) for secret in stored])
+    oldest = house.clock() - KEPT_MS
+    known.kept[:] = [pair for pair in known.kept if pair[0].retired_at is None or pair[0].retired_at > oldest]
+    by_owner: dict[str, list[Secret]] = {}
+    for secret, token in known.kept:
         if secret.service == service:
-            kept.setdefault(secret.owner, []).append(opened(house, secret))
-    return kept
+            by_owner.setdefault(secret.owner, []).append(token)
+    return by_owner

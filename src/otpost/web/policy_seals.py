@@ -17,6 +17,7 @@ SEALED_MS: Final = 15 * 60_000
 CLEAR: Final = "~clear"
 LOST: Final = "~lost"
 MOVED: Final = "~moved"
+PADDED: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,15 @@ class Held:
 
 
 class Seal(msgspec.Struct):
-    """What is encrypted into a page in place of a typed secret; `until` is when it is of no use any more."""
+    """What is encrypted into a page in place of a typed secret; `until` is when it is of no use any more.
+
+    `pad` fills it up, so that its length does not tell the secret's.
+    """
 
     secret: str
     destination: str
     until: int
+    pad: str = ""
 
 
 class Seals:
@@ -53,6 +58,7 @@ class Seals:
         if held.typed is None:
             return CLEAR if held.clear else held.lost
         sealed = Seal(held.typed.reveal(), held.destination, self._now + SEALED_MS)
+        sealed.pad = "." * (-len(msgspec.json.encode(sealed)) % PADDED)
         return self.pack(msgspec.json.encode(sealed).decode())
 
     def open(self, text: str, destination: str) -> Held:

@@ -1,0 +1,85 @@
+"""The route explainer in the console: by the saved policy, and by what is in the form."""
+
+from __future__ import annotations
+
+import pytest
+
+from web.browsing import Browser, Console
+from web.policy_world import INDIA, INDIA_ROW, INDIA_SENDER, MAIN, MAIN_FIELDS, PATH, SENDER, Room
+
+AIRTEL = "AC" + "5" * 32
+
+
+@pytest.fixture
+async def room(console: Console) -> Room:
+    made = await Room.enter(await console.signed_in())
+    await made.choose(changed=MAIN_FIELDS)
+    await made.add(INDIA_ROW)
+    await made.save()
+    return made
+
+
+async def explained(browser: Browser, numbers: str) -> str:
+    return (await browser.post(f"{PATH}/routes", {"numbers": numbers})).text
+
+
+async def test_it_says_which_subaccount_sends_and_that_its_filter_is_the_longest_match(room: Room):
+    said = await explained(room.browser, "+91 98123 45678")
+    assert f"+919812345678 goes through subaccount {INDIA} because +91 is the longest match." in said
+    assert f"The phone shows {INDIA_SENDER}." in said
+
+
+async def test_it_says_why_the_main_account_sends(room: Room):
+    said = await explained(room.browser, "+15005550006")
+    assert f"+15005550006 goes through the main account {MAIN}." in said
+    assert "No subaccount's filter matches this number." in said
+    assert f"The phone shows {SENDER}." in said
+
+
+async def test_it_says_that_nobody_sends_where_only_listed_codes_may(room: Room):
+    await room.save({"twilio.only_listed_dialing_codes": "on"})
+    said = await explained(room.browser, "+15005550006")
+    assert "Not sent: +15005550006 gets no text. No subaccount's filter matches this number" in said
+
+
+async def test_a_list_is_explained_line_by_line_and_a_wrong_number_gets_a_line_of_its_own(room: Room):
+    said = await explained(room.browser, "+919812345678\r\n12\n<b>x</b>; +15005550006,,\n")
+    for part in ("+919812345678 goes through subaccount", "Not a number:", "+15005550006 goes through the main"):
+        assert part in said
+    assert said.count("Not a number:") == 2
+    assert "<b>x</b>" in said
+
+
+async def test_five_hundred_numbers_are_explained_and_one_more_is_refused(room: Room):
+    numbers = [f"+9198123{index:05d}" for index in range(500)]
+    assert (await explained(room.browser, "\n".join(numbers))).count("goes through subaccount") == 500
+    seen = await room.browser.post(f"{PATH}/routes", {"numbers": "\n".join([*numbers, "+15005550006"])})
+    assert seen.status == 422
+    assert "These are 501 numbers. Paste 500 at most." in seen.text
+
+
+async def test_nothing_typed_is_said_at_the_field(room: Room):
+    seen = await room.browser.post(f"{PATH}/routes", {"numbers": " \n"})
+    assert seen.status == 422
+    assert "Type a number, or paste a list." in seen.text
+
+
+async def test_without_a_chosen_service_it_says_where_to_choose_one(console: Console):
+    seen = await (await console.signed_in()).get(f"{PATH}/routes")
+    assert "There is no route to explain yet" in seen.text
+    assert "Choose who sends your texts" in seen.text
+
+
+async def test_the_sandbox_takes_every_number(room: Room):
+    await room.choose("sandbox")
+    await room.save()
+    assert "+919812345678 goes to Sandbox." in await explained(room.browser, "+919812345678")
+
+
+async def test_in_the_form_it_goes_by_what_is_not_saved_yet(room: Room):
+    await room.add({**INDIA_ROW, "dialing_code": "9198", "account_sid": AIRTEL})
+    await room.press("explain", {"numbers": "+919812345678"})
+    assert f"+919812345678 goes through subaccount {AIRTEL} because +9198 is the longest match." in room.text
+    assert f"goes through subaccount {INDIA} because +91" in await explained(room.browser, "+919812345678")
+    await room.press("explain", {"numbers": ""})
+    assert room.error("numbers") == "Type a number, or paste a list."
