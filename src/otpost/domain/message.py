@@ -118,6 +118,11 @@ class Report(msgspec.Struct, frozen=True):
     at: int
     status: ReportStatus
 
+    @property
+    def order(self) -> tuple[int, int]:
+        """In which order reports are told: by their moments, and those of one moment by how far they go."""
+        return self.at, _RANK[self.status]
+
 
 class Node(msgspec.Struct, frozen=True):
     """A running process that sends; once its heartbeat is too old its intents count as lost."""

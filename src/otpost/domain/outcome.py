@@ -31,11 +31,12 @@ class Accepted(msgspec.Struct, frozen=True):
 class Refused(msgspec.Struct, frozen=True):
     """The service said no, and nothing was sent.
 
-    `about` tells what is at fault: the recipient's `number`, the `account` or its origin, or the `message`.
+    `about` tells what is at fault: the recipient's `number`, the `account` or its origin, the `message`, or our
+    `callback` address, without which the same text may go out.
     `reason` is a sentence of ours; `link` the vendor's page on its code; `field` the setting at fault, if one is.
     """
 
-    about: Literal["number", "account", "message"]
+    about: Literal["number", "account", "message", "callback"]
     reason: str
     vendor: Vendor = NOTHING_SAID
     link: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-About = Literal["number", "account", "message", "later"]
+About = Literal["number", "account", "message", "callback", "later"]
 Status = Literal["accepted", "sent", "delivered", "undelivered", "failed"]
 SettingAtFault = Literal["", "account_sid", "auth_token", "sender_phone", "service_sid"]
 
@@ -44,7 +44,7 @@ CODES: Final[Mapping[int, Code]] = {
     21604: Code("number", "The recipient's number is missing."),
     21606: Code("account", "The sender phone is not the account's, or cannot send to this number.", "sender_phone"),
     21608: Code("account", "A trial account sends only to numbers that were verified at Twilio.", "account_sid"),
-    21609: Code("account", "Twilio cannot call the callback URL; check OTPOST_PUBLIC_URL."),
+    21609: Code("callback", "Twilio cannot call the callback URL; check OTPOST_PUBLIC_URL."),
     21610: Code("number", "The recipient has answered STOP to this sender and gets no more texts from it."),
     21611: Code("later", "The sender phone's queue at Twilio is full.", "sender_phone"),
     21612: Code("number", "This sender cannot reach the recipient's number."),

@@ -160,8 +160,8 @@ async def _stories(house: House, rows: Sequence[Message]) -> list[MessageStory]:
     attempts = select(ATTEMPTS.table).where(ATTEMPTS.table.c.message.in_(list(stories))).order_by("sid")
     for attempt in await rows_of(house.store, ATTEMPTS, attempts):
         stories[attempt.message].attempts.append(attempt)
-    reports = select(REPORTS.table).where(REPORTS.table.c.message.in_(list(stories))).order_by("at")
-    for report in await rows_of(house.store, REPORTS, reports):
+    reports = select(REPORTS.table).where(REPORTS.table.c.message.in_(list(stories)))
+    for report in sorted(await rows_of(house.store, REPORTS, reports), key=lambda report: report.order):
         stories[report.message].reports.append(report)
     return list(stories.values())
 

@@ -28,6 +28,7 @@ BATCH = 256
 RETRIES = 5
 RETRIES_OF_BATCH = 2
 CHANNEL = "otpost"
+SETTLED_CHANGED = "settled_changed"
 COMMAND_TIMEOUT_S = 15.0
 RECONNECT_S = 1.0
 PLANS_KEPT_S = 5.0
@@ -47,6 +48,8 @@ _ANOTHER_TIME = frozenset({"40", "XX"})
 class PostgresStore:
     """One database on a server, shared by any number of nodes.
 
+    Settled rows are remembered while the node hears of their changes; units always read what is committed.
+
     `gather_s` is how long the first unit of a batch waits for others to share its transaction.
     """
 
@@ -60,6 +63,9 @@ class PostgresStore:
         self._writer: asyncpg.Connection[Any] | None = None
         self._closing = False
         self._plan_anew_at = 0.0
+        self._settled: dict[tuple[Kind[Any], tuple[Any, ...]], msgspec.Struct] = {}
+        self._turn = 0
+        self._listening = False
 
     async def open(self) -> None:
         try:
@@ -103,8 +109,21 @@ class PostgresStore:
         return cast(A, await future)
 
     async def get(self, kind: Kind[R], *values: Any) -> R | None:
+        known = self._settled.get((kind, values))
+        if known is not None:
+            return cast(R, known)
+        turn = self._turn
         found = await self._read(sql.postgresql_select(kind, "", False), [[value] for value in values])
-        return kind.from_columns(found[0]) if found else None
+        if not found:
+            return None
+        row = kind.from_columns(found[0])
+        if kind.settled and self._listening and turn == self._turn:
+            self._settled[kind, values] = row
+        return row
+
+    def _forget_settled(self) -> None:
+        self._settled.clear()
+        self._turn += 1
 
     async def find(self, kind: Kind[R], index: str, *values: Any) -> list[R]:
         found = await self._read(sql.postgresql_select(kind, index, False), [[value] for value in values])
@@ -213,10 +232,14 @@ class PostgresStore:
                     await self._load_query(connection, batch, unit.query)
             while missing := decide(batch, units, answers):
                 await self._load(connection, batch, batch.wanted(missing))
-            await self._write(connection, batch.writes())
-            for signal in batch.signals:
+            writes = batch.writes()
+            await self._write(connection, writes)
+            settled = any(kind.settled for changes in writes for kind in changes)
+            for signal in batch.signals | ({SETTLED_CHANGED} if settled else set()):
                 await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, signal)
             await transaction.commit()
+            if settled:
+                self._forget_settled()
         except BaseException as error:
             await self._roll_back(connection, transaction, error)
             raise
@@ -282,19 +305,24 @@ class PostgresStore:
                 if listening.is_set():
                     # What was told meanwhile is lost.
                     tell(self.on_signal, [MESSAGES_DUE])
+                self._listening = True
                 listening.set()
                 await gone.wait()
                 _log.warning("no signals from the database: the connection was lost")
             except Exception as error:
                 _log.warning("no signals from the database: %s", _words(error))
             finally:
+                self._listening = False
+                self._forget_settled()
                 listening.set()
                 if connection is not None:
                     await _left(connection)
             await asyncio.sleep(RECONNECT_S)
 
     def _heard(self, connection: object, sender: int, channel: str, signal: object) -> None:
-        if self._writer is None or self._writer.is_closed() or sender != self._writer.get_server_pid():
+        if signal == SETTLED_CHANGED:
+            self._forget_settled()
+        elif self._writer is None or self._writer.is_closed() or sender != self._writer.get_server_pid():
             tell(self.on_signal, [str(signal)])
 
 

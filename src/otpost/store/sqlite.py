@@ -133,12 +133,14 @@ class SqliteStore:
                 self._settled_at = version
             self._settled_seen = True
             self._loop.call_soon(self._look_again)
-        try:
-            return cast("R | None", self._settled[kind, values])
-        except KeyError:
-            found = self._read(sql.sqlite_select(kind, ""), values)
-            row = self._settled[kind, values] = kind.from_columns(found[0]) if found else None
-            return row
+        known = self._settled.get((kind, values))
+        if known is not None:
+            return cast(R, known)
+        found = self._read(sql.sqlite_select(kind, ""), values)
+        if not found:
+            return None
+        row = self._settled[kind, values] = kind.from_columns(found[0])
+        return row
 
     def _look_again(self) -> None:
         self._settled_seen = False
