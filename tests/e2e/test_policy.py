@@ -38,8 +38,6 @@ pytestmark = pytest.mark.browser
 
 Visit = Callable[..., Page]
 
-import os
-SHOTS = os.environ.get('SHOTS')
 MOST_FIELDS, MOST_CLICKS = 12, 10
 OTHER_SENDER, BRITON = "+14155550177", "+447400123456"
 
@@ -334,8 +332,6 @@ def test_axe_finds_nothing_in_any_state_of_the_page(
     opened.on("dialog", lambda dialog: dialog.accept())
     for name, page in states(opened, twilio):
         found[name] = axe(page)
-        if SHOTS:
-            page.screenshot(path=f"{SHOTS}/{name}-{size[0]}-{'dark' if dark else 'light'}.png", full_page=True)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= size[0], f"{name} is {width} wide"
     assert {name: lines for name, lines in found.items() if lines} == {}
