@@ -29,6 +29,7 @@ CONDITIONS = [
         "verifications_to_expire",
     ),
     ("attempts WHERE look_at <= 9000 ORDER BY look_at LIMIT 64", "attempts_to_look_up"),
+    ("attempts WHERE fetch_at <= 9000 ORDER BY fetch_at LIMIT 64", "attempts_to_fetch"),
     ("attempts WHERE outcome IS NULL AND node NOT IN (SELECT sid FROM nodes) LIMIT 500", "attempts_in_flight"),
 ]
 
@@ -72,6 +73,7 @@ async def filled_url(store, database_url):
             rows.put(kinds.VERIFICATIONS, verification(f"VE{n}", to=f"+{n}", expires_at=n))
             rows.put(kinds.MESSAGES, message(f"SM{n}", due_at=n, body="sealed", verification=f"VE{n}"))
             rows.put(kinds.ATTEMPTS, attempt(f"AT{n}", message=f"SM{n}"))
+            rows.put(kinds.ATTEMPTS, attempt(f"AF{n}", message=f"SM{n}", outcome="accepted", fetch_at=n))
             rows.put(kinds.ATTEMPTS, attempt(f"AL{n}", message=f"SM{n}", outcome="unknown", look_at=n))
 
     await store.run(Unit(decide))
@@ -98,6 +100,8 @@ async def test_rows_that_units_name_are_found_by_their_indexes(filled_url):
     for kind, index, values, name in KEYS:
         if filled_url.startswith("sqlite"):
             plan = await asked(filled_url, f"EXPLAIN QUERY PLAN {sql.sqlite_select(kind, index)}", *values)
+            many = await asked(filled_url, f"EXPLAIN QUERY PLAN {sql.sqlite_select_many(kind, index)}", "[]")
+            assert many.splitlines()[0] == plan, many
         else:
             batch = [[value] for value in values]
             plan = await asked(filled_url, f"EXPLAIN {sql.postgresql_select(kind, index, True)}", *batch)

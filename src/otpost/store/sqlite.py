@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +29,8 @@ _log = logging.getLogger(__name__)
 BATCH = 256
 BUSY_S = 5.0
 BUSY_AGAIN_S = 0.005
+SEVERAL = 3
+"""From how many keys of one kind on they are loaded together."""
 
 Sweep = tuple[str, Mapping[str, Any]]
 Job = tuple[Unit[Any] | Sweep, "asyncio.Future[Any]"]
@@ -216,21 +219,21 @@ class SqliteStore:
         try:
             connection = await self._begun()
             missing = [key for unit in units for key in unit.needs]
-            for key in batch.wanted(missing):
-                self._load(connection, batch, key)
+            self._load(connection, batch, batch.wanted(missing))
             for unit in units:
                 if unit.query is not None:
                     self._load_query(connection, batch, unit.query)
             while missing := decide(batch, units, answers):
-                for key in batch.wanted(missing):
-                    self._load(connection, batch, key)
+                self._load(connection, batch, batch.wanted(missing))
             writes = batch.writes()
             for kind, gone in writes.deletes.items():
                 connection.executemany(sql.sqlite_delete(kind), gone)
             for kind, updates in writes.updates.items():
+                sets: dict[tuple[str, ...], list[tuple[Any, ...]]] = defaultdict(list)
                 for row, columns in updates:
-                    values = kind.values_of(row, (*columns, *kind.key_columns))
-                    connection.execute(sql.sqlite_update(kind, columns), values)
+                    sets[columns].append(kind.values_of(row, (*columns, *kind.key_columns)))
+                for columns, rows in sets.items():
+                    connection.executemany(sql.sqlite_update(kind, columns), rows)
             for kind, rows in writes.inserts.items():
                 connection.executemany(sql.sqlite_insert(kind), [kind.to_columns(row) for row in rows])
             if batch.changed:
@@ -276,10 +279,27 @@ class SqliteStore:
             self._writer = connect(self.path, busy_s=0)
         return self._writer
 
-    def _load(self, connection: sqlite3.Connection, batch: Batch, key: Key) -> None:
-        kind = key.kind
-        found = connection.execute(sql.sqlite_select(kind, key.by), key.values).fetchall()
-        batch.load(key, [kind.from_columns(row) for row in found])
+    def _load(self, connection: sqlite3.Connection, batch: Batch, keys: list[Key]) -> None:
+        sets: dict[tuple[Kind[Any], str], list[Key]] = defaultdict(list)
+        for key in keys:
+            sets[key.kind, key.by].append(key)
+        for (kind, by), wanted in sets.items():
+            if len(wanted) < SEVERAL:
+                for key in wanted:
+                    found = connection.execute(sql.sqlite_select(kind, by), key.values).fetchall()
+                    batch.load(key, [kind.from_columns(row) for row in found])
+                continue
+            single = len(wanted[0].values) == 1
+            listed = json.dumps([key.values[0] if single else key.values for key in wanted])
+            rows: dict[tuple[Any, ...], list[Any]] = {key.values: [] for key in wanted}
+            values_of = kind.indexes[by].values if by else kind.key
+            for columns in connection.execute(sql.sqlite_select_many(kind, by), (listed,)).fetchall():
+                row = kind.from_columns(columns)
+                under = values_of(row)
+                assert under is not None
+                rows[under].append(row)
+            for key in wanted:
+                batch.load(key, rows[key.values])
 
     def _load_query(self, connection: sqlite3.Connection, batch: Batch, query: Query[Any]) -> None:
         text = f"SELECT {sql.listed(query.kind.columns)} FROM {sql.quoted(query.kind.name)} WHERE {query.sqlite}"
