@@ -17,14 +17,17 @@ def durable_server() -> Iterator[postgres.Cluster]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def _durable_databases(durable_server: postgres.Cluster) -> postgres.Databases:
+    return postgres.Databases(durable_server)
+
+
 @pytest.fixture
-def durable_url(durable_server: postgres.Cluster) -> Iterator[str]:
+def durable_url(_durable_databases: postgres.Databases) -> Iterator[str]:
     """`postgresql://…` of a new, empty database on it."""
-    databases = postgres.Databases(durable_server)
-    databases._made = sum(1 for _ in durable_server.run("SELECT 1 FROM pg_database").splitlines())
-    url = databases.create()
+    url = _durable_databases.create()
     yield url
-    databases.drop(url)
+    _durable_databases.drop(url)
 
 
 @pytest.fixture

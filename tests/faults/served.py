@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Kept between starts, as where an operator installs it, whatever the environment of the tests says of that.
 BYTECODE = ROOT / ".pytest_cache" / "bytecode"
 STARTS_IN_S = 60.0
+LOG_SHOWN = 4_000
 EVERY_S = 0.05
 # A service must not outlive the test run, however that ends.
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
@@ -97,6 +98,8 @@ class Served:
     ) -> None:
         if self._process is not None:
             await self.kill()
+        if error is not None and self.err.exists():
+            print(f"{self.err} ends with:\n{self.err.read_text()[-LOG_SHOWN:]}")
 
     @property
     def pid(self) -> int:

@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,9 +23,12 @@ _OWN_MOUNTS = ("unshare", "--mount") if os.geteuid() == 0 else ("unshare", "--mo
 _MOUNT = f'mkdir -p "$0" && mount -t tmpfs -o size={SIZE} tmpfs "$0"'
 
 
-def _may_mount(folder: str = "/tmp/otpost-mount-probe") -> bool:
-    command = [*_OWN_MOUNTS, "sh", "-c", _MOUNT, folder]
-    return bool(shutil.which("unshare")) and subprocess.run(command, capture_output=True).returncode == 0
+def _may_mount() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        tried = subprocess.run([*_OWN_MOUNTS, "sh", "-c", _MOUNT, folder], capture_output=True)
+    return tried.returncode == 0
 
 
 def limit_files(service: Served) -> Callable[[], None]:

@@ -51,11 +51,11 @@ def words(said: object, account: Account, text: Text) -> str | None:
     return "".join(one if one.isprintable() else " " for one in shown)
 
 
-def name_in(value: object, account: Account) -> str | None:
-    """A SID, status or request id, if it looks like one and does not give our token back."""
-    if not isinstance(value, str) or not SID.fullmatch(value) or account.token.reveal() in value:
+def name_in(value: object, account: Account, text: Text) -> str | None:
+    """A SID, status or request id, if it looks like one and gives back neither our token nor a part of the text."""
+    if not isinstance(value, str) or not SID.fullmatch(value):
         return None
-    return value
+    return None if account.token.reveal() in value or value in text.body else value
 
 
 def header(headers: Mapping[str, str], name: str) -> str | None:

@@ -237,9 +237,9 @@ def _outcome(response: Response, place: _Place, account: Account, text: Text) ->
         http_status=status,
         code=str(code) if code is not None else None,
         message=words(said.get("message"), account, text),
-        sid=name_in(said.get("sid"), account),
-        status=name_in(said.get("status"), account),
-        request_id=name_in(header(response.headers, "Twilio-Request-Id"), account),
+        sid=name_in(said.get("sid"), account, text),
+        status=name_in(said.get("status"), account, text),
+        request_id=name_in(header(response.headers, "Twilio-Request-Id"), account, text),
     )
     if 200 <= status < 300:
         if vendor.sid is not None:
