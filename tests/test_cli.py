@@ -21,12 +21,13 @@ from sqlalchemy import select, update
 
 from otpost import cli, config
 from otpost.domain.limits import NumberLimits
+from otpost.domain.notice import CALLBACKS_REFUSED, Notice
 from otpost.domain.policy import Policy
 from otpost.installation import Installation, opened
 from otpost.services.access import authenticate
 from otpost.store import tables
 from otpost.store.base import rows_of
-from otpost.store.kinds import AUDIT, NUMBER_LIMITS, POLICIES, TENANTS, USERS
+from otpost.store.kinds import AUDIT, NOTICES, NUMBER_LIMITS, POLICIES, TENANTS, USERS
 from otpost.store.units import Rows, Unit
 
 OTPOST = [sys.executable, "-m", "otpost"]
@@ -386,6 +387,28 @@ def test_doctor_fails_on_a_policy_that_is_not_complete(otpost: Otpost, environme
     ended = otpost("doctor")
     assert ended.code == 1
     assert "FAIL  sender policy: Twilio is not complete  → twilio.account_sid: " in ended.out
+
+
+def test_doctor_tells_that_callbacks_are_refused_and_forgets_it_with_the_address(
+    otpost: Otpost, environment: dict[str, str]
+) -> None:
+    environment["OTPOST_PUBLIC_URL"] = "https://otp.example.com"
+
+    async def refused(here: Installation) -> None:
+        notice = Notice(here.tenant.sid, CALLBACKS_REFUSED, 1, 2, "https://otp.example.com")
+        await here.house.store.run(Unit(lambda rows: rows.put(NOTICES, notice)))
+
+    inside(environment, refused)
+    told = otpost("doctor")
+    assert told.code == 0
+    assert re.search(
+        "^warn  callbacks: the sender service refuses https://otp.example.com, .* "
+        "→ OTPOST_PUBLIC_URL must be a public https address without underscores",
+        told.out,
+        re.MULTILINE,
+    )
+    environment["OTPOST_PUBLIC_URL"] = "https://other.example.com"
+    assert "callbacks" not in otpost("doctor").out
 
 
 def test_doctor_tells_everything_that_is_wrong_with_the_environment(

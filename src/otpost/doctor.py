@@ -21,7 +21,7 @@ from otpost.senders.settings import load
 from otpost.services import vault
 from otpost.store import tables
 from otpost.store.base import Store, rows_of
-from otpost.store.kinds import POLICIES, TENANTS
+from otpost.store.kinds import NOTICES, POLICIES, TENANTS
 
 Level = Literal["ok", "warn", "FAIL"]
 
@@ -53,7 +53,7 @@ def _public_url(chosen: Config) -> list[Finding]:
         return [
             Finding(
                 "warn",
-                "public URL: not set, so that delivery reports cannot come home and links name this machine",
+                "public URL: not set, so that delivery reports are fetched and come late, and links name this machine",
                 "set OTPOST_PUBLIC_URL to the address under which Otpost is reached, like https://otp.example.com",
             )
         ]
@@ -117,6 +117,8 @@ async def _database(chosen: Config) -> AsyncIterator[Finding]:
         yield _ring(chosen, list(await key_checks(store)))
         async for finding in _policies(store):
             yield finding
+        for finding in await _notices(store, chosen.public_url):
+            yield finding
         if "console" in chosen.roles and not await store.select(select(tables.users.c.sid).limit(1)):
             yield Finding("warn", "users: there is none, so that nobody can sign in", "run `otpost user create`")
     except errors.Unavailable as refusal:
@@ -152,6 +154,20 @@ async def _policies(store: Store) -> AsyncIterator[Finding]:
     for tenant in tenants:
         whose = "sender policy" if len(tenants) == 1 else f"sender policy of {tenant.name}"
         yield _policy(whose, policies.get(tenant.sid, Policy(tenant.sid)))
+
+
+async def _notices(store: Store, public_url: str | None) -> list[Finding]:
+    """What the running service has met with; a refusal of a public URL that was changed since is over."""
+    notices = await rows_of(store, NOTICES, select(*tables.notices.columns))
+    of_this_url = {notice.detail: notice for notice in notices if notice.detail == public_url}
+    return [
+        Finding(
+            "warn",
+            f"callbacks: the sender service refuses {url}, so that reports are fetched and come late",
+            notice.remedy,
+        )
+        for url, notice in of_this_url.items()
+    ]
 
 
 def _policy(whose: str, policy: Policy) -> Finding:

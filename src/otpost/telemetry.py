@@ -56,6 +56,18 @@ REPORTS: Final = Counter(
     ["service", "result"],
     registry=REGISTRY,
 )
+REPORTS_FETCHED: Final = Counter(
+    "otpost_reports_fetched",
+    "Reports that were asked for and told something that no callback had.",
+    ["service"],
+    registry=REGISTRY,
+)
+REPORTS_MISSING: Final = Counter(
+    "otpost_reports_missing",
+    "Attempts whose final report no callback brought: it was fetched, or had not come after four hours.",
+    ["service"],
+    registry=REGISTRY,
+)
 WAITING: Final = Gauge(
     "otpost_messages_waiting",
     "Messages that are due and wait for a free slot of their account.",

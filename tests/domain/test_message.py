@@ -230,6 +230,60 @@ def test_a_failed_older_attempt_does_not_end_the_message_of_a_newer_one() -> Non
     assert (message.status, second.outcome) == ("accepted", "accepted")
 
 
+def test_a_report_is_fetched_after_doubling_gaps_and_at_last_after_four_hours() -> None:
+    _, attempt = settled(Accepted(SAID), now=T + 500)
+    at, moments_s = T + 500, []
+    while (due_at := rules.next_fetch(attempt, at)) is not None:
+        moments_s.append((due_at - T - 500) // 1000)
+        at = due_at
+    assert moments_s == [60, 180, 420, 900, 1_860, 3_780, 7_620, 14_400]
+    assert rules.next_fetch(attempt, T + 500 + 200_000) == T + 500 + 420_000
+    assert rules.next_fetch(attempt, T + 500 + 14_400_000) is None
+
+
+def test_an_attempt_waits_for_its_report_from_acceptance_to_the_last_word() -> None:
+    _, attempt = settled(Accepted(SAID), now=T + 500)
+    assert rules.awaited(attempt, T + 500, can_fetch=False).fetch_at is None
+    attempt = rules.awaited(attempt, T + 500, can_fetch=True)
+    assert attempt.fetch_at == T + 60_500
+    message, _ = sending()
+    _, sent = rules.reported(message, attempt, "sent", Vendor(status="sent"), None)
+    assert rules.awaited(sent, T + 9_000, can_fetch=True).fetch_at == T + 60_500
+    _, delivered = rules.reported(message, sent, "delivered", Vendor(status="delivered"), None)
+    assert rules.awaited(delivered, T + 9_000, can_fetch=True).fetch_at is None
+    for outcome in (Refused("number", "No."), Unavailable("Busy."), Unknown("Lost."), Accepted(Vendor(201))):
+        _, other = settled(outcome)
+        assert rules.awaited(other, T + 500, can_fetch=True).fetch_at is None
+
+
+@pytest.mark.parametrize(
+    ("about", "without_callback", "left_ms", "status", "due_at"),
+    [
+        ("callback", True, 10_000, "queued", T + LIFE_MS - 10_000),
+        ("callback", True, 9_999, "expired", None),
+        ("callback", False, 10_000, "failed", None),
+        ("account", True, 10_000, "failed", None),
+    ],
+)
+def test_a_refused_callback_address_lets_the_text_go_out_once_more(
+    about: Any, without_callback: bool, left_ms: int, status: str, due_at: int | None
+) -> None:
+    message, attempt = sending()
+    now = T + LIFE_MS - left_ms
+    message, attempt = rules.settle(
+        message,
+        attempt,
+        Refused(about, "No."),
+        now,
+        jitter=0,
+        can_look=True,
+        can_report=True,
+        without_callback=without_callback,
+    )
+    assert (message.status, message.due_at, attempt.outcome) == (status, due_at, "refused")
+    assert (message.body is None) == (status != "queued")
+
+
 def test_a_text_is_of_use_while_ten_seconds_of_its_life_are_left() -> None:
     message = queued()
     assert (message.usable(T + LIFE_MS - 10_000), message.usable(T + LIFE_MS - 9_999)) == (True, False)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from installation import Clock, Installation, installed, until
+from installation import TO, Clock, Installation, installed, until
 from messaging.through_twilio import (
     INDIA,
     MAIN,
@@ -20,13 +22,19 @@ from messaging.through_twilio import (
     message,
     send,
 )
+from otpost.domain import errors
 from otpost.messaging.pace import IN_FLIGHT
 from otpost.services import delivery
-from otpost.services.delivery import Handover
+from otpost.services.delivery import Claimed, Handover
 from otpost.store.base import Store
 from otpost.store.kinds import NODES
 from otpost.store.migrate import upgrade
+from otpost.store.postgresql import PostgresStore
+from otpost.store.sqlite import SqliteStore
+from otpost.store.units import Unit
 from standins.twilio import Config, TwilioStandIn
+
+A = TypeVar("A")
 
 GONE = "ND" + "0" * 32
 WORDS = "Otpost was stopped while it was being sent."
@@ -132,6 +140,68 @@ async def test_two_nodes_share_the_messages_and_each_is_sent_once(two_stores: tu
         shares = Counter(attempt.node for attempt in tried)
         assert shares.keys() == {one.messaging.node, other.messaging.node}
         await is_right_in_twilios_eyes(twilio)
+
+
+class _Answers:
+    """Whether the answer to the next claim that takes something is lost, after it was committed."""
+
+    def __init__(self) -> None:
+        self.lose_next = False
+
+    def pass_on(self, answer: A) -> A:
+        if self.lose_next and isinstance(answer, Claimed) and answer.handovers:
+            self.lose_next = False
+            raise errors.Unavailable
+        return answer
+
+
+class _LosingSqlite(SqliteStore):
+    def __init__(self, path: Path, answers: _Answers) -> None:
+        super().__init__(path)
+        self.answers = answers
+
+    async def run(self, unit: Unit[A]) -> A:
+        return self.answers.pass_on(await super().run(unit))
+
+
+class _LosingPostgres(PostgresStore):
+    def __init__(self, url: str, answers: _Answers) -> None:
+        super().__init__(url)
+        self.answers = answers
+
+    async def run(self, unit: Unit[A]) -> A:
+        return self.answers.pass_on(await super().run(unit))
+
+
+async def test_a_claim_whose_commit_was_not_heard_of_is_settled_while_the_node_lives_on(
+    database_url: str, twilio: TwilioStandIn
+) -> None:
+    answers, path = _Answers(), database_url.removeprefix("sqlite:///")
+    store: Store = (
+        _LosingPostgres(database_url, answers) if path == database_url else _LosingSqlite(Path(path), answers)
+    )
+    await store.open()
+    try:
+        async with installed(store) as otpost:
+            await choose_twilio(otpost, twilio)
+            begun = otpost.clock()
+            answers.lose_next = True
+            sid = (await send(otpost))["sid"]
+            await attempts_when(otpost, sid, lambda rows: rows)
+            other = (await send(otpost, "+14155550670"))["sid"]
+            assert (await otpost.message(other))["status"] == "accepted"
+            assert await twilio.messages(TO) == []
+            otpost.clock.now = begun + 19_999
+            assert await otpost.store.run(delivery.find_stray(otpost.house, otpost.messaging.node, [])) == 0
+            otpost.clock.now = begun + 20_000
+            (attempt,) = await attempts_when(otpost, sid, lambda rows: rows[0].outcome)
+            assert (attempt.outcome, attempt.look_at) == ("unknown", begun + 25_000)
+            otpost.clock.now = begun + 25_000
+            sent = await otpost.message(sid)
+            assert [tried["outcome"] for tried in sent["attempts"]] == ["unknown", "accepted"]
+            assert len(await twilio.messages(TO)) == 1
+    finally:
+        await store.close()
 
 
 async def test_a_stop_takes_nothing_more_and_waits_for_what_is_in_flight(

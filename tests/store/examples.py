@@ -10,6 +10,7 @@ from otpost.domain.access import ApiKey, AuditLine, FirstAnswer, KeyCheck, Sessi
 from otpost.domain.application import Application, Rules
 from otpost.domain.limits import NumberLimits, Window
 from otpost.domain.message import Attempt, Message, Node, Report, SandboxText
+from otpost.domain.notice import Notice
 from otpost.domain.policy import Policy, Revision, StoredSecret
 from otpost.domain.verification import Event, Verification
 from otpost.store import kinds
@@ -191,11 +192,13 @@ EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
                 unknown_at=LATE,
                 looked_at=LATE,
                 look_at=LATE,
+                fetch_at=LATE,
             ),
             attempt("AT2"),
         ],
     ),
     (kinds.REPORTS, [Report("AT1", "delivered", "", "SM1", LATE, "delivered")]),
     (kinds.NODES, [Node("ND1", 1, LATE)]),
+    (kinds.NOTICES, [Notice("AC1", "callbacks_refused", 1, LATE, ODD)]),
     (kinds.SANDBOX_TEXTS, [SandboxText("SM1", "AC1", "+4915112345678", ODD, LATE)]),
 ]

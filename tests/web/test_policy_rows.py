@@ -119,9 +119,7 @@ async def test_a_row_without_what_it_needs_says_so_at_each_field(room: Room):
 
 async def test_a_second_row_with_the_same_filter_is_refused(room: Room):
     path = await room.add({**INDIA_ROW, "dialing_code": "0091"})
-    assert (
-        room.error(f"{path}.dialing_code") == "There is such a subaccount already. Edit that one, or change this."
-    )
+    assert room.error(f"{path}.dialing_code") == "There is such a subaccount already. Edit that one, or change this."
     await room.press("cancel")
     await room.press(f"edit:{ROW}[0]")
     await room.press("keep", {f"{ROW}[0].dialing_code": "1"})

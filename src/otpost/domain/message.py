@@ -21,6 +21,8 @@ LOOKS_AFTER_SILENCE_MS = (2_000, 10_000, 25_000)
 CREATED_BEFORE_INTENT_MS = 5_000
 LONGEST_BACKOFF_S = 60
 BODY_KEPT_MS = 3_600_000
+FIRST_FETCH_MS = 60_000
+FETCHED_FOR_MS = 4 * 3_600_000
 
 _RANK: dict[str, int] = {
     "queued": 0,
@@ -79,7 +81,8 @@ class Attempt(msgspec.Struct, frozen=True):
     """One try of ours to hand a message to a sender service.
 
     Without an `outcome` it is an intent: it belongs to `node`, which is sending it now. `look_at` is set while
-    an `unknown` one waits for the next listing; `status` is the furthest that the service has told of it.
+    an `unknown` one waits for the next listing, `fetch_at` while the final report of an `accepted` one has not come;
+    `status` is the furthest that the service has told of it.
     """
 
     sid: str
@@ -106,6 +109,12 @@ class Attempt(msgspec.Struct, frozen=True):
     unknown_at: int | None = None
     looked_at: int | None = None
     look_at: int | None = None
+    fetch_at: int | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether the service has told the last word on it."""
+        return self.status in _FINAL
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -185,11 +194,20 @@ def intend(message: Message, attempt: str, route: Route, now: int, node: str) ->
 
 
 def settle(
-    message: Message, attempt: Attempt, outcome: Outcome, now: int, *, jitter: float, can_look: bool, can_report: bool
+    message: Message,
+    attempt: Attempt,
+    outcome: Outcome,
+    now: int,
+    *,
+    jitter: float,
+    can_look: bool,
+    can_report: bool,
+    without_callback: bool = False,
 ) -> tuple[Message, Attempt]:
     """What the outcome of an attempt makes of it and of its message.
 
-    `jitter` (0 to 1) spreads the next try. An unknown outcome waits for its report or a listing; a service that
+    `jitter` (0 to 1) spreads the next try. `without_callback`: a text whose callback address was refused goes out
+    once more, at once and without it. An unknown outcome waits for its report or a listing; a service that
     has neither leaves the message `unconfirmed`. A report that came before the answer has settled it already.
     """
     duration_ms = max(0, now - attempt.started_at)
@@ -207,7 +225,11 @@ def settle(
             attempt = msgspec.structs.replace(
                 attempt, outcome="refused", duration_ms=duration_ms, reason=outcome.reason, link=outcome.link
             )
-            return (message.ended("failed", outcome.reason) if mine else message), attempt
+            if not mine:
+                return message, attempt
+            if outcome.about == "callback" and without_callback:
+                return _at_once(message, outcome.reason, now), attempt
+            return message.ended("failed", outcome.reason), attempt
         case Unavailable():
             attempt = msgspec.structs.replace(
                 attempt, outcome="unavailable", duration_ms=duration_ms, reason=outcome.reason
@@ -246,6 +268,26 @@ def next_look(attempt: Attempt, now: int) -> int | None:
     if attempt.looked_at is None:
         return next((at for at in times if at > now), now)
     return next((max(at, now) for at in times if at > attempt.looked_at), None)
+
+
+def next_fetch(attempt: Attempt, now: int) -> int | None:
+    """When the service is asked next what became of an accepted attempt; None once four hours have passed.
+
+    A minute after it was accepted, then after gaps that double, and at last when the four hours are over.
+    """
+    accepted_at = attempt.started_at + (attempt.duration_ms or 0)
+    gap_ms, at, last = FIRST_FETCH_MS, accepted_at + FIRST_FETCH_MS, accepted_at + FETCHED_FOR_MS
+    while at <= now:
+        gap_ms *= 2
+        at += gap_ms
+    return min(at, last) if now < last else None
+
+
+def awaited(attempt: Attempt, now: int, *, can_fetch: bool) -> Attempt:
+    """An attempt as it waits for its reports: while its final one has not come, it has a time to be asked about."""
+    waits = can_fetch and attempt.outcome == "accepted" and not attempt.final and attempt.vendor_sid is not None
+    fetch_at = (attempt.fetch_at or next_fetch(attempt, now)) if waits else None
+    return attempt if fetch_at == attempt.fetch_at else msgspec.structs.replace(attempt, fetch_at=fetch_at)
 
 
 def matching(attempt: Attempt, listed: Sequence[Row], needle: str, *, at_end: bool) -> list[Row]:
@@ -303,11 +345,16 @@ def unconfirmed(message: Message, attempt: Attempt, reason: str) -> tuple[Messag
     return message.ended("unconfirmed", reason), attempt
 
 
+def is_news(attempt: Attempt, status: ReportStatus) -> bool:
+    """Whether a report moves the attempt forward."""
+    return not attempt.final and _RANK[status] > _RANK[attempt.status or "queued"]
+
+
 def reported(
     message: Message, attempt: Attempt, status: ReportStatus, vendor: Vendor, reason: str | None
 ) -> tuple[Message, Attempt]:
     """A report moves attempt and message forward, never back, and settles an unknown outcome."""
-    if attempt.status in _FINAL or _RANK[status] <= _RANK[attempt.status or "queued"]:
+    if not is_news(attempt, status):
         return message, attempt
     attempt = _with_vendor(attempt, vendor)
     attempt = msgspec.structs.replace(attempt, outcome="accepted", look_at=None, reason=reason or attempt.reason)
@@ -338,6 +385,12 @@ def _forward(message: Message, attempt: Attempt, status: ReportStatus, reason: s
         ),
         attempt,
     )
+
+
+def _at_once(message: Message, reason: str, now: int) -> Message:
+    if not message.usable(now):
+        return message.ended("expired", f"{reason} Too little of its life is left to send it without one.")
+    return msgspec.structs.replace(message, status="queued", due_at=now, reason=reason)
 
 
 def _later(message: Message, outcome: Unavailable, now: int, jitter: float) -> Message:

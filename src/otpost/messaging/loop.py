@@ -14,12 +14,14 @@ from sqlalchemy import delete, func, select, update
 
 from otpost.domain import errors
 from otpost.domain.message import BODY_KEPT_MS
+from otpost.domain.notice import CALLBACKS_REFUSED
 from otpost.domain.outcome import Outcome, Unavailable, Unknown, Vendor
 from otpost.domain.phone import trusted
+from otpost.messaging.fetching import Fetching
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound
 from otpost.senders.base import Listed, LooksUp, LookUpFailed, found
-from otpost.services import delivery
+from otpost.services import delivery, verify
 from otpost.services.delivery import Handover, Question
 from otpost.services.house import House
 from otpost.services.plan import KEPT_MS, accounts
@@ -56,18 +58,24 @@ class Messaging:
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self._fetching = Fetching(house, http, self.pace)
         self.alive_at = 0
 
     async def start(self) -> None:
         """Make the node known, take over what a dead one left, and begin to send."""
         self._started_at = self.house.clock()
         await self.house.store.run(delivery.beat(self.house, self.node, self._started_at))
+        notices = tables.notices.c
+        await self.house.store.sweep(
+            delete(tables.notices).where(notices.what == CALLBACKS_REFUSED, notices.detail != (self._public_url or ""))
+        )
         if self._alone:
             await self._find_lost()
         self.alive_at = self.house.clock()
         self._tasks = [
             asyncio.create_task(self._claim_forever()),
             asyncio.create_task(self._repeat(self._look, self._every_s)),
+            asyncio.create_task(self._repeat(self._fetching.fetch, self._every_s * 4)),
             asyncio.create_task(self._repeat(self._live, self._every_s * 8)),
             asyncio.create_task(self._repeat(self._tidy, self._every_s * 40)),
         ]
@@ -77,7 +85,7 @@ class Messaging:
         self._stopping = True
         self._wake.set()
         claiming, *others = self._tasks
-        others += self._asking.values()
+        others += [*self._asking.values(), *self._fetching.tasks.values()]
         for task in others:
             task.cancel()
         await asyncio.gather(claiming, *others, return_exceptions=True)
@@ -240,7 +248,7 @@ class Messaging:
     async def _tidy(self) -> None:
         """Write down what has expired, and erase what is no longer needed."""
         store, now = self.house.store, self.house.clock()
-        while await store.run(delivery.expire_verifications(self.house)):
+        while await store.run(verify.expire(self.house)):
             pass
         messages, answers, secrets = tables.messages, tables.first_answers, tables.secrets
         await store.sweep(

@@ -202,6 +202,12 @@ def reads_reports(service: SenderService) -> bool:
 
 
 @cache
+def fetches_reports(service: SenderService) -> bool:
+    """Whether the service is one that FetchesReports."""
+    return isinstance(service, FetchesReports)
+
+
+@cache
 def found() -> dict[str, SenderService]:
     """Every sender service by name, in the order of lists: the modules of this folder and the entry points.
 

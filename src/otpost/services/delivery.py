@@ -15,7 +15,8 @@ from otpost.domain import message as rules
 from otpost.domain import sid
 from otpost.domain.errors import SenderPolicyIncomplete
 from otpost.domain.message import Attempt, Message, Node, Report, SandboxText
-from otpost.domain.outcome import Accepted, Outcome, Vendor
+from otpost.domain.notice import CALLBACKS_REFUSED, Notice, callbacks_refused
+from otpost.domain.outcome import Accepted, Outcome, Refused, Vendor
 from otpost.domain.phone import trusted
 from otpost.domain.routing import NoRoute, Route
 from otpost.senders.base import (
@@ -24,6 +25,7 @@ from otpost.senders.base import (
     Reported,
     SenderService,
     Text,
+    fetches_reports,
     found,
     looks_up,
     reads_reports,
@@ -38,6 +40,8 @@ from otpost.store.kinds import (
     ATTEMPTS,
     MESSAGES,
     NODES,
+    NOTICES,
+    POLICIES,
     REPORTS,
     SANDBOX_TEXTS,
     VERIFICATIONS,
@@ -67,7 +71,10 @@ _TO_LOOK_UP_SQLITE = _TO_LOOK_UP.format(
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What `messaging` has to send, after its intent is on disk."""
+    """What `messaging` has to send, after its intent is on disk.
+
+    `notice`: callbacks were refused until a while ago, and this text tries whether they still are.
+    """
 
     message: Message
     attempt: Attempt
@@ -75,6 +82,7 @@ class Handover:
     settings: Any
     route: Route
     text: Text
+    notice: Notice | None = None
 
 
 class Claimed(NamedTuple):
@@ -113,6 +121,8 @@ def claim(
         rows.require(
             *(look(VERIFICATIONS, message.verification) for message in due if message.verification),
             *(look(APPLICATIONS, message.application) for message in due),
+            *(look(POLICIES, message.tenant) for message in due),
+            *(look(NOTICES, message.tenant, CALLBACKS_REFUSED) for message in due),
         )
         taken: dict[str, int] = {}
         handovers = []
@@ -133,14 +143,16 @@ def claim(
             message, attempt = rules.intend(message, attempts[place], route, now, node)
             rows.put(MESSAGES, message)
             rows.put(ATTEMPTS, attempt)
+            notice = rows.look(NOTICES, message.tenant, CALLBACKS_REFUSED)
+            reports = reads_reports(service) and (notice is None or notice.until <= now)
             text = Text(
                 attempt.sid,
                 trusted(message.to),
                 body,
                 (message.valid_until - now) // 1000,
-                callback_url(service.NAME, attempt.sid) if reads_reports(service) else None,
+                callback_url(service.NAME, attempt.sid) if reports else None,
             )
-            handovers.append(Handover(message, attempt, service, settings, route, text))
+            handovers.append(Handover(message, attempt, service, settings, route, text, notice))
         return Claimed(handovers, len(due) == DUE_AT_ONCE and len(handovers) + passed_on > 0)
 
     return Unit(decide, query=query)
@@ -195,8 +207,9 @@ def settle(house: House, handover: Handover, outcome: Outcome) -> Unit[Message]:
             jitter=jitter,
             can_look=looks_up(handover.service),
             can_report=can_report,
+            without_callback=_without_callback(rows, handover, outcome, now),
         )
-        rows.put(ATTEMPTS, settled)
+        rows.put(ATTEMPTS, rules.awaited(settled, now, can_fetch=fetches_reports(handover.service)))
         if changed is not message:
             rows.put(MESSAGES, changed)
         if isinstance(outcome, Accepted) and outcome.copy is not None:
@@ -205,6 +218,23 @@ def settle(house: House, handover: Handover, outcome: Outcome) -> Unit[Message]:
         return changed
 
     return Unit(decide, [lock(MESSAGES, message_sid), lock(ATTEMPTS, attempt_sid)])
+
+
+def _without_callback(rows: Rows, handover: Handover, outcome: Outcome, now: int) -> bool:
+    """Whether a message goes out once more, without a callback address; the tenant's notice is kept beside it."""
+    attempt, url, standing = handover.attempt, handover.text.callback_url, handover.notice
+    if url is None:
+        return False
+    if isinstance(outcome, Refused) and outcome.about == "callback":
+        known = rows.get(NOTICES, attempt.tenant, CALLBACKS_REFUSED)
+        public_url = url.removesuffix(f"/callbacks/{attempt.service}/{attempt.sid}")
+        rows.put(NOTICES, callbacks_refused(known, attempt.tenant, public_url, now))
+        others = rows.find(ATTEMPTS, "message", attempt.message, locked=False)
+        return not any(other.outcome == "refused" for other in others if other.sid != attempt.sid)
+    proven = isinstance(outcome, Accepted) and standing is not None
+    if proven and rows.get(NOTICES, attempt.tenant, CALLBACKS_REFUSED) == standing:
+        rows.delete(NOTICES, attempt.tenant, CALLBACKS_REFUSED)
+    return False
 
 
 def beat(house: House, node: str, started_at: int) -> Unit[None]:
@@ -337,7 +367,7 @@ def answered(
         else:
             changed, looked = _compared(house, rows, message, attempt, listed, now)
         rows.put(MESSAGES, changed)
-        rows.put(ATTEMPTS, looked)
+        rows.put(ATTEMPTS, _awaited(looked, now))
         if changed.due_at is not None:
             rows.signal(MESSAGES_DUE)
         return changed
@@ -380,39 +410,32 @@ def report(house: House, service: str, attempt_sid: str, told: Reported) -> Unit
         attempt = rows.get(ATTEMPTS, attempt_sid)
         if attempt is None or attempt.service != service or attempt.account_sid != told.account_sid:
             return None
-        key = (attempt_sid, told.vendor_status, told.vendor_code or "")
-        rows.require(lock(MESSAGES, attempt.message), lock(REPORTS, *key))
-        message = rows.get(MESSAGES, attempt.message)
-        if message is None or rows.get(REPORTS, *key) is not None:
-            return message
-        vendor_sid = attempt.vendor_sid
-        if vendor_sid is None:
-            owners = rows.find(ATTEMPTS, "vendor_sid", service, attempt.account_sid, told.vendor_sid, locked=False)
-            vendor_sid = None if owners else told.vendor_sid
-        rows.put(REPORTS, Report(*key, attempt.message, now, told.status))
-        vendor = Vendor(sid=vendor_sid, status=told.vendor_status, code=told.vendor_code)
-        changed, moved = rules.reported(message, attempt, told.status, vendor, told.reason or None)
-        rows.put(ATTEMPTS, moved)
-        rows.put(MESSAGES, changed)
-        return changed
+        return take(rows, attempt, told, now)[0]
 
     return Unit(decide, [lock(ATTEMPTS, attempt_sid)])
 
 
-def expire_verifications(house: House) -> Unit[int]:
-    """Write down that verifications have expired; their count, at most 500 a time."""
-    now = house.clock()
-    query = Query(
-        VERIFICATIONS,
-        "status = 'pending' AND expires_at <= :now ORDER BY expires_at LIMIT :many",
-        now=now,
-        many=500,
-    )
+def take(rows: Rows, attempt: Attempt, told: Reported, now: int) -> tuple[Message | None, Attempt]:
+    """A report on a locked attempt, in the unit of somebody who believes it; both as they are after it."""
+    key = (attempt.sid, told.vendor_status, told.vendor_code or "")
+    rows.require(lock(MESSAGES, attempt.message), lock(REPORTS, *key))
+    message = rows.get(MESSAGES, attempt.message)
+    if message is None or rows.get(REPORTS, *key) is not None:
+        return message, attempt
+    vendor_sid = attempt.vendor_sid
+    if vendor_sid is None:
+        account = (attempt.service, attempt.account_sid)
+        owners = rows.find(ATTEMPTS, "vendor_sid", *account, told.vendor_sid, locked=False)
+        vendor_sid = None if owners else told.vendor_sid
+    rows.put(REPORTS, Report(*key, attempt.message, now, told.status))
+    vendor = Vendor(sid=vendor_sid, status=told.vendor_status, code=told.vendor_code)
+    changed, moved = rules.reported(message, attempt, told.status, vendor, told.reason or None)
+    moved = _awaited(moved, now)
+    rows.put(ATTEMPTS, moved)
+    rows.put(MESSAGES, changed)
+    return changed, moved
 
-    def decide(rows: Rows) -> int:
-        over = rows.found(query)
-        for verification in over:
-            rows.put(VERIFICATIONS, verification.ended(verification.expires_at, "expired"))
-        return len(over)
 
-    return Unit(decide, query=query)
+def _awaited(attempt: Attempt, now: int) -> Attempt:
+    service = found().get(attempt.service)
+    return rules.awaited(attempt, now, can_fetch=service is not None and fetches_reports(service))

@@ -11,6 +11,7 @@ from sqlalchemy import Select, and_, or_, select
 from otpost.domain.application import Application
 from otpost.domain.errors import NotFound, VerificationNotFound
 from otpost.domain.message import Attempt, Message, Report, SandboxText
+from otpost.domain.notice import Notice
 from otpost.domain.sid import APPLICATION, MESSAGE, VERIFICATION, is_sid
 from otpost.domain.verification import Verification
 from otpost.services.delivery import SANDBOX_SEAL
@@ -22,6 +23,7 @@ from otpost.store.kinds import (
     APPLICATIONS,
     ATTEMPTS,
     MESSAGES,
+    NOTICES,
     POLICIES,
     REPORTS,
     SANDBOX_TEXTS,
@@ -132,6 +134,12 @@ async def keys(house: House, tenant: str, application_sid: str, *, limit: int, c
     table = API_KEYS.table.c
     statement = select(API_KEYS.table).where(table.tenant == tenant, table.application == application_sid)
     return await _page(house, API_KEYS, statement, limit, cursor)
+
+
+async def notices(house: House, tenant: str) -> Sequence[Notice]:
+    """What stands in the way of the tenant's texts or reports now, each with a sentence and a remedy."""
+    statement = select(NOTICES.table).where(NOTICES.table.c.tenant == tenant).order_by(NOTICES.table.c.since)
+    return await rows_of(house.store, NOTICES, statement)
 
 
 async def inbox(house: House, tenant: str, *, to: str | None, limit: int, cursor: str | None) -> Page:

@@ -31,7 +31,7 @@ from otpost.services.house import House
 from otpost.services.plan import plan_of
 from otpost.store.base import MESSAGES_DUE
 from otpost.store.kinds import APPLICATIONS, AUDIT, MESSAGES, NUMBER_LIMITS, POLICIES, VERIFICATIONS, WINDOWS
-from otpost.store.units import Rows, Unit, lock, lock_by, look
+from otpost.store.units import Query, Rows, Unit, lock, lock_by, look
 
 UNKNOWN = "There is no verification with this SID."
 
@@ -204,6 +204,25 @@ def cancel(house: House, whose: Whose, verification_sid: str) -> Unit[Checked]:
         return Checked(verification, rows.look(MESSAGES, verification.message), False)
 
     return Unit(decide, [lock(VERIFICATIONS, verification_sid)])
+
+
+def expire(house: House) -> Unit[int]:
+    """Write down that verifications have expired; their count, at most 500 a time."""
+    now = house.clock()
+    query = Query(
+        VERIFICATIONS,
+        "status = 'pending' AND expires_at <= :now ORDER BY expires_at LIMIT :many",
+        now=now,
+        many=500,
+    )
+
+    def decide(rows: Rows) -> int:
+        over = rows.found(query)
+        for verification in over:
+            rows.put(VERIFICATIONS, verification.ended(verification.expires_at, "expired"))
+        return len(over)
+
+    return Unit(decide, query=query)
 
 
 def unlock(house: House, actor: Actor, to: str) -> Unit[int]:

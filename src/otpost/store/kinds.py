@@ -6,6 +6,7 @@ from otpost.domain.access import ApiKey, AuditLine, FirstAnswer, KeyCheck, Sessi
 from otpost.domain.application import Application
 from otpost.domain.limits import NumberLimits, Window
 from otpost.domain.message import Attempt, Message, Node, Report, SandboxText
+from otpost.domain.notice import Notice
 from otpost.domain.policy import Policy, Revision, StoredSecret
 from otpost.domain.verification import Verification
 from otpost.store import tables
@@ -46,4 +47,5 @@ ATTEMPTS = Kind(
 )
 REPORTS = Kind(tables.reports, Report, [Index("message", ("message",))])
 NODES = Kind(tables.nodes, Node)
+NOTICES = Kind(tables.notices, Notice)
 SANDBOX_TEXTS = Kind(tables.sandbox_texts, SandboxText, [Index("tenant", ("tenant",))])

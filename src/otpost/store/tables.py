@@ -1,7 +1,8 @@
 """The schema, for both databases; moments are milliseconds since the epoch.
 
 What is live is found by partial indexes: pending verifications, messages that wait for an attempt, intents in
-flight, unknown attempts with a look due. A finished row is in none of them.
+flight, unknown attempts with a look due, accepted ones whose report may have to be fetched. A finished row is in
+none of them.
 """
 
 from __future__ import annotations
@@ -354,6 +355,7 @@ attempts = Table(
     _moment("unknown_at", null=True),
     _moment("looked_at", null=True),
     _moment("look_at", null=True),
+    _moment("fetch_at", null=True),
     PrimaryKeyConstraint("sid"),
     Index("attempts_by_message", "message"),
     Index(
@@ -367,6 +369,12 @@ attempts = Table(
         "look_at",
         sqlite_where=text("look_at IS NOT NULL"),
         postgresql_where=text("look_at IS NOT NULL"),
+    ),
+    Index(
+        "attempts_to_fetch",
+        "fetch_at",
+        sqlite_where=text("fetch_at IS NOT NULL"),
+        postgresql_where=text("fetch_at IS NOT NULL"),
     ),
     Index(
         "attempts_by_vendor_sid",
@@ -401,6 +409,18 @@ nodes = Table(
     _moment("started_at"),
     _moment("beat_at"),
     PrimaryKeyConstraint("sid"),
+    sqlite_with_rowid=False,
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    _text("tenant"),
+    _text("what"),
+    _moment("since"),
+    _moment("until"),
+    _text("detail"),
+    PrimaryKeyConstraint("tenant", "what"),
     sqlite_with_rowid=False,
 )
 

@@ -60,6 +60,7 @@ def upgrade() -> None:
         sa.Column("unknown_at", sa.BigInteger(), nullable=True),
         sa.Column("looked_at", sa.BigInteger(), nullable=True),
         sa.Column("look_at", sa.BigInteger(), nullable=True),
+        sa.Column("fetch_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("sid"),
         sqlite_with_rowid=False,
     )
@@ -79,6 +80,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("outcome IS NULL"),
         postgresql_where=sa.text("outcome IS NULL"),
+    )
+    op.create_index(
+        "attempts_to_fetch",
+        "attempts",
+        ["fetch_at"],
+        unique=False,
+        sqlite_where=sa.text("fetch_at IS NOT NULL"),
+        postgresql_where=sa.text("fetch_at IS NOT NULL"),
     )
     op.create_index(
         "attempts_to_look_up",
@@ -171,6 +180,16 @@ def upgrade() -> None:
         sa.Column("started_at", sa.BigInteger(), nullable=False),
         sa.Column("beat_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "notices",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "what"),
         sqlite_with_rowid=False,
     )
     op.create_table(

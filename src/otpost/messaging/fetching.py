@@ -1,0 +1,133 @@
+"""Reports that do not come by themselves: which are due, whom to ask, and what is kept of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from otpost.domain import errors
+from otpost.domain.message import Attempt, is_news, next_fetch
+from otpost.domain.routing import Route
+from otpost.messaging.pace import Pace
+from otpost.outbound import Outbound
+from otpost.senders.base import Account, FetchesReports, LookUpFailed, Reported, fetches_reports, found
+from otpost.services import delivery
+from otpost.services.house import House
+from otpost.services.plan import accounts
+from otpost.store.kinds import ATTEMPTS
+from otpost.store.units import Query, Rows, Unit, lock
+from otpost.telemetry import REPORTS_FETCHED, REPORTS_MISSING
+
+_log = logging.getLogger(__name__)
+
+DUE_AT_ONCE = 64
+FETCHED_AT_ONCE = 8
+
+_DUE = "fetch_at <= :now AND NOT {resting} ORDER BY fetch_at LIMIT :many"
+_DUE_POSTGRESQL = _DUE.format(resting="service || ':' || account_sid = ANY(:resting::text[])")
+_DUE_SQLITE = _DUE.format(resting="service || ':' || account_sid IN (SELECT value FROM json_each(:resting))")
+
+
+class Fetched(NamedTuple):
+    """What a fetched report came to: whether it told something new, and whether the last word has come."""
+
+    new: bool
+    final: bool
+
+
+def due(house: House, resting: Sequence[str] = ()) -> Unit[list[Attempt]]:
+    """Accepted attempts to be asked about now, and none of the lanes that are `resting`.
+
+    Each is put off to its next time at once, so that nobody else asks meanwhile and a fetch that fails is repeated
+    then; one without a `fetch_at` is asked about for the last time.
+    """
+    now = house.clock()
+    query = Query(ATTEMPTS, _DUE_POSTGRESQL, sqlite=_DUE_SQLITE, now=now, resting=list(resting), many=DUE_AT_ONCE)
+
+    def decide(rows: Rows) -> list[Attempt]:
+        asked = []
+        for attempt in rows.found(query):
+            service = found().get(attempt.service)
+            known = service is not None and fetches_reports(service)
+            later = msgspec.structs.replace(attempt, fetch_at=next_fetch(attempt, now) if known else None)
+            rows.put(ATTEMPTS, later)
+            if known:
+                asked.append(later)
+        return asked
+
+    return Unit(decide, query=query)
+
+
+def keep(house: House, attempt_sid: str, told: Reported) -> Unit[Fetched]:
+    """Keep a fetched report as if it had come by a callback; one that tells nothing new leaves no trace."""
+    now = house.clock()
+
+    def decide(rows: Rows) -> Fetched:
+        attempt = rows.get(ATTEMPTS, attempt_sid)
+        if attempt is None or not is_news(attempt, told.status):
+            return Fetched(False, attempt is not None and attempt.final)
+        _, after = delivery.take(rows, attempt, told, now)
+        return Fetched(after.status != attempt.status, after.final)
+
+    return Unit(decide, [lock(ATTEMPTS, attempt_sid)])
+
+
+class Fetching:
+    """Asks each account what became of its messages, one account beside the other and after the texts to be sent."""
+
+    def __init__(self, house: House, http: Outbound, pace: Pace) -> None:
+        self._house = house
+        self._http = http
+        self._pace = pace
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def fetch(self) -> None:
+        """Begin to fetch what is due, of accounts that have a free slot and are not being asked already."""
+        resting = [*self.tasks, *self._pace.full()]
+        by_lane = defaultdict(list)
+        for attempt in await self._house.store.run(due(self._house, resting)):
+            by_lane[_route(attempt).lane].append(attempt)
+        for lane, attempts in by_lane.items():
+            self.tasks[lane] = asyncio.create_task(self._fetch_of_account(lane, attempts))
+
+    async def _fetch_of_account(self, lane: str, attempts: Sequence[Attempt]) -> None:
+        places = asyncio.Semaphore(FETCHED_AT_ONCE)
+        try:
+            opened = {
+                tenant: await accounts(self._house, tenant, _route(attempt))
+                for tenant, attempt in {attempt.tenant: attempt for attempt in attempts}.items()
+            }
+            await asyncio.gather(*(self._fetch(attempt, opened[attempt.tenant], places) for attempt in attempts))
+        except errors.Unavailable as refusal:
+            _log.warning("reports are fetched later: %s", refusal)
+        except Exception:
+            _log.exception("fetching reports failed")
+        finally:
+            del self.tasks[lane]
+
+    async def _fetch(self, attempt: Attempt, opened: Sequence[Account], places: asyncio.Semaphore) -> None:
+        service = found()[attempt.service]
+        assert isinstance(service, FetchesReports)
+        assert attempt.vendor_sid is not None
+        fetched = Fetched(False, False)
+        async with places:
+            for account in opened:
+                told = await service.fetch_report(self._http, account, attempt.vendor_sid)
+                if not isinstance(told, LookUpFailed):
+                    fetched = await self._house.store.run(keep(self._house, attempt.sid, told))
+                    break
+                if not told.about_credentials:
+                    break
+        if fetched.new:
+            REPORTS_FETCHED.labels(attempt.service).inc()
+        if fetched.new if fetched.final else attempt.fetch_at is None:
+            REPORTS_MISSING.labels(attempt.service).inc()
+
+
+def _route(attempt: Attempt) -> Route:
+    return Route(attempt.service, attempt.account_sid, attempt.origin, "")
