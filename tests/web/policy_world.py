@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-from messaging.through_twilio import MAIN, SENDER
+from messaging.through_twilio import MAIN as MAIN
+from messaging.through_twilio import SENDER as SENDER
 from standins.twilio import Account, MessagingService, TwilioStandIn
 from web.browsing import Browser, Console, Seen
 

@@ -98,8 +98,9 @@ async def test_what_was_typed_for_a_restore_stays_sealed_through_a_conflict(cons
     seen = await room.browser.post(f"{PATH}/revisions/1", page.fields, follow=True)
     assert "as revision 4." in seen.text
     console.here.clock.advance(16 * 60)
-    page._take(await room.browser.post(f"{PATH}/revisions/2", late))
-    assert page.seen.status in (409, 422)
+    page._take(await room.browser.post(f"{PATH}/revisions/1", late))
+    assert page.seen.status == 422
+    assert "more than 15 minutes ago" in page.error(INDIAS)
 
 
 async def test_a_revision_that_is_not_there_is_a_page_that_says_so(room: Room):

@@ -163,7 +163,6 @@ async def test_mistakes_in_rows_that_were_saved_meanwhile_are_shown_at_the_row_a
     assert room.fields["open"] == f"{ROW}[0]"
     assert room.error(f"{ROW}[0].account_sid").startswith("An account SID has 34 characters")
     assert "An account SID has 34 characters" in room.rows()[1][0]
-    assert f'href="#{room.page.ids.get("do")}"' not in room.seen.html
 
 
 async def test_enter_saves_the_row_while_one_is_open_and_never_sends(
@@ -210,9 +209,11 @@ async def test_forms_that_no_page_of_ours_makes_break_nothing(room: Room, nonsen
     assert "Something broke" not in seen.text
 
 
-async def test_a_thousand_rows_come_back_in_one_form(console: Console, room: Room):
-    packed = room.fields[f"{ROW}[1]"]
-    many = {f"{ROW}[{index}]": packed.replace('"+1"', f'"+1{index:03d}"') for index in range(2, 1000)}
-    slim = {name: value for name, value in room.fields.items()} | many
-    seen = await room.browser.post("/sender-policy", {**slim, "do": "show"})
-    assert seen.status in (200, 413)
+async def test_a_thousand_saved_rows_come_back_in_one_form(room: Room):
+    row = '{{"dialing_code":"+1{0:03d}","account_sid":"{1}","sender_phone":"+14155550101","service_sid":""}}'
+    many = {f"{ROW}[{index}]": row.format(index, AMERICA) for index in range(2, 1000)}
+    room._take(await room.browser.post("/sender-policy", {**room.fields, **many, "do": "show"}))
+    assert room.seen.status == 200
+    assert len(room.rows()) == 1000
+    await room.press(f"remove:{ROW}[500]")
+    assert len(room.rows()) == 999

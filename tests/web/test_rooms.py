@@ -10,8 +10,9 @@ import pytest
 from installation import TO
 from otpost.api.routes import ENDPOINTS
 from otpost.domain.message import Attempt, Message
+from otpost.domain.notice import callbacks_refused
 from otpost.services import access
-from otpost.store.kinds import ATTEMPTS, MESSAGES
+from otpost.store.kinds import ATTEMPTS, MESSAGES, NOTICES
 from otpost.store.units import Rows, Unit
 from web.browsing import NAME, Console, Seen
 
@@ -62,6 +63,17 @@ async def test_an_empty_room_says_so_with_one_next_step(small_console: Console, 
     seen = await (await small_console.signed_in()).get(path)
     assert words in seen.text
     assert seen.html.count('class="empty-action"') == 1
+
+
+async def test_the_overview_says_that_callbacks_are_refused_and_what_to_do(small_console: Console):
+    here = small_console.here
+    notice = callbacks_refused(None, here.tenant.sid, "https://my_host.example", here.clock())
+    browser = await small_console.signed_in()
+    assert "refuses callbacks" not in (await browser.get("/overview")).text
+    await here.store.run(Unit(lambda rows: rows.put(NOTICES, notice)))
+    text = (await browser.get("/overview")).text
+    assert "refuses callbacks to https://my_host.example" in text
+    assert "OTPOST_PUBLIC_URL must be a public https address" in text
 
 
 async def test_the_overview_counts_the_last_24_hours(console: Console):

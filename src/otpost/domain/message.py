@@ -77,6 +77,42 @@ class Message(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, status=status, reason=reason, due_at=None, body=kept)
 
 
+def queued(
+    sid: str,
+    tenant: str,
+    application: str,
+    to: str,
+    route: Route,
+    *,
+    now: int,
+    valid_until: int,
+    segments: int,
+    verification: str | None = None,
+    number: int = 1,
+    body: str | None = None,
+) -> Message:
+    """A new message, due now, on the route that the policy has for it now."""
+    return Message(
+        sid=sid,
+        tenant=tenant,
+        application=application,
+        to=to,
+        status="queued",
+        segments=segments,
+        created_at=now,
+        valid_until=valid_until,
+        service=route.service,
+        account_sid=route.account_sid,
+        origin=route.origin,
+        route_reason=route.reason,
+        lane=route.lane,
+        due_at=now,
+        verification=verification,
+        number=number,
+        body=body,
+    )
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """One try of ours to hand a message to a sender service.
 

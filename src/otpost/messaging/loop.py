@@ -259,4 +259,5 @@ class Messaging:
         await store.sweep(delete(answers).where(answers.c.until <= now))
         await store.sweep(delete(tables.windows).where(tables.windows.c.until <= now))
         await store.sweep(delete(tables.sign_in_links).where(tables.sign_in_links.c.expires_at <= now))
+        await store.sweep(delete(tables.sessions).where(tables.sessions.c.expires_at <= now))
         await store.sweep(delete(secrets).where(secrets.c.retired_at <= now - KEPT_MS))

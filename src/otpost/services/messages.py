@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from otpost.domain import sid, text
 from otpost.domain.errors import NotFound, Unavailable, invalid
-from otpost.domain.message import NO_STALE_TEXT_S, Message
+from otpost.domain.message import NO_STALE_TEXT_S, Message, queued
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.routing import NoRoute
 from otpost.services.house import House
@@ -38,21 +38,15 @@ def send(house: House, tenant: str, application: str, to: PhoneNumber, body: str
         wait_ms = house.lane_wait_ms(route.lane)
         if now + wait_ms > valid_until - NO_STALE_TEXT_S * 1000:
             raise Unavailable("The sender service cannot take the text in time.", retry_at=now + wait_ms)
-        message = Message(
-            sid=message_sid,
-            tenant=tenant,
-            application=application,
-            to=to.e164,
-            status="queued",
-            segments=segments,
-            created_at=now,
+        message = queued(
+            message_sid,
+            tenant,
+            application,
+            to.e164,
+            route,
+            now=now,
             valid_until=valid_until,
-            service=route.service,
-            account_sid=route.account_sid,
-            origin=route.origin,
-            route_reason=route.reason,
-            lane=route.lane,
-            due_at=now,
+            segments=segments,
             body=sealed,
         )
         rows.put(MESSAGES, message)

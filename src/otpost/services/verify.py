@@ -23,7 +23,7 @@ from otpost.domain.errors import (
     invalid,
 )
 from otpost.domain.limits import HOUR_MS, NumberLimits, Window
-from otpost.domain.message import NO_STALE_TEXT_S, Message
+from otpost.domain.message import NO_STALE_TEXT_S, Message, queued
 from otpost.domain.phone import PhoneNumber, trusted
 from otpost.domain.routing import NoRoute, Route
 from otpost.domain.verification import Verification
@@ -322,21 +322,15 @@ def _message(
             "The sender service cannot take the text within the code's life; nothing was started.",
             retry_at=now + min(wait_ms, verification.lifetime_s * 1000),
         )
-    return Message(
-        sid=message_sid,
-        tenant=app.tenant,
-        application=app.sid,
-        to=verification.to,
-        status="queued",
-        segments=segments,
-        created_at=now,
+    return queued(
+        message_sid,
+        app.tenant,
+        app.sid,
+        verification.to,
+        route,
+        now=now,
         valid_until=verification.expires_at,
-        service=route.service,
-        account_sid=route.account_sid,
-        origin=route.origin,
-        route_reason=route.reason,
-        lane=route.lane,
-        due_at=now,
+        segments=segments,
         verification=verification.sid,
         number=verification.sends,
     )

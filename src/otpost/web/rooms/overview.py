@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from otpost.services import rooms
+from otpost.services import reading, rooms
 from otpost.services.rooms import SetUp
 from otpost.web.rooms.timeline import service_title
 from otpost.web.visit import Room, Visit
@@ -22,6 +22,7 @@ async def overview(visit: Visit) -> Response:
         "overview.html",
         day=await rooms.day(visit.house, visit.tenant),
         steps=_steps(there),
+        notices=await reading.notices(visit.house, visit.tenant),
         service=service_title(there.sender_service) if there.sender_service else "",
         statuses=MESSAGE_STATUSES,
     )
