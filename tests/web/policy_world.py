@@ -1,4 +1,4 @@
-"""The sender policy's page as a person without scripts uses it: fields filled in, buttons pressed, pages that come back."""
+"""The sender policy's page as a person without scripts uses it: fields filled in, buttons pressed, pages that come."""
 
 from __future__ import annotations
 

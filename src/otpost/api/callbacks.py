@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import cast
 from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
@@ -12,7 +13,7 @@ from otpost.api.http import Surroundings, read_all, refused, respond
 from otpost.api.problems import Internal, MethodNotAllowed
 from otpost.domain.errors import NotFound, Refusal
 from otpost.domain.sid import ATTEMPT, is_sid
-from otpost.senders.base import NotProven, ReadsReports, ReportRequest, found
+from otpost.senders.base import NotProven, ReadsReports, ReportRequest, found, reads_reports
 from otpost.services import delivery, plan
 from otpost.services.once import Answer
 from otpost.store.kinds import ATTEMPTS
@@ -48,11 +49,11 @@ class Callbacks:
         body = await read_all(scope, receive)
         service = found().get(name)
         attempt = await house.store.get(ATTEMPTS, attempt_sid) if is_sid(attempt_sid, ATTEMPT) else None
-        if service is None or attempt is None or attempt.service != name or not isinstance(service, ReadsReports):
+        if service is None or attempt is None or attempt.service != name or not reads_reports(service):
             raise NotFound("There is no attempt with this SID.")
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         request = ReportRequest(self._url(scope), body, headers)
-        told = service.read_report(request, await plan.tokens(house, attempt.tenant, name))
+        told = cast(ReadsReports, service).read_report(request, await plan.tokens(house, attempt.tenant, name))
         if isinstance(told, NotProven):
             _log.warning("a report on %s was not proven: %s", attempt_sid, told.reason)
             REPORTS.labels(name, "not_proven").inc()
