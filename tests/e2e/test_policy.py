@@ -1,4 +1,4 @@
-"""The sender policy in Chromium: by keyboard alone, without JavaScript, counted in fields and clicks, judged by axe-core."""
+"""The sender policy in Chromium: by keyboard alone, without JavaScript, counted, and judged by axe-core."""
 
 from __future__ import annotations
 
