@@ -29,8 +29,8 @@ from otpost.senders._twilio_signature import sign
 from otpost.services.vault import KeyRing
 
 sys.path.insert(0, str(ROOT / "tests"))
-from postgres import cluster  # noqa: E402  # the tests' own server and stand-in, found beside this folder
-from standins.twilio import Account, Config, TwilioStandIn  # noqa: E402
+from postgres import cluster  # the tests' own server and stand-in, found beside this folder
+from standins.twilio import Account, Config, TwilioStandIn
 
 SID, TOKEN, FROM = "AC" + "1" * 32, "the-token-of-the-benchmark", "+15005550006"
 PUBLIC = "https://otpost.example"
@@ -66,7 +66,9 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def server(name: str, folder: Path, twilio: str, url: str | None, database_pid: int | None) -> AsyncIterator[Server]:
+async def server(
+    name: str, folder: Path, twilio: str, url: str | None, database_pid: int | None
+) -> AsyncIterator[Server]:
     """A running Otpost whose policy sends to the stand-in."""
     data = folder / name
     data.mkdir()
@@ -107,7 +109,9 @@ def _json(authorization: str, method: str, path: str, body: object) -> bytes:
     return request(method, path, headers, json.dumps(body).encode())
 
 
-async def one_round(target: Server, twilio: TwilioStandIn, numbers: list[str], connections: int, found: Figures) -> None:
+async def one_round(
+    target: Server, twilio: TwilioStandIn, numbers: list[str], connections: int, found: Figures
+) -> None:
     """Start, deliver, check and report one verification for each number."""
     pids = {"otpost": target.pid, "stand-in": twilio.pid or 0}
     if target.database_pid is not None:
@@ -204,9 +208,7 @@ async def run(rounds: int, many: int, connections: int, databases: list[str]) ->
         if "postgresql" in databases:
             database = held.enter_context(cluster(durable=True))
             url = database.url("postgres")
-            servers.append(
-                await held.enter_async_context(server("postgresql", folder, twilio.url, url, database.pid))
-            )
+            servers.append(await held.enter_async_context(server("postgresql", folder, twilio.url, url, database.pid)))
         port = free_port()
         bare = held.enter_context(
             running([sys.executable, "-m", "bench.bare", "serve", str(port)], port, {}, folder / "bare.log")

@@ -53,9 +53,7 @@ def wait_until_listening(port: int, process: subprocess.Popen[bytes], timeout_s:
 def running(arguments: list[str], port: int, environment: dict[str, str], log: Path) -> Iterator[int]:
     """A process that listens on the port; its process id. Ended at the end."""
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            arguments, env={**os.environ, **environment}, stdout=output, stderr=output, cwd=ROOT
-        )
+        process = subprocess.Popen(arguments, env={**os.environ, **environment}, stdout=output, stderr=output, cwd=ROOT)
     try:
         wait_until_listening(port, process)
         yield process.pid
