@@ -15,11 +15,11 @@ from otpost.domain.message import Attempt, Message
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.sid import TENANT, is_sid
 from otpost.installation import Installation, InUse, NotReady, opened
+from otpost.messaging import nodes
 from otpost.messaging.loop import Messaging
 from otpost.outbound import Outbound
 from otpost.senders.base import found
 from otpost.services import messages
-from otpost.services.delivery import NODE_LOST_MS
 from otpost.store import tables
 from otpost.store.kinds import ATTEMPTS, MESSAGES, TENANTS
 
@@ -62,7 +62,7 @@ async def send_and_wait(config: Config, tenant: str | None, to: PhoneNumber, tex
 
 
 async def _service_runs(here: Installation) -> bool:
-    alive = here.house.clock() - NODE_LOST_MS
+    alive = here.house.clock() - nodes.LOST_MS
     counted = await here.house.store.select(
         select(func.count()).select_from(tables.nodes).where(tables.nodes.c.beat_at > alive)
     )

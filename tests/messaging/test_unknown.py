@@ -196,7 +196,7 @@ async def test_a_message_whose_listings_fail_for_its_whole_life_is_unconfirmed_u
     assert (unconfirmed["status"], unconfirmed["reason"]) == ("unconfirmed", "Twilio had an internal error.")
     (text,) = await twilio.messages()
     told = Reported("delivered", "delivered", None, text.sid, attempt.account_sid, "")
-    await otpost.store.run(delivery.report(otpost.house, "twilio", attempt.sid, told))
+    await otpost.store.run(delivery.report(otpost.house, "twilio", attempt.sid, lambda *_: told))
     late = await otpost.ok("GET", f"/v1/messages/{sid}")
     assert (late["status"], late["reason"]) == ("delivered", None)
     assert len(await twilio.requests("create")) == 1

@@ -12,8 +12,9 @@ from messaging.through_twilio import INDIA, MAIN, SENDER, TEXT, Row, attempts, m
 from otpost.domain.message import Attempt, Message, intend
 from otpost.domain.outcome import Accepted, Refused, Unavailable, Unknown, Vendor
 from otpost.domain.routing import Route
+from otpost.messaging import nodes
 from otpost.outbound import Outbound
-from otpost.senders.base import Listed, Reported
+from otpost.senders.base import Listed, NotProven, Reported
 from otpost.services import delivery
 from otpost.services.delivery import Handover
 from otpost.store.base import Store
@@ -55,9 +56,12 @@ async def sent(still: Installation, outcome: Any, to: str = TO) -> tuple[str, st
 
 async def report(
     still: Installation, attempt: str, status: Any, vendor_sid: str = "SM1", code: str | None = None, reason: str = ""
-) -> Message | None:
+) -> Message:
     told = Reported(status, status, code, vendor_sid, MAIN, reason)
-    return await still.store.run(delivery.report(still.house, "twilio", attempt, told))
+    assert await still.store.run(delivery.report(still.house, "twilio", attempt, lambda *_: told)) is told
+    row = await still.store.get(ATTEMPTS, attempt)
+    assert row is not None
+    return await message(still, row.message)
 
 
 def listed(sid: str, created_at: int | None, body: str = TEXT, status: Any = "delivered") -> Listed:
@@ -179,26 +183,26 @@ async def test_an_intent_of_such_a_service_whose_node_is_gone_is_unconfirmed_too
     await still.choose_sandbox()
     sid = (await send(still))["sid"]
     assert len(await claim(still, "ND" + "2" * 32)) == 1
-    assert await still.store.run(delivery.find_lost(still.house, alone=False)) == 1
+    assert await still.store.run(nodes.find_lost(still.house, alone=False)) == 1
     row, (attempt,) = await message(still, sid), await attempts(still, sid)
     assert (row.status, row.reason) == ("unconfirmed", GONE)
     assert (attempt.outcome, attempt.look_at) == ("unknown", None)
 
 
 async def test_an_intent_is_lost_once_the_heartbeat_of_its_node_is_fifteen_seconds_old(still: Installation) -> None:
-    await still.store.run(delivery.beat(still.house, NODE, still.clock()))
+    await still.store.run(nodes.beat(still.house, NODE, still.clock()))
     sid = (await send(still))["sid"]
     await claim(still)
     begun = still.clock()
     still.clock.now = begun + 14_999
-    assert await still.store.run(delivery.find_lost(still.house, alone=False)) == 0
+    assert await still.store.run(nodes.find_lost(still.house, alone=False)) == 0
     still.clock.now = begun + 15_000
-    assert await still.store.run(delivery.find_lost(still.house, alone=False)) == 1
+    assert await still.store.run(nodes.find_lost(still.house, alone=False)) == 1
     (attempt,) = await attempts(still, sid)
     assert (attempt.outcome, attempt.reason, attempt.answered) == ("unknown", GONE, False)
     assert attempt.look_at == begun + 25_000
     assert (await message(still, sid)).status == "sending"
-    assert await still.store.run(delivery.find_lost(still.house, alone=False)) == 0
+    assert await still.store.run(nodes.find_lost(still.house, alone=False)) == 0
 
 
 async def test_a_node_that_was_taken_for_dead_may_still_tell_its_outcome(still: Installation) -> None:
@@ -208,7 +212,7 @@ async def test_a_node_that_was_taken_for_dead_may_still_tell_its_outcome(still: 
     ):
         sid = (await send(still))["sid"]
         (handover,) = await claim(still, "ND" + "3" * 32)
-        assert await still.store.run(delivery.find_lost(still.house, alone=False)) == 1
+        assert await still.store.run(nodes.find_lost(still.house, alone=False)) == 1
         await still.store.run(delivery.settle(still.house, handover, outcome))
         row, (attempt,) = await message(still, sid), await attempts(still, sid)
         assert (row.status, attempt.look_at) == (status, None)
@@ -382,9 +386,12 @@ async def test_a_late_failure_of_the_first_attempt_does_not_hide_that_the_second
 async def test_a_report_on_no_attempt_of_the_account_changes_nothing(still: Installation) -> None:
     sid, attempt_sid = await sent(still, Accepted(Vendor(sid="SM1", status="queued")))
     told = Reported("delivered", "delivered", None, "SM1", INDIA.account, "")
-    assert await still.store.run(delivery.report(still.house, "twilio", attempt_sid, told)) is None
-    assert await still.store.run(delivery.report(still.house, "twilio", "AT" + "0" * 32, told)) is None
-    assert await still.store.run(delivery.report(still.house, "sandbox", attempt_sid, told)) is None
+    answered = [
+        await still.store.run(delivery.report(still.house, service, attempt, lambda *_: told))
+        for service, attempt in (("twilio", attempt_sid), ("twilio", "AT" + "0" * 32), ("sandbox", attempt_sid))
+    ]
+    assert isinstance(answered[0], NotProven)
+    assert answered[1:] == [None, None]
     assert (await message(still, sid)).status == "accepted"
     assert await still.store.find(REPORTS, "message", sid) == []
 

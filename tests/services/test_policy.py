@@ -330,7 +330,7 @@ async def test_a_typed_token_replaces_the_stored_one_which_still_proves_reports(
     assert await stored(house) == {f"auth_token {MAIN}": f"{MARK}-new", f"auth_token {INDIA}": f"{MARK}-india"}
     (old,) = await retired(house)
     assert (old.owner, old.retired_at, plan.opened(house, old).reveal()) == (MAIN, NOW + 5_000, f"{MARK}-main")
-    proving = await plan.tokens(house, TENANT, "twilio")
+    proving = await house.store.run(Unit(lambda rows: plan.tokens(house, rows, TENANT, "twilio")))
     assert {secret.reveal() for secret in proving[MAIN]} == {f"{MARK}-main", f"{MARK}-new"}
 
 

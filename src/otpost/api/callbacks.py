@@ -12,11 +12,12 @@ from otpost.api import problems
 from otpost.api.http import Surroundings, read_all, refused, respond
 from otpost.api.problems import Internal, MethodNotAllowed
 from otpost.domain.errors import NotFound, Refusal
+from otpost.domain.message import Attempt
 from otpost.domain.sid import ATTEMPT, is_sid
-from otpost.senders.base import NotProven, ReadsReports, ReportRequest, found, reads_reports
+from otpost.senders.base import NotProven, ReadsReports, Reported, ReportRequest, found, reads_reports
 from otpost.services import delivery, plan
 from otpost.services.once import Answer
-from otpost.store.kinds import ATTEMPTS
+from otpost.store.units import Rows
 from otpost.telemetry import REPORTS
 
 _log = logging.getLogger(__name__)
@@ -48,17 +49,20 @@ class Callbacks:
         name, attempt_sid = scope["path_params"]["service"], scope["path_params"]["attempt"]
         body = await read_all(scope, receive)
         service = found().get(name)
-        attempt = await house.store.get(ATTEMPTS, attempt_sid) if is_sid(attempt_sid, ATTEMPT) else None
-        if service is None or attempt is None or attempt.service != name or not reads_reports(service):
+        if service is None or not reads_reports(service) or not is_sid(attempt_sid, ATTEMPT):
             raise NotFound("There is no attempt with this SID.")
+        reader = cast(ReadsReports, service)
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         request = ReportRequest(self._url(scope), body, headers)
-        told = cast(ReadsReports, service).read_report(request, await plan.tokens(house, attempt.tenant, name))
+
+        def prove(rows: Rows, attempt: Attempt) -> Reported | NotProven:
+            return reader.read_report(request, plan.tokens(house, rows, attempt.tenant, name))
+
+        told = await house.store.run(delivery.report(house, name, attempt_sid, prove))
+        if told is None:
+            raise NotFound("There is no attempt with this SID.")
         if isinstance(told, NotProven):
             _log.warning("a report on %s was not proven: %s", attempt_sid, told.reason)
-            REPORTS.labels(name, "not_proven").inc()
-            raise problems.NotProven
-        if await house.store.run(delivery.report(house, name, attempt_sid, told)) is None:
             REPORTS.labels(name, "not_proven").inc()
             raise problems.NotProven
         REPORTS.labels(name, told.status).inc()

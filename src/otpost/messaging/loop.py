@@ -17,6 +17,7 @@ from otpost.domain.message import BODY_KEPT_MS
 from otpost.domain.notice import CALLBACKS_REFUSED
 from otpost.domain.outcome import Outcome, Unavailable, Unknown, Vendor
 from otpost.domain.phone import trusted
+from otpost.messaging import nodes
 from otpost.messaging.fetching import Fetching
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound
@@ -64,7 +65,7 @@ class Messaging:
     async def start(self) -> None:
         """Make the node known, take over what a dead one left, and begin to send."""
         self._started_at = self.house.clock()
-        await self.house.store.run(delivery.beat(self.house, self.node, self._started_at))
+        await self.house.store.run(nodes.beat(self.house, self.node, self._started_at))
         notices = tables.notices.c
         await self.house.store.sweep(
             delete(tables.notices).where(notices.what == CALLBACKS_REFUSED, notices.detail != (self._public_url or ""))
@@ -92,7 +93,7 @@ class Messaging:
         if self._sending:
             await asyncio.wait(self._sending.values())
         with contextlib.suppress(errors.Unavailable):
-            await self.house.store.run(delivery.leave(self.node))
+            await self.house.store.run(nodes.leave(self.node))
 
     def wake(self, signal: str = MESSAGES_DUE) -> None:
         """A message may be due."""
@@ -191,9 +192,9 @@ class Messaging:
             await asyncio.sleep(every_s)
 
     async def _live(self) -> None:
-        await self.house.store.run(delivery.beat(self.house, self.node, self._started_at))
+        await self.house.store.run(nodes.beat(self.house, self.node, self._started_at))
         self.alive_at = self.house.clock()
-        while await self.house.store.run(delivery.find_stray(self.house, self.node, list(self._sending))):
+        while await self.house.store.run(nodes.find_stray(self.house, self.node, list(self._sending))):
             pass
         if not self._alone:
             await self._find_lost()
@@ -207,7 +208,7 @@ class Messaging:
             WAITING.labels(name).set(sum(waiting for lane, waiting in rows if lane.startswith(f"{name}:")))
 
     async def _find_lost(self) -> None:
-        while await self.house.store.run(delivery.find_lost(self.house, alone=self._alone)):
+        while await self.house.store.run(nodes.find_lost(self.house, alone=self._alone)):
             pass
 
     async def _look(self) -> None:

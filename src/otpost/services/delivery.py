@@ -14,7 +14,7 @@ import msgspec
 from otpost.domain import message as rules
 from otpost.domain import sid
 from otpost.domain.errors import SenderPolicyIncomplete
-from otpost.domain.message import Attempt, Message, Node, Report, SandboxText
+from otpost.domain.message import Attempt, Message, Report, SandboxText
 from otpost.domain.notice import CALLBACKS_REFUSED, Notice, callbacks_refused
 from otpost.domain.outcome import Accepted, Outcome, Refused, Vendor
 from otpost.domain.phone import trusted
@@ -22,6 +22,7 @@ from otpost.domain.routing import NoRoute, Route
 from otpost.senders.base import (
     Listed,
     LooksUp,
+    NotProven,
     Reported,
     SenderService,
     Text,
@@ -39,7 +40,6 @@ from otpost.store.kinds import (
     APPLICATIONS,
     ATTEMPTS,
     MESSAGES,
-    NODES,
     NOTICES,
     POLICIES,
     REPORTS,
@@ -50,23 +50,22 @@ from otpost.store.units import Query, Rows, Unit, lock, look
 
 SANDBOX_SEAL = "sandbox"
 LEASE_MS = 15_000
-NODE_LOST_MS = 15_000
-STRAY_MS = 20_000
 INCOMPLETE_AGAIN_MS = 5_000
 DUE_AT_ONCE = 64
 
 _DUE = "due_at <= :now AND (NOT {full} OR valid_until < :hopeless) ORDER BY due_at LIMIT :many"
 _DUE_POSTGRESQL = _DUE.format(full="lane = ANY(:full::text[])")
 _DUE_SQLITE = _DUE.format(full="lane IN (SELECT value FROM json_each(:full))")
-_STRAY = "outcome IS NULL AND node = :node AND started_at <= :before AND NOT {in_hand} LIMIT :many"
-_STRAY_POSTGRESQL = _STRAY.format(in_hand="sid = ANY(:in_hand::text[])")
-_STRAY_SQLITE = _STRAY.format(in_hand="sid IN (SELECT value FROM json_each(:in_hand))")
 
 _TO_LOOK_UP = "look_at <= :now AND NOT {resting} ORDER BY look_at LIMIT :many"
 _TO_LOOK_UP_POSTGRESQL = _TO_LOOK_UP.format(resting="service || ':' || account_sid = ANY(:resting::text[])")
 _TO_LOOK_UP_SQLITE = _TO_LOOK_UP.format(
     resting="service || ':' || account_sid IN (SELECT value FROM json_each(:resting))"
 )
+
+
+Prove = Callable[[Rows, Attempt], Reported | NotProven]
+"""Judges a call that claims to be a report on the attempt; asked once, whatever the unit has to run again for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,77 +236,6 @@ def _without_callback(rows: Rows, handover: Handover, outcome: Outcome, now: int
     return False
 
 
-def beat(house: House, node: str, started_at: int) -> Unit[None]:
-    """The node lives."""
-    now = house.clock()
-
-    def decide(rows: Rows) -> None:
-        rows.get(NODES, node)
-        rows.put(NODES, Node(node, started_at, now))
-
-    return Unit(decide, [lock(NODES, node)])
-
-
-def leave(node: str) -> Unit[None]:
-    """The node stops, with nothing in flight."""
-
-    def decide(rows: Rows) -> None:
-        if rows.get(NODES, node) is not None:
-            rows.delete(NODES, node)
-
-    return Unit(decide, [lock(NODES, node)])
-
-
-def find_lost(house: House, *, alone: bool) -> Unit[int]:
-    """Intents whose node is gone become unknown; their count.
-
-    `alone`: this is the start of an embedded installation, so that no other node can live.
-    """
-    now = house.clock()
-    query = Query(
-        ATTEMPTS,
-        "outcome IS NULL AND node NOT IN (SELECT sid FROM nodes WHERE beat_at > :alive) LIMIT :many",
-        alive=now if alone else now - NODE_LOST_MS,
-        many=500,
-    )
-    return _lost(query, "Otpost was stopped while it was being sent.", now)
-
-
-def find_stray(house: House, node: str, in_hand: Sequence[str]) -> Unit[int]:
-    """Intents that this node wrote and does not know of become unknown; their count.
-
-    The answer to their commit was lost, or their outcome could not be kept. `in_hand` are the attempts that the node
-    is sending now. A claim that is under way is given time to come home.
-    """
-    now = house.clock()
-    query = Query(
-        ATTEMPTS,
-        _STRAY_POSTGRESQL,
-        sqlite=_STRAY_SQLITE,
-        node=node,
-        before=now - STRAY_MS,
-        in_hand=list(in_hand),
-        many=500,
-    )
-    return _lost(query, "Otpost lost sight of it while it was being sent.", now)
-
-
-def _lost(query: Query[Attempt], reason: str, now: int) -> Unit[int]:
-    def decide(rows: Rows) -> int:
-        attempts = rows.found(query)
-        rows.require(*(lock(MESSAGES, attempt.message) for attempt in attempts))
-        for attempt in attempts:
-            message = rows.get(MESSAGES, attempt.message)
-            gone = rules.lost(attempt, now, reason)
-            if message is not None and not isinstance(found().get(attempt.service), LooksUp):
-                message, gone = rules.unconfirmed(message, gone, reason)
-                rows.put(MESSAGES, message)
-            rows.put(ATTEMPTS, gone)
-        return len(attempts)
-
-    return Unit(decide, query=query)
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
     """An unknown attempt whose account is to be asked; `since` is the earliest that it may have been created."""
@@ -398,19 +326,27 @@ def _compared(
     return rules.absent(message, attempt, now)
 
 
-def report(house: House, service: str, attempt_sid: str, told: Reported) -> Unit[Message | None]:
-    """Keep what a service told of an attempt; None where there is no such attempt of this service.
+def report(house: House, service: str, attempt_sid: str, prove: Prove) -> Unit[Reported | NotProven | None]:
+    """Keep what a service tells of an attempt, if `prove` believes it; None where there is no such attempt of it.
 
     Duplicates change nothing, disorder moves nothing back. The vendor's SID is left out where a listing has made it
     another attempt's.
     """
     now = house.clock()
+    proven: list[Reported | NotProven] = []
 
-    def decide(rows: Rows) -> Message | None:
+    def decide(rows: Rows) -> Reported | NotProven | None:
         attempt = rows.get(ATTEMPTS, attempt_sid)
-        if attempt is None or attempt.service != service or attempt.account_sid != told.account_sid:
+        if attempt is None or attempt.service != service:
             return None
-        return take(rows, attempt, told, now)[0]
+        if not proven:
+            proven.append(prove(rows, attempt))
+        told = proven[0]
+        if isinstance(told, Reported):
+            if told.account_sid != attempt.account_sid:
+                return NotProven("it speaks for another account than the one that sent the message")
+            take(rows, attempt, told, now)
+        return told
 
     return Unit(decide, [lock(ATTEMPTS, attempt_sid)])
 

@@ -106,13 +106,13 @@ async def accounts(house: House, tenant: str, route: Route) -> list[Account]:
     return [service.account(settings, route, opened(house, secret)) for secret in secrets]
 
 
-async def tokens(house: House, tenant: str, service: str) -> dict[str, list[Secret]]:
+def tokens(house: House, rows: Rows, tenant: str, service: str) -> dict[str, list[Secret]]:
     """Every token that may have signed a report of this service, by account SID; those replaced of late too."""
-    policy = await house.store.get(POLICIES, tenant) or Policy(tenant)
+    policy = rows.look(POLICIES, tenant) or Policy(tenant)
     version = (policy.revision, policy.updated_at)
     known = house.tokens.get(tenant)
     if known is None or known.version != version:
-        stored = await house.store.find(SECRETS, "tenant", tenant)
+        stored = rows.find(SECRETS, "tenant", tenant, locked=False)
         known = house.tokens[tenant] = Tokens(version, [(secret, opened(house, secret)) for secret in stored])
     oldest = house.clock() - KEPT_MS
     known.kept[:] = [pair for pair in known.kept if pair[0].retired_at is None or pair[0].retired_at > oldest]

@@ -1,0 +1,90 @@
+"""Which nodes live, and what becomes of the intents of one that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from otpost.domain import message as rules
+from otpost.domain.message import Attempt, Node
+from otpost.senders.base import LooksUp, found
+from otpost.services.house import House
+from otpost.store.kinds import ATTEMPTS, MESSAGES, NODES
+from otpost.store.units import Query, Rows, Unit, lock
+
+LOST_MS = 15_000
+STRAY_MS = 20_000
+
+_STRAY = "outcome IS NULL AND node = :node AND started_at <= :before AND NOT {in_hand} LIMIT :many"
+_STRAY_POSTGRESQL = _STRAY.format(in_hand="sid = ANY(:in_hand::text[])")
+_STRAY_SQLITE = _STRAY.format(in_hand="sid IN (SELECT value FROM json_each(:in_hand))")
+
+
+def beat(house: House, node: str, started_at: int) -> Unit[None]:
+    """The node lives."""
+    now = house.clock()
+
+    def decide(rows: Rows) -> None:
+        rows.get(NODES, node)
+        rows.put(NODES, Node(node, started_at, now))
+
+    return Unit(decide, [lock(NODES, node)])
+
+
+def leave(node: str) -> Unit[None]:
+    """The node stops, with nothing in flight."""
+
+    def decide(rows: Rows) -> None:
+        if rows.get(NODES, node) is not None:
+            rows.delete(NODES, node)
+
+    return Unit(decide, [lock(NODES, node)])
+
+
+def find_lost(house: House, *, alone: bool) -> Unit[int]:
+    """Intents whose node is gone become unknown; their count.
+
+    `alone`: this is the start of an embedded installation, so that no other node can live.
+    """
+    now = house.clock()
+    query = Query(
+        ATTEMPTS,
+        "outcome IS NULL AND node NOT IN (SELECT sid FROM nodes WHERE beat_at > :alive) LIMIT :many",
+        alive=now if alone else now - LOST_MS,
+        many=500,
+    )
+    return _lost(query, "Otpost was stopped while it was being sent.", now)
+
+
+def find_stray(house: House, node: str, in_hand: Sequence[str]) -> Unit[int]:
+    """Intents that this node wrote and does not know of become unknown; their count.
+
+    The answer to their commit was lost, or their outcome could not be kept. `in_hand` are the attempts that the node
+    is sending now. A claim that is under way is given time to come home.
+    """
+    now = house.clock()
+    query = Query(
+        ATTEMPTS,
+        _STRAY_POSTGRESQL,
+        sqlite=_STRAY_SQLITE,
+        node=node,
+        before=now - STRAY_MS,
+        in_hand=list(in_hand),
+        many=500,
+    )
+    return _lost(query, "Otpost lost sight of it while it was being sent.", now)
+
+
+def _lost(query: Query[Attempt], reason: str, now: int) -> Unit[int]:
+    def decide(rows: Rows) -> int:
+        attempts = rows.found(query)
+        rows.require(*(lock(MESSAGES, attempt.message) for attempt in attempts))
+        for attempt in attempts:
+            message = rows.get(MESSAGES, attempt.message)
+            gone = rules.lost(attempt, now, reason)
+            if message is not None and not isinstance(found().get(attempt.service), LooksUp):
+                message, gone = rules.unconfirmed(message, gone, reason)
+                rows.put(MESSAGES, message)
+            rows.put(ATTEMPTS, gone)
+        return len(attempts)
+
+    return Unit(decide, query=query)
