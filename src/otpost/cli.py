@@ -25,13 +25,12 @@ from otpost.domain.routing import NoRoute
 from otpost.installation import Installation, NotReady, migrated, opened, sign_in_address
 from otpost.outbound import OutboundRefused
 from otpost.services import access, policy, verify
+from otpost.services.console import NAME_LENGTH, PASSWORD_LONGEST, PASSWORD_SHORTEST
 from otpost.services.vault import KeyRingError
 from otpost.store.kinds import APPLICATIONS, TENANTS
 
 T = TypeVar("T")
 
-NAME_LENGTH = 64
-PASSWORD_SHORTEST, PASSWORD_LONGEST = 10, 1000
 
 app = App(
     name="otpost",

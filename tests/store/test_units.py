@@ -20,6 +20,7 @@ from otpost.store import tables
 from otpost.store.base import Rejected
 from otpost.store.kinds import MESSAGES, NODES, VERIFICATIONS
 from otpost.store.units import Kind, Query, Unit, lock, lock_by, look, look_by
+from otpost.telemetry import REGISTRY
 from store.examples import message, verification
 
 NUMBER = "+4915112345678"
@@ -449,3 +450,12 @@ async def test_units_do_what_they_would_do_one_after_another_on_a_dict(store, ba
 def test_the_columns_of_a_table_are_the_fields_of_its_value():
     with pytest.raises(TypeError, match="nodes"):
         Kind(tables.nodes, Verification)
+
+
+async def test_the_metric_counts_the_units_that_shared_a_commit(store):
+    def units() -> float:
+        return REGISTRY.get_sample_value("otpost_units_in_a_commit_sum") or 0.0
+
+    before = units()
+    await asyncio.gather(*(store.run(Unit(lambda rows: None)) for _ in range(7)))
+    assert units() == before + 7

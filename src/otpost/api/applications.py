@@ -10,9 +10,8 @@ from msgspec import UNSET, UnsetType
 from otpost.api import shapes
 from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery
-from otpost.api.reading import refusal
 from otpost.domain.application import NAME_LENGTH, Rules, out_of_range
-from otpost.domain.errors import FieldError
+from otpost.domain.errors import FieldError, refusal
 from otpost.domain.sid import APPLICATION, KEY
 from otpost.services import access, reading, rules
 from otpost.services.once import Answer

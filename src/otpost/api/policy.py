@@ -10,8 +10,7 @@ from otpost.api import shapes
 from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery, number
 from otpost.api.moments import moment
-from otpost.api.reading import refusal
-from otpost.domain.errors import NotFound, invalid
+from otpost.domain.errors import NotFound, invalid, refusal
 from otpost.domain.outcome import OutcomeName
 from otpost.domain.routing import NoRoute
 from otpost.senders.base import found

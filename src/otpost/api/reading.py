@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_args
 
 import msgspec
 
-from otpost.domain.errors import FieldError, Invalid, Malformed
+from otpost.domain.errors import FieldError, Invalid, Malformed, refusal
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -48,13 +48,6 @@ def read_query(kind: type[Q], pairs: dict[str, str]) -> Q:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError:
         raise refusal(errors_in(kind, given, "", strict=False)) from None
-
-
-def refusal(found: list[FieldError]) -> Invalid:
-    """All wrong fields in one refusal."""
-    first = found[0].message if found else "The body is not as it must be."
-    detail = first if len(found) < 2 else f"{len(found)} fields are wrong: {', '.join(error.field for error in found)}."
-    return Invalid(detail, errors=tuple(found))
 
 
 def errors_in(kind: Any, value: Any, path: str, *, strict: bool = True) -> list[FieldError]:

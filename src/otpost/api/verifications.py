@@ -11,8 +11,7 @@ from prometheus_client import Counter
 from otpost.api import shapes
 from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery, number
-from otpost.api.reading import refusal
-from otpost.domain.errors import FieldError, NotFound, Refusal
+from otpost.domain.errors import FieldError, NotFound, Refusal, refusal
 from otpost.domain.sid import VERIFICATION
 from otpost.domain.text import check_variable
 from otpost.services import reading, verify

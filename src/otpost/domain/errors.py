@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
@@ -163,3 +164,11 @@ class TestsReached(LimitReached):
 def invalid(field: str, code: str, message: str) -> Invalid:
     """One wrong field as a refusal."""
     return Invalid(message, errors=(FieldError(field, code, message),))
+
+
+def refusal(wrong: Sequence[FieldError]) -> Invalid:
+    """All wrong fields in one refusal; `wrong` is not empty."""
+    if len(wrong) == 1:
+        return Invalid(wrong[0].message, errors=tuple(wrong))
+    named = ", ".join(error.field for error in wrong)
+    return Invalid(f"{len(wrong)} fields are wrong: {named}.", errors=tuple(wrong))

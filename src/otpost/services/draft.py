@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from otpost.domain.errors import FieldError, Invalid, NotFound
+from otpost.domain.errors import FieldError, NotFound, refusal
 from otpost.domain.policy import Revision
 from otpost.outbound import Outbound
 from otpost.senders import reading
@@ -37,14 +37,6 @@ class Draft:
     sender_service: str | UnsetType | None = UNSET
     fallback: tuple[str, ...] | UnsetType = UNSET
     restores: int | None = None
-
-
-def refusal(errors: Sequence[FieldError]) -> Invalid:
-    """All wrong fields in one refusal."""
-    if len(errors) == 1:
-        return Invalid(errors[0].message, errors=tuple(errors))
-    named = ", ".join(error.field for error in errors)
-    return Invalid(f"{len(errors)} fields are wrong: {named}.", errors=tuple(errors))
 
 
 def read(body: object, path: str = "") -> Draft:

@@ -12,7 +12,7 @@ from msgspec import UnsetType
 from sqlalchemy import select
 
 from otpost.domain.access import Actor
-from otpost.domain.errors import FieldError, RevisionConflict, invalid
+from otpost.domain.errors import FieldError, RevisionConflict, invalid, refusal
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import Policy, Revision, StoredSecret
 from otpost.domain.routing import NoRoute, Route
@@ -22,7 +22,7 @@ from otpost.senders.sandbox import NAME as SANDBOX
 from otpost.senders.settings import Place, SecretRef, answer, changes, join, load, needed, places, plain
 from otpost.services import plan
 from otpost.services.access import audited
-from otpost.services.draft import Draft, refusal
+from otpost.services.draft import Draft
 from otpost.services.house import House
 from otpost.services.reading import Page
 from otpost.store.base import rows_of

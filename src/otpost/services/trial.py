@@ -9,7 +9,7 @@ import msgspec
 
 from otpost.domain import sid
 from otpost.domain.access import Actor
-from otpost.domain.errors import FieldError, Invalid, TestsReached
+from otpost.domain.errors import FieldError, Invalid, TestsReached, refusal
 from otpost.domain.limits import Window
 from otpost.domain.message import SandboxText
 from otpost.domain.outcome import NOTHING_SAID, Accepted, Outcome, OutcomeName, Refused, Unavailable, Unknown, Vendor
@@ -22,7 +22,7 @@ from otpost.senders.sandbox import NAME as SANDBOX
 from otpost.senders.settings import fill, join, places, urls
 from otpost.services.access import audited
 from otpost.services.delivery import SANDBOX_SEAL
-from otpost.services.draft import Draft, read, refusal, url_errors
+from otpost.services.draft import Draft, read, url_errors
 from otpost.services.house import House
 from otpost.store.kinds import POLICIES, SANDBOX_TEXTS, WINDOWS
 from otpost.store.units import Rows, Unit, lock, look

@@ -18,6 +18,7 @@ from otpost.domain import errors
 from otpost.store import sql
 from otpost.store.base import FULL, MESSAGES_DUE, OUT_OF_ORDER, STOPPING, Rejected, tell
 from otpost.store.units import Answer, Batch, Key, Kind, Query, Unit, Writes, decide
+from otpost.telemetry import UNITS
 
 A = TypeVar("A")
 R = TypeVar("R", bound=msgspec.Struct)
@@ -163,6 +164,7 @@ class PostgresStore:
             if not jobs:
                 continue
             answers, signals = await self._answered([unit for unit, _ in jobs])
+            UNITS.observe(len(jobs))
             for (_, future), (well, value) in zip(jobs, answers, strict=True):
                 if future.done():
                     continue

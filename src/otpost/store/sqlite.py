@@ -20,6 +20,7 @@ from otpost.domain import errors
 from otpost.store import sql
 from otpost.store.base import FULL, OUT_OF_ORDER, STOPPING, Rejected, tell
 from otpost.store.units import Answer, Batch, Key, Kind, Query, Unit, decide
+from otpost.telemetry import UNITS
 
 A = TypeVar("A")
 R = TypeVar("R", bound=msgspec.Struct)
@@ -191,6 +192,7 @@ class SqliteStore:
         units = [(work, future) for work, future in jobs if isinstance(work, Unit)]
         if units:
             answers, signals = await self._answered([unit for unit, _ in units])
+            UNITS.observe(len(units))
             for (_, future), answer in zip(units, answers, strict=True):
                 _deliver(future, answer)
             tell(self.on_signal, signals)

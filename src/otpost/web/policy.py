@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from otpost.domain.errors import FieldError, Invalid, RevisionConflict
+from otpost.domain.errors import FieldError, Invalid, RevisionConflict, refusal
 from otpost.domain.policy import Policy
 from otpost.senders.base import found
 from otpost.senders.reading import read
@@ -162,7 +162,7 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     try:
         submitted = draft.read(policy_form.body())
         if errors := await draft.url_errors(visit.surroundings.http, submitted):
-            raise draft.refusal(errors)
+            raise refusal(errors)
         done = await visit.house.store.run(policies.save(visit.house, visit.actor, submitted))
     except Invalid as refused:
         return await _page(visit, policy_form, list(refused.errors))

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from otpost.domain.errors import FieldError, Invalid, NotFound, RevisionConflict
+from otpost.domain.errors import FieldError, Invalid, NotFound, RevisionConflict, refusal
 from otpost.domain.policy import Policy, Revision
 from otpost.domain.secret import Secret
 from otpost.senders.base import found
@@ -62,7 +62,7 @@ async def restore(visit: Visit) -> Response:
     try:
         old = await draft.restored(visit.house, visit.tenant, revision.number, body)
         if errors := await draft.url_errors(visit.surroundings.http, old):
-            raise draft.refusal(errors)
+            raise refusal(errors)
         saved = await visit.house.store.run(policies.save(visit.house, visit.actor, old))
     except Invalid as refused:
         return await _page(visit, revision, form_id, typed, list(refused.errors))

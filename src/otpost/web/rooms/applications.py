@@ -10,11 +10,10 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from otpost.domain.application import NAME_LENGTH, RANGES, Application, Rules, out_of_range
-from otpost.domain.errors import FieldError, Invalid
+from otpost.domain.errors import FieldError, Invalid, refusal
 from otpost.domain.text import PLACEHOLDERS
 from otpost.services import access, reading, rules
 from otpost.services.access import MadeKey
-from otpost.services.draft import refusal
 from otpost.web.visit import Form, Room, Visit, Wrong
 
 MANY: Final = 200
