@@ -8,105 +8,32 @@ import base64
 import contextlib
 import json
 import platform
-import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
-import asyncpg
 import uvloop
 
+from bench.beside import hanging_round, shaped_round
 from bench.load import put_load, request
-from bench.processes import ROOT, command, cpu_s, free_port, otpost, running
+from bench.processes import ROOT, free_port, running
+from bench.server import PUBLIC, Figures, Meter, Server, posted, server
 from otpost.domain.secret import Secret
 from otpost.senders._twilio_signature import sign
-from otpost.services.vault import KeyRing
 
 sys.path.insert(0, str(ROOT / "tests"))
 from postgres import cluster  # the tests' own server and stand-in, found beside this folder
 from standins.twilio import Account, Config, TwilioStandIn
 
 SID, TOKEN, FROM = "AC" + "1" * 32, "the-token-of-the-benchmark", "+15005550006"
-PUBLIC = "https://otpost.example"
-Figures = dict[str, list[float]]
-
-
-@dataclass
-class Meter:
-    """CPU of the processes that take part, by name."""
-
-    pids: dict[str, int]
-    before: dict[str, float] = field(default_factory=dict)
-
-    def start(self) -> None:
-        self.before = {name: cpu_s(pid) for name, pid in self.pids.items()}
-
-    def each_us(self, count: int) -> dict[str, float]:
-        """Microseconds of CPU for each of `count` operations since `start`, by process."""
-        return {name: (cpu_s(pid) - self.before[name]) / count * 1e6 for name, pid in self.pids.items()}
-
-
-@dataclass
-class Server:
-    """One Otpost with its database, kept over all rounds; `query` runs SQL that answers rows."""
-
-    name: str
-    port: int
-    pid: int
-    database_pid: int | None
-    authorization: str
-    ring: KeyRing
-    query: Callable[[str], Awaitable[list[tuple[str, ...]]]]
-
-
-@contextlib.asynccontextmanager
-async def server(
-    name: str, folder: Path, twilio: str, url: str | None, database_pid: int | None
-) -> AsyncIterator[Server]:
-    """A running Otpost whose policy sends to the stand-in."""
-    data = folder / name
-    data.mkdir()
-    if url is not None:
-        command(data, url, "migrate")
-    port = free_port()
-    with otpost(data, url, port, PUBLIC) as pid:
-        key_sid, secret = command(data, url, "key", "create", "--scope", "admin").split()
-        authorization = "Basic " + base64.b64encode(f"{key_sid}:{secret}".encode()).decode()
-        policy = {
-            "sender_service": "twilio",
-            "twilio": {"account_sid": SID, "auth_token": TOKEN, "sender_phone": FROM, "api_url": twilio},
-        }
-        saved = await put_load(port, [_json(authorization, "PUT", "/v1/sender-policy", policy)], 1)
-        if saved.answers[0][0] != 200:
-            raise RuntimeError(f"the policy was refused: {saved.answers[0][1].decode()}")
-        ring = KeyRing.read((data / "keyring").read_text())
-        if url is None:
-            reader = sqlite3.connect(f"file:{data / 'otpost.db'}?mode=ro", uri=True)
-
-            async def query(sql: str) -> list[tuple[str, ...]]:
-                return reader.execute(sql).fetchall()
-
-            yield Server(name, port, pid, None, authorization, ring, query)
-            reader.close()
-            return
-        connection = await asyncpg.connect(url)
-
-        async def ask(sql: str) -> list[tuple[str, ...]]:
-            return [tuple(row) for row in await connection.fetch(sql)]
-
-        yield Server(name, port, pid, database_pid, authorization, ring, ask)
-        await connection.close()
-
-
-def _json(authorization: str, method: str, path: str, body: object) -> bytes:
-    headers = f"Authorization: {authorization}\r\nContent-Type: application/json\r\n"
-    return request(method, path, headers, json.dumps(body).encode())
+BESIDE = 1000
+OTHER, OTHER_TOKEN, OTHER_FROM = "AC" + "2" * 32, "the-token-of-the-other", "+447700900000"
+API_ONLY = "api,console"
 
 
 async def one_round(
@@ -122,7 +49,7 @@ async def one_round(
         for process, us in meter.each_us(many).items():
             found.setdefault(f"{target.name} {operation} {process}", []).append(us)
 
-    starts = [_json(target.authorization, "POST", "/v1/verifications", {"to": number}) for number in numbers]
+    starts = [posted(target.authorization, "/v1/verifications", {"to": number}) for number in numbers]
     meter.start()
     began = time.perf_counter()
     load = await put_load(target.port, starts, connections)
@@ -142,7 +69,7 @@ async def one_round(
     for verification in verifications:
         code = target.ring.code(verification["sid"], target.ring.current, 6)
         path = f"/v1/verifications/{verification['sid']}/check"
-        checks.append(_json(target.authorization, "POST", path, {"code": code}))
+        checks.append(posted(target.authorization, path, {"code": code}))
     meter.start()
     load = await put_load(target.port, checks, connections)
     keep("check")
@@ -197,18 +124,32 @@ async def bare_round(port: int, pid: int, twilio: TwilioStandIn, many: int, conn
 
 async def run(rounds: int, many: int, connections: int, databases: list[str]) -> Figures:
     found: Figures = {}
-    config = Config(accounts=[Account(sid=SID, auth_token=TOKEN, numbers=[FROM])], keep_requests=False)
+    accounts = [
+        Account(sid=SID, auth_token=TOKEN, numbers=[FROM]),
+        Account(sid=OTHER, auth_token=OTHER_TOKEN, numbers=[OTHER_FROM]),
+    ]
+    config = Config(accounts=accounts, keep_requests=False)
     async with contextlib.AsyncExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="otpost-bench-")))
         twilio = await held.enter_async_context(TwilioStandIn(config, process=True))
         await twilio.plan()
+        section = {
+            "account_sid": SID,
+            "auth_token": TOKEN,
+            "sender_phone": FROM,
+            "api_url": twilio.url,
+            "subaccounts": [
+                {"dialing_code": "+44", "account_sid": OTHER, "auth_token": OTHER_TOKEN, "sender_phone": OTHER_FROM}
+            ],
+        }
         servers = []
         if "sqlite" in databases:
-            servers.append(await held.enter_async_context(server("sqlite", folder, twilio.url, None, None)))
+            servers.append(await held.enter_async_context(server("sqlite", folder, section)))
         if "postgresql" in databases:
             database = held.enter_context(cluster(durable=True))
             url = database.url("postgres")
-            servers.append(await held.enter_async_context(server("postgresql", folder, twilio.url, url, database.pid)))
+            servers.append(await held.enter_async_context(server("postgresql", folder, section, url, database.pid)))
+        silent = await held.enter_async_context(server("sqlite api", folder, section, roles=API_ONLY))
         port = free_port()
         bare = held.enter_context(
             running([sys.executable, "-m", "bench.bare", "serve", str(port)], port, {}, folder / "bare.log")
@@ -219,7 +160,11 @@ async def run(rounds: int, many: int, connections: int, databases: list[str]) ->
             await bare_round(port, bare, twilio, many, connections, kept)
             for target in servers:
                 await one_round(target, twilio, [next(fresh) for _ in range(many)], connections, kept)
+            await shaped_round(silent, [next(fresh) for _ in range(many)], connections, kept)
             print(f"round {place} of {rounds}{'' if place else ' (warming up, not counted)'}", file=sys.stderr)
+        for target in servers:
+            numbers = [f"+4474{number}" for number in range(10_000_000, 10_000_000 + min(many, BESIDE))]
+            await hanging_round(target, twilio, (SID, OTHER), numbers, found)
     return found
 
 
@@ -245,6 +190,9 @@ def main() -> None:
     for database in given.databases.split(","):
         message = statistics.median(found[f"{database} message otpost"])
         print(f"\n{database}: a message costs {message / bare:.2f} times the bare server and client together")
+    for operation in ("start", "check"):
+        shaped, native = (statistics.median(found[f"sqlite api {kind} {operation}"]) for kind in ("shaped", "native"))
+        print(f"\nA Twilio-shaped {operation} costs {shaped / native:.2f} times a native one")
 
 
 if __name__ == "__main__":

@@ -67,9 +67,10 @@ def running(arguments: list[str], port: int, environment: dict[str, str], log: P
 
 
 @contextlib.contextmanager
-def otpost(data: Path, database: str | None, port: int, public_url: str) -> Iterator[int]:
+def otpost(data: Path, database: str | None, port: int, public_url: str, roles: str) -> Iterator[int]:
     """A server as an operator runs it; its process id."""
-    environment = installation(data, database) | {"OTPOST_LISTEN": f"127.0.0.1:{port}", "OTPOST_PUBLIC_URL": public_url}
+    own = {"OTPOST_LISTEN": f"127.0.0.1:{port}", "OTPOST_PUBLIC_URL": public_url, "OTPOST_ROLES": roles}
+    environment = installation(data, database) | own
     with running([sys.executable, "-m", "otpost", "serve"], port, environment, data / "serve.log") as pid:
         yield pid
 

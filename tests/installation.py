@@ -51,7 +51,13 @@ class Installation:
         self.clock = now
         self.store = store
         self.http = http or Outbound(allow=LOOPBACK)
-        self.house = House(store, RING, clock=now, lane_wait_ms=lambda lane: self.messaging.pace.wait_ms(lane))
+        self.house = House(
+            store,
+            RING,
+            clock=now,
+            lane_wait_ms=lambda *asked: self.messaging.pace.wait_ms(*asked),
+            lane_step_ms=lambda lane: self.messaging.pace.step_ms(lane),
+        )
         self.messaging = Messaging(self.house, self.http, public_url=public_url, alone=alone, every_s=0.02)
         self.app: ASGIApp = application(
             Surroundings(self.house, self.http, public_url, (), ready=self._ready, metrics=lambda: b"")

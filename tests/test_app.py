@@ -12,12 +12,16 @@ import pytest
 from sqlalchemy import select, update
 
 import postgres
+from installation import LOOPBACK
 from otpost import config
 from otpost.app import App, Asgi, Message, bound, first_user_link, listening, running
 from otpost.config import Config, Listen
 from otpost.installation import InUse, NotReady, migrated, opened, store_of
 from otpost.services import access
 from otpost.store import tables
+from otpost.store.base import rows_of
+from otpost.store.kinds import TENANTS
+from standins.receiver import receiving
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -54,6 +58,27 @@ async def test_a_running_service_answers_and_is_ready(chosen: Config) -> None:
             async with http.get(path) as answer:
                 assert answer.status == status, path
                 assert "server" not in answer.headers
+
+
+async def test_a_running_service_posts_to_webhooks(chosen: Config) -> None:
+    chosen = dataclasses.replace(chosen, outbound_allow=tuple(LOOPBACK))
+    async with serving(chosen) as app, receiving() as receiver, aiohttp.ClientSession(chosen.listen.url) as http:
+        (tenant,) = await rows_of(app.house.store, TENANTS, select(tables.tenants))
+        made = await app.house.store.run(
+            access.make_key(app.house, access.command(tenant.sid), "admin", tenant.default_application, "")
+        )
+        http.headers["Authorization"] = f"Bearer {made.key.sid}.{made.secret}"
+        async with http.put("/v1/sender-policy", json={"sender_service": "sandbox"}) as saved:
+            assert saved.status == 200
+        webhook = {"url": receiver.url, "events": ["verification.canceled"]}
+        async with http.post(f"/v1/applications/{tenant.default_application}/webhooks", json=webhook) as answer:
+            secret = (await answer.json())["secret"]
+        async with http.post("/v1/verifications", json={"to": "+15005550006"}) as answer:
+            sid = (await answer.json())["sid"]
+        async with http.post(f"/v1/verifications/{sid}/cancel"):
+            pass
+        (got,) = await receiver.wait_for(1)
+        assert got.proven(secret)["data"]["sid"] == sid
 
 
 async def test_a_messaging_service_that_stands_still_is_not_ready(chosen: Config) -> None:

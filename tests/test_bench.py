@@ -19,6 +19,13 @@ FIGURES = [
         for figure in ("message otpost", "check otpost", "callback otpost", "start p99 ms", "messages/s")
     ),
     *(f"postgresql {operation} database" for operation in ("message", "check", "callback")),
+    *(f"sqlite api {kind} {operation}" for kind in ("native", "shaped") for operation in ("start", "check")),
+    *(
+        f"{database} {what} p99 ms {when}"
+        for database in ("sqlite", "postgresql")
+        for what in ("start", "delivery", "check")
+        for when in ("alone", "beside one that hangs")
+    ),
 ]
 
 

@@ -21,13 +21,12 @@ from sqlalchemy import select, update
 
 from otpost import cli, config
 from otpost.domain.limits import NumberLimits
-from otpost.domain.notice import CALLBACKS_REFUSED, Notice
-from otpost.domain.policy import Policy
+from otpost.domain.policy import CALLBACKS_REFUSED, Breaker, Notice, Policy
 from otpost.installation import Installation, opened
 from otpost.services.access import authenticate
 from otpost.store import tables
 from otpost.store.base import rows_of
-from otpost.store.kinds import AUDIT, NOTICES, NUMBER_LIMITS, POLICIES, TENANTS, USERS
+from otpost.store.kinds import AUDIT, BREAKERS, NOTICES, NUMBER_LIMITS, POLICIES, TENANTS, USERS
 from otpost.store.units import Rows, Unit
 
 OTPOST = [sys.executable, "-m", "otpost"]
@@ -409,6 +408,39 @@ def test_doctor_tells_that_callbacks_are_refused_and_forgets_it_with_the_address
     )
     environment["OTPOST_PUBLIC_URL"] = "https://other.example.com"
     assert "callbacks" not in otpost("doctor").out
+
+
+def test_doctor_tells_which_account_is_left_alone_until_the_policy_is_saved_again(
+    otpost: Otpost, environment: dict[str, str]
+) -> None:
+    async def opens(here: Installation) -> None:
+        await save_sandbox(here)
+        tenant, account = here.tenant.sid, "AC" + "a" * 32
+        breaker = Breaker(
+            lane=f"{tenant}:twilio:{account}",
+            tenant=tenant,
+            service="twilio",
+            account_sid=account,
+            revision=1,
+            reason="credentials_refused",
+            detail="Twilio did not accept the account SID and token.",
+            failures=5,
+            opened_at=1_800_000_000_000,
+            probe_at=1_800_000_005_000,
+        )
+        await here.house.store.run(Unit(lambda rows: rows.put(BREAKERS, breaker)))
+
+    inside(environment, opens)
+    assert (
+        f"warn  circuit breaker: Twilio AC{'a' * 32} is left alone since 2027-01-15 08:00:00 UTC: "
+        "Twilio did not accept the account SID and token.  → The service does not accept the account's credentials."
+    ) in otpost("doctor").out
+
+    async def saved_again(here: Installation) -> None:
+        await here.house.store.sweep(update(tables.policies).values(revision=2, updated_at=2))
+
+    inside(environment, saved_again)
+    assert "circuit breaker" not in otpost("doctor").out
 
 
 def test_doctor_tells_everything_that_is_wrong_with_the_environment(

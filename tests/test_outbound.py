@@ -164,9 +164,8 @@ def then_hang_up(answer: bytes) -> Answer:
     return send
 
 
-@pytest.fixture
-def tls(tmp_path: Path) -> ssl.SSLContext:
-    """A server's TLS context with a certificate for localhost that nobody has signed but itself."""
+def pem_of_a_new_key(path: Path) -> Path:
+    """A key with a certificate for localhost that nobody has signed but itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -181,13 +180,18 @@ def tls(tmp_path: Path) -> ssl.SSLContext:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    pem = tmp_path / "server.pem"
-    pem.write_bytes(
+    path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         + certificate.public_bytes(serialization.Encoding.PEM)
     )
+    return path
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> ssl.SSLContext:
+    """A server's TLS context with a certificate for localhost that nobody has signed but itself."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
+    context.load_cert_chain(pem_of_a_new_key(tmp_path / "server.pem"))
     return context
 
 
@@ -588,6 +592,36 @@ async def test_a_certificate_that_is_vouched_for_is_taken_and_a_private_authorit
         out, _ = await process.communicate()
     assert out == b"b'ok'\n"
     assert listener.requests[0].startswith(b"POST / HTTP/1.1\r\n")
+
+
+def certificate_in(pem: str) -> str:
+    return pem[pem.index("-----BEGIN CERTIFICATE-----") :]
+
+
+async def test_a_private_authority_is_trusted_for_the_calls_that_name_it_and_for_no_other(
+    tls: ssl.SSLContext, tmp_path: Path
+) -> None:
+    authority = certificate_in((tmp_path / "server.pem").read_text())
+    other = certificate_in(pem_of_a_new_key(tmp_path / "other.pem").read_text())
+    async with listening(tls=tls) as listener, outbound(allow=LOOPBACK) as door:
+        url = f"https://localhost:{listener.port}/"
+        assert (await door.request("POST", url, body=b"x", ca=authority)).body == b"ok"
+        for ca in (None, other):
+            with pytest.raises(NotConnected) as failure:
+                await door.request("POST", url, body=b"x", ca=ca)
+            assert failure.value.reason.startswith("The certificate of localhost could not be verified: ")
+        assert (listener.connections, len(listener.requests)) == (1, 1)
+        assert (await door.request("POST", url, body=b"x", ca=authority)).body == b"ok"
+    assert (listener.connections, len(listener.requests)) == (1, 2)
+
+
+@pytest.mark.parametrize("ca", ["", "x", "é", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"])
+async def test_what_is_no_certificate_of_an_authority_is_refused_and_nothing_connected(ca: str) -> None:
+    async with listening() as listener, outbound(allow=LOOPBACK) as door:
+        with pytest.raises(OutboundRefused) as failure:
+            await door.request("POST", f"https://localhost:{listener.port}/", body=b"x", ca=ca)
+    assert failure.value.reason == "The authority's certificate is not one in PEM; paste it whole, BEGIN to END."
+    assert listener.connections == 0
 
 
 async def test_a_server_that_does_not_speak_tls_is_not_connected() -> None:

@@ -23,6 +23,7 @@ from otpost.config import Config, Listen
 from otpost.domain import errors
 from otpost.installation import Installation, NotReady, key_checks, opened, sign_in_address
 from otpost.messaging.loop import Messaging
+from otpost.messaging.posting import CONNECTIONS, Posting
 from otpost.outbound import Outbound
 from otpost.services import access, vault
 from otpost.services.house import House
@@ -71,10 +72,15 @@ async def running(here: Installation) -> AsyncIterator[App]:
         house, messaging = here.house, None
         if "messaging" in config.roles:
             messaging = Messaging(house, http, public_url=config.public_url, alone=config.database_file is not None)
-            house = dataclasses.replace(house, lane_wait_ms=messaging.pace.wait_ms)
-            house.store.on_signal = messaging.wake
+            house = dataclasses.replace(house, lane_wait_ms=messaging.pace.wait_ms, lane_step_ms=messaging.pace.step_ms)
+            posts = Outbound(allow=config.outbound_allow, proxy=config.outbound_proxy, connections=CONNECTIONS)
+            held.push_async_callback(posts.close)
+            poster = Posting(house, posts)
+            house.store.on_signal = _told(messaging.wake, poster.wake)
             await messaging.start()
             held.push_async_callback(messaging.stop)
+            await poster.start()
+            held.push_async_callback(poster.stop)
 
         async def ready() -> dict[str, str]:
             return await app.ready()
@@ -106,6 +112,16 @@ async def running(here: Installation) -> AsyncIterator[App]:
             asgi = Router(console, redirect_slashes=False, default=_small(_health(ready)))
         app = App(config, house, asgi, messaging)
         yield app
+
+
+def _told(*listeners: Callable[[str], None]) -> Callable[[str], None]:
+    """One listener that tells all of them."""
+
+    def tell(name: str) -> None:
+        for listener in listeners:
+            listener(name)
+
+    return tell
 
 
 async def serve(config: Config, say: Callable[[str], None]) -> None:

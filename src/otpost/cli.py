@@ -21,11 +21,12 @@ from otpost.domain import sid
 from otpost.domain.access import Scope, Tenant
 from otpost.domain.errors import Refusal
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
-from otpost.domain.routing import NoRoute
+from otpost.domain.policy import NoRoute
 from otpost.installation import Installation, NotReady, migrated, opened, sign_in_address
 from otpost.outbound import OutboundRefused
-from otpost.services import access, policy, verify
+from otpost.services import access, verify
 from otpost.services.console import NAME_LENGTH, PASSWORD_LONGEST, PASSWORD_SHORTEST
+from otpost.services.policy import revisions as policy
 from otpost.services.vault import KeyRingError
 from otpost.store.kinds import APPLICATIONS, TENANTS
 

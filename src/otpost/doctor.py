@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from otpost import config
 from otpost.config import Config, ConfigError
 from otpost.domain import errors
 from otpost.domain.access import KeyCheck
+from otpost.domain.outcome import REASONS
 from otpost.domain.policy import Policy
 from otpost.installation import NotReady, key_checks, lacks_ring, read_ring, state_of, store_of
 from otpost.senders.base import found
@@ -21,7 +23,7 @@ from otpost.senders.settings import load
 from otpost.services import vault
 from otpost.store import tables
 from otpost.store.base import Store, rows_of
-from otpost.store.kinds import NOTICES, POLICIES, TENANTS
+from otpost.store.kinds import BREAKERS, NOTICES, POLICIES, TENANTS
 
 Level = Literal["ok", "warn", "FAIL"]
 
@@ -117,7 +119,7 @@ async def _database(chosen: Config) -> AsyncIterator[Finding]:
         yield _ring(chosen, list(await key_checks(store)))
         async for finding in _policies(store):
             yield finding
-        for finding in await _notices(store, chosen.public_url):
+        for finding in [*await _notices(store, chosen.public_url), *await _breakers(store)]:
             yield finding
         if "console" in chosen.roles and not await store.select(select(tables.users.c.sid).limit(1)):
             yield Finding("warn", "users: there is none, so that nobody can sign in", "run `otpost user create`")
@@ -168,6 +170,22 @@ async def _notices(store: Store, public_url: str | None) -> list[Finding]:
         )
         for url, notice in of_this_url.items()
     ]
+
+
+async def _breakers(store: Store) -> list[Finding]:
+    """The accounts that are left alone; one that was so before the last Save is not any more."""
+    policies = await rows_of(store, POLICIES, select(*tables.policies.columns))
+    in_force = {policy.tenant: policy.revision for policy in policies}
+    services = found()
+    findings = []
+    for breaker in await rows_of(store, BREAKERS, select(*tables.breakers.columns).order_by("opened_at", "lane")):
+        if breaker.revision == in_force.get(breaker.tenant):
+            title = services[breaker.service].TITLE if breaker.service in services else breaker.service
+            who = f"{title} {breaker.account_sid}".strip()
+            since = f"{datetime.fromtimestamp(breaker.opened_at / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            what = f"circuit breaker: {who} is left alone since {since}: {breaker.detail}"
+            findings.append(Finding("warn", what, REASONS[breaker.reason].for_administrator))
+    return findings
 
 
 def _policy(whose: str, policy: Policy) -> Finding:

@@ -6,8 +6,10 @@ import asyncio
 import errno
 import re
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -42,28 +44,14 @@ _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _UNICAST: Final = IPv6Network("2000::/3")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 # Beside what the standard library knows, whose list differs from one Python release to the next.
-_NOT_PUBLIC: Final = tuple(
-    ip_network(cidr)
-    for cidr in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",  # carrier-grade NAT
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.88.99.0/24",
-        "192.168.0.0/16",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/3",  # multicast, reserved, broadcast
-        "2001::/23",  # Teredo, benchmarking, ORCHID and other protocol assignments
-        "2001:db8::/32",
-        "3fff::/20",
-    )
+_RESERVED: Final = (
+    "0.0.0.0/8 10.0.0.0/8 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 "  # CGNAT the last
+    "192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 "
+    "224.0.0.0/3 "  # multicast, reserved, broadcast
+    "2001::/23 "  # Teredo, benchmarking, ORCHID and other protocol assignments
+    "2001:db8::/32 3fff::/20"
 )
+_NOT_PUBLIC: Final = tuple(ip_network(cidr) for cidr in _RESERVED.split())
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x20\x7f]")
 
@@ -167,7 +155,7 @@ class Outbound:
         *,
         allow: Sequence[IPv4Network | IPv6Network] = (),
         proxy: str | None = None,
-        connections: int = 256,
+        connections: int = 1024,
         connect_s: float = 5.0,
         total_s: float = 10.0,
         resolver: AbstractResolver | None = None,
@@ -192,14 +180,18 @@ class Outbound:
         body: bytes | None = None,
         connect_s: float | None = None,
         total_s: float | None = None,
+        ca: str | None = None,
     ) -> Response:
         """Sends one request and reads its whole answer, whatever its status; times in seconds.
+
+        `ca` are the certificates (PEM) of the only authorities trusted for this call; None leaves it to the system.
 
         Raises OutboundRefused, NotConnected or AnswerLost, none of which shows more of the URL than its host.
         """
         target = self._targets.get(url) or self._target(url)
         if target.refused is not None:
             raise OutboundRefused(target.refused)
+        trusted = True if ca is None else trusting(ca)
         call = _Call(target.host, target.plain)
         _CALL.set(call)
         if connect_s is None and total_s is None:
@@ -212,7 +204,7 @@ class Outbound:
         try:
             session = self._session or self._open_session()
             answer = await session.request(
-                method, target.url, headers=headers, data=body, allow_redirects=False, timeout=timeout
+                method, target.url, headers=headers, data=body, allow_redirects=False, timeout=timeout, ssl=trusted
             )
             return Response(answer.status, answer.headers, await _read(answer, call.host))
         except asyncio.CancelledError:
@@ -368,6 +360,18 @@ def is_public(ip: IPv4Address | IPv6Address) -> bool:
         if ip not in _UNICAST or (ip.sixtofour is not None and not is_public(ip.sixtofour)):
             return False
     return ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
+
+
+@lru_cache(maxsize=64)
+def trusting(ca: str) -> ssl.SSLContext:
+    """The context that trusts these authorities (PEM) alone, one for each PEM: connections are told apart by it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=ca)
+    except (ssl.SSLError, ValueError, TypeError):
+        raise OutboundRefused("The authority's certificate is not one in PEM; paste it whole, BEGIN to END.") from None
+    context.set_alpn_protocols(("http/1.1",))
+    return context
 
 
 def _refused(reason: str) -> _Target:

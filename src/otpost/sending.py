@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from otpost.config import Config
 from otpost.domain.message import Attempt, Message
+from otpost.domain.outcome import REASONS
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.sid import TENANT, is_sid
 from otpost.installation import Installation, InUse, NotReady, opened
@@ -104,14 +105,19 @@ def _words(message: Message, attempt: Attempt | None) -> str:
             told += " It lies on the sandbox phone: GET /v1/sandbox/messages shows it."
         return told
     if message.status in UNDER_WAY:
-        why = f" {message.reason}" if message.reason else ""
-        return f"{via} has not taken the text ({message.sid}, from {origin}) in {WAITS_S} s.{why} It is tried again."
+        why = " ".join(part for part in (_why(message, attempt), "It is tried again.") if part)
+        return f"{via} has not taken the text ({message.sid}, from {origin}) in {WAITS_S} s. {why}"
     return f"{via} did not take the text ({message.sid}, from {origin}): {message.status}. {_why(message, attempt)}"
 
 
 def _why(message: Message, attempt: Attempt | None) -> str:
-    said = ""
+    """What the last attempt came to, or the reason in words where that says nothing of it, and the vendor's words."""
+    said = []
+    if attempt is not None and attempt.detail and attempt.reason == message.reason:
+        said.append(attempt.detail)
+    elif message.reason is not None:
+        said.append(REASONS[message.reason].for_administrator)
     if attempt is not None and attempt.vendor_message:
         beside = ", ".join(part for part in (attempt.vendor_code, attempt.link) if part)
-        said = f" It said: {attempt.vendor_message}{f' ({beside})' if beside else ''}"
-    return f"{message.reason or ''}{said}".strip()
+        said.append(f"It said: {attempt.vendor_message}{f' ({beside})' if beside else ''}")
+    return " ".join(said)

@@ -74,6 +74,18 @@ WAITING: Final = Gauge(
     ["service"],
     registry=REGISTRY,
 )
+BREAKERS_OPEN: Final = Gauge(
+    "otpost_circuit_breakers_open",
+    "Accounts that are left alone after repeated failures.",
+    ["service"],
+    registry=REGISTRY,
+)
+WEBHOOK_POSTS: Final = Counter(
+    "otpost_webhook_posts",
+    "Posts to applications' webhooks; result is delivered, failed (posted again later) or given_up.",
+    ["form", "result"],
+    registry=REGISTRY,
+)
 UNITS: Final = Histogram(
     "otpost_units_in_a_commit",
     "Units of work that shared one commit.",

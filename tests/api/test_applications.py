@@ -221,12 +221,18 @@ async def test_a_verification_reads_with_its_whole_messages_and_its_events(otpos
     seen = await otpost.ok("GET", f"/v1/verifications/{made['sid']}")
     sids = [made["message"]["sid"], again["message"]["sid"]]
     assert seen["messages"] == [await otpost.ok("GET", f"/v1/messages/{sid}") for sid in sids]
-    assert [(event["what"], event["detail"]) for event in seen["events"]] == [
-        ("started", sids[0]),
-        ("resent", sids[1]),
-        ("wrong_code", ""),
-        ("approved", ""),
+    told = [(event["who"], event["what"], event["message"]) for event in seen["events"]]
+    assert told == [
+        ("application", "started", None),
+        ("otpost", "queued", sids[0]),
+        ("sandbox", "accepted", sids[0]),
+        ("application", "resent", None),
+        ("application", "wrong_code", None),
+        ("application", "approved", None),
+        ("otpost", "queued", sids[1]),
+        ("sandbox", "accepted", sids[1]),
     ]
+    assert [event["detail"] for event in seen["events"] if event["message"] is None] == [*sids, "", ""]
     assert seen["message"] == {"sid": sids[1], "status": "accepted", "reason": None}
     message = seen["messages"][0]
     assert (message["verification"], message["to"], message["status"]) == (made["sid"], TO, "accepted")

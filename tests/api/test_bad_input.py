@@ -343,6 +343,14 @@ ODD_SIDS = (
 )
 
 
+RIGHT: dict[str, dict[str, Any]] = {
+    "check": {"code": "123456"},
+    "webhooks": {"url": "https://shop.example/", "events": ["message.failed"]},
+    "replay": {"since": "2026-11-23T02:06:27Z"},
+}
+"""The bodies of addresses that take no empty one, by how they end."""
+
+
 async def test_parameters_of_a_path_that_name_nothing(otpost: Installation) -> None:
     """Malformed, unknown and another tenant's are alike: not found, or at `number` no number."""
     await otpost.choose_sandbox()
@@ -352,6 +360,8 @@ async def test_parameters_of_a_path_that_name_nothing(otpost: Installation) -> N
         "SM": other.message,
         "VA": other.application,
         "SK": other.key.key.sid,
+        "WH": "WH" + "1" * 32,
+        "WD": "WD" + "1" * 32,
     }
     own = otpost.tenant.default_application
     await quiet(otpost)
@@ -361,7 +371,7 @@ async def test_parameters_of_a_path_that_name_nothing(otpost: Installation) -> N
         if "{" not in endpoint.path:
             continue
         code = "verification_not_found" if "/verifications/" in endpoint.path else "not_found"
-        body = {"/check": {"code": "123456"}}.get(endpoint.path[-6:], {} if endpoint.body else None)
+        body = RIGHT.get(endpoint.path.rpartition("/")[2], {}) if endpoint.body else None
         odd: list[str] = [*ODD_SIDS, *theirs.values(), *(prefix + "0" * 32 for prefix in theirs)]
         expected: tuple[int, str, Told] = (404, code, [])
         if "{number}" in endpoint.path:
@@ -369,10 +379,9 @@ async def test_parameters_of_a_path_that_name_nothing(otpost: Installation) -> N
         if "{revision}" in endpoint.path:
             odd = ["x", "0", "-1", "999", "1.0", "%00", "9" * 10, "9" * 5000, "%D9%A1", "1e1", "%FF", "2147483648"]
         paths = [endpoint.path.replace("{key}", theirs["SK"]).replace("{sid}", value) for value in odd]
-        paths += [
-            endpoint.path.replace("{sid}", own).replace("{key}", value) for value in odd if "{key}" in endpoint.path
-        ]
-        for path, value in zip(paths, odd * 2, strict=False):
+        inner = [name for name in ("{key}", "{webhook}", "{delivery}") if name in endpoint.path]
+        paths += [endpoint.path.replace("{sid}", own).replace(name, value) for name in inner for value in odd]
+        for path, value in zip(paths, odd * (1 + len(inner)), strict=True):
             full = path.replace("{number}", value).replace("{revision}", value)
             for headers in ({}, {"idempotency-key": "same"}) if endpoint.method == "POST" else ({},):
                 answer = await otpost.call(endpoint.method, full, body, headers=headers)

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 import uvicorn
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # the SDK ships no types
+from twilio.request_validator import RequestValidator
 
 from asgi import Answered, ask
 from installation import TO, Installation, installed, until
@@ -155,7 +155,7 @@ async def test_what_is_no_attempt_is_not_found(behind_proxy: Installation, twili
     ):
         answer = await call_back(behind_proxy, PUBLIC_URL + path, fields(sent))
         assert (answer.status, answer.json()["code"]) == (404, "not_found"), path
-    for method in ("GET", "PUT", "DELETE"):
+    for method in ("PUT", "PATCH", "DELETE"):
         answer = await call_back(behind_proxy, sent.callback, fields(sent), method=method)
         assert (answer.status, answer.json()["code"]) == (405, "method_not_allowed")
     too_large = await call_back(behind_proxy, sent.callback, fields(sent, Padding="x" * 70_000))
@@ -182,12 +182,12 @@ async def test_reports_move_a_message_forward_only_whatever_their_order(
         assert await status_of(behind_proxy, sent) == (end, kept), order
 
 
-async def test_twilios_code_becomes_a_sentence(behind_proxy: Installation, twilio: TwilioStandIn) -> None:
-    for status, code, reason in (
-        ("undelivered", "30003", "The phone is switched off or out of reach."),
-        ("undelivered", "30005", "The number is unknown or no longer in use."),
-        ("failed", "30034", "The sender phone is not registered for US 10DLC."),
-        ("failed", "39999", "Twilio gives its code 39999, which Otpost does not know."),
+async def test_twilios_code_becomes_a_reason_and_a_sentence(behind_proxy: Installation, twilio: TwilioStandIn) -> None:
+    for status, code, reason, detail in (
+        ("undelivered", "30003", "not_reachable", "The phone is switched off or out of reach."),
+        ("undelivered", "30005", "invalid_number", "The number is unknown or no longer in use."),
+        ("failed", "30034", "sender_not_allowed", "The sender phone is not registered for US 10DLC."),
+        ("failed", "39999", "unknown", "Twilio gives its code 39999, which Otpost does not know."),
     ):
         sent = await accepted(behind_proxy, twilio)
         await call_back(behind_proxy, sent.callback, fields(sent, status, ErrorCode=code))
@@ -195,7 +195,12 @@ async def test_twilios_code_becomes_a_sentence(behind_proxy: Installation, twili
         assert (message["status"], message["reason"]) == (status, reason)
         (report,) = message["reports"]
         assert (report["status"], report["vendor_status"], report["vendor_code"]) == (status, status, code)
-        assert [attempt["vendor"]["code"] for attempt in message["attempts"]] == [code]
+        (tried,) = message["attempts"]
+        assert (tried["vendor"]["code"], tried["reason"], tried["detail"]) == (code, reason, detail)
+        last = message["events"][-1]
+        assert (last["who"], last["what"], last["reason"]) == ("twilio", status, reason)
+        page = f"https://www.twilio.com/docs/api/errors/{code}"
+        assert (last["detail"], last["vendor_code"], last["link"]) == (detail, code, page)
 
 
 async def test_blank_parameters_are_signed_too(behind_proxy: Installation, twilio: TwilioStandIn) -> None:
@@ -283,7 +288,8 @@ async def test_twilios_own_callbacks_come_home(store: Store, twilio: TwilioStand
 
         await twilio.plan("sent", Step("undelivered", 30003), to="+14155550503")
         failed = await finally_is(otpost, (await send(otpost, "+14155550503"))["sid"], "undelivered", 2)
-        assert failed["reason"] == "The phone is switched off or out of reach."
+        assert failed["reason"] == "not_reachable"
+        assert failed["attempts"][0]["detail"] == "The phone is switched off or out of reach."
 
         await twilio.plan("queued", "sent", "delivered", to="+14155550504", before_answer=True)
         early = await finally_is(otpost, (await send(otpost, "+14155550504"))["sid"], "delivered", 3)

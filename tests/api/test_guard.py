@@ -164,7 +164,8 @@ async def test_production_does_not_connect_to_a_name_that_moved_and_does_not_try
         verification = await otpost.ok("POST", "/v1/verifications", {"to": TO}, key=otpost.verify)
         failed = await otpost.message(verification["message"]["sid"])
         assert failed["status"] == "failed"
-        assert NOT_PUBLIC in failed["reason"]
+        assert failed["reason"] == "wrong_settings"
+        assert NOT_PUBLIC in failed["attempts"][0]["detail"]
         (attempt,) = failed["attempts"]
         assert (attempt["outcome"], attempt["vendor"]["http_status"]) == ("refused", None)
         row = await message(otpost, failed["sid"])
@@ -184,7 +185,8 @@ async def test_an_address_that_is_no_longer_allowed_is_refused_and_not_tried_aga
             made = await otpost.ok("POST", call, body)
             failed = await otpost.message(made["sid"] if call == "/v1/messages" else made["message"]["sid"])
             assert (failed["status"], len(failed["attempts"])) == ("failed", 1)
-            assert NOT_PUBLIC in failed["reason"]
+            assert failed["reason"] == "wrong_settings"
+            assert NOT_PUBLIC in failed["attempts"][0]["detail"]
     assert listener.connections == 0
 
 
@@ -211,7 +213,8 @@ async def test_a_redirect_is_shown_at_the_field_and_never_followed(store: Store,
             assert told["reason"] == "The API URL answers with a redirect, which is not followed."
             made = await otpost.ok("POST", "/v1/messages", {"to": TO, "body": "hello"})
             failed = await otpost.message(made["sid"])
-            assert (failed["status"], failed["reason"]) == ("failed", told["reason"])
+            assert (failed["status"], failed["reason"]) == ("failed", "wrong_settings")
+            assert [attempt["detail"] for attempt in failed["attempts"]] == [told["reason"]]
             assert [attempt["vendor"]["http_status"] for attempt in failed["attempts"]] == [status]
     server.close()
     await server.wait_closed()

@@ -12,6 +12,7 @@ from api.world import everything, neighbour, picture, quiet, told
 from asgi import Answered
 from installation import TO, Installation
 from otpost.api.routes import ENDPOINTS
+from otpost.domain.outcome import Unavailable, Vendor
 from otpost.services.access import MadeKey
 
 OTHER = "+15005550009"
@@ -191,7 +192,9 @@ async def test_refusals_by_limits_401_413_and_5xx_are_not_kept(otpost: Installat
 
 
 async def test_a_503_is_not_kept(otpost: Installation) -> None:
-    otpost.messaging.pace.pause("sandbox:", otpost.clock.now + 400_000)
+    pace, lane = otpost.messaging.pace, f"{otpost.tenant.sid}:sandbox:"
+    pace.taken(lane, "Sandbox")
+    pace.done(lane, 10, Unavailable("throttled", "Too many.", Vendor(429), retry_after_s=400))
     refused = await post(otpost, "/v1/verifications", {"to": TO})
     assert told(refused)[:2] == (503, "unavailable")
     assert int(refused.headers["retry-after"]) > 0
@@ -223,6 +226,10 @@ async def test_bodies_are_kept_as_keyed_hashes(otpost: Installation) -> None:
     assert "4711" not in kept
 
 
+URL = "http://127.0.0.1:9/hooks"
+"""Where nobody listens."""
+
+
 async def test_every_post_takes_an_idempotency_key(otpost: Installation) -> None:
     verification = await otpost.ok("POST", "/v1/verifications", {"to": TO})
     bodies: dict[str, Any] = {
@@ -232,13 +239,24 @@ async def test_every_post_takes_an_idempotency_key(otpost: Installation) -> None
         "/v1/messages": {"to": TO, "body": "hello"},
         "/v1/applications": {"name": "New"},
         "/v1/applications/{sid}/keys": {"name": "new"},
+        "/v1/applications/{sid}/webhooks": {"url": f"{URL}/2", "events": ["message.failed"]},
+        "/v1/applications/{sid}/webhooks/{webhook}/secret": None,
+        "/v1/applications/{sid}/webhooks/{webhook}/test": None,
+        "/v1/applications/{sid}/webhooks/{webhook}/replay": {"since": "2026-11-23T02:06:27Z"},
+        "/v1/applications/{sid}/webhooks/{webhook}/deliveries/{delivery}/replay": None,
+        "/v1/tenant/auth-token": None,
+        "/v1/templates": {"friendly_name": "Mine", "translations": {"en": "{{code}} is yours."}},
         "/v1/sender-policy/test": {"policy": {"sender_service": "sandbox"}, "to": TO, "message": "hello"},
         "/v1/sender-policy/revisions/{revision}/restore": {},
     }
     assert {endpoint.path for endpoint in ENDPOINTS if endpoint.method == "POST"} == set(bodies)
+    own = f"/v1/applications/{otpost.tenant.default_application}/webhooks"
+    webhook = (await otpost.ok("POST", own, {"url": URL, "events": ["message.failed"]}))["sid"]
+    delivery = (await otpost.ok("POST", f"{own}/{webhook}/test"))["sid"]
     for path, body in bodies.items():
         sid = verification["sid"] if "verifications" in path else otpost.tenant.default_application
         full = path.replace("{sid}", sid).replace("{revision}", "1")
+        full = full.replace("{webhook}", webhook).replace("{delivery}", delivery)
         first = await post(otpost, full, body, key=otpost.admin)
         assert first.status < 300, (path, first.text)
         assert replays(first, await post(otpost, full, body, key=otpost.admin)), path

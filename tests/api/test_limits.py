@@ -153,7 +153,8 @@ async def test_with_less_than_a_minute_or_half_the_life_left_a_start_begins_anew
         assert (second.status, second.json()["sid"] != first["sid"]) == (201, True)
         seen = await otpost.ok("GET", f"/v1/verifications/{first['sid']}")
         assert seen["status"] == "expired"
-        assert [event["what"] for event in seen["events"]] == ["started", "resent", "expired"]
+        own = [event["what"] for event in seen["events"] if event["message"] is None]
+        assert own == ["started", "resent", "expired"]
         assert told(await check(otpost, first, otpost.code(first)))[:2] == (404, "verification_not_found")
         assert (await check(otpost, second.json(), otpost.code(second.json()))).json()["status"] == "approved"
 

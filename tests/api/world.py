@@ -12,7 +12,7 @@ from installation import Installation, until
 from otpost.domain.access import Tenant
 from otpost.services import access
 from otpost.services.access import MadeKey
-from otpost.store import tables
+from otpost.store import columns
 
 MOVING = frozenset({"first_answers", "nodes"})
 """Tables that change by themselves, or by being asked."""
@@ -23,7 +23,7 @@ Picture = dict[str, list[tuple[Any, ...]]]
 async def picture(otpost: Installation, *, without: frozenset[str] = MOVING) -> Picture:
     """Every row of every table."""
     found = {}
-    for table in tables.metadata.sorted_tables:
+    for table in columns.metadata.sorted_tables:
         if table.name not in without:
             order = list(table.primary_key.columns)
             found[table.name] = await otpost.store.select(select(*table.columns).order_by(*order))

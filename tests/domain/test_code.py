@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpost.domain import code
+from otpost.domain import verification as code
 
 KEY = bytes(range(32))
 SID = "VE0190a1b2c3d47e5f8a9b0c1d2e3f4a5b"

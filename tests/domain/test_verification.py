@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from otpost.domain.verification import Event, Verification
+from otpost.domain.verification import Event, Extras, Verification
 
 T = 1_800_000_000_000
 
@@ -87,3 +88,46 @@ def test_the_right_code_approves_even_as_the_last_check() -> None:
 def test_an_end_is_written_down() -> None:
     assert pending().ended(T + 5, "canceled").events[-1] == Event(T + 5, "canceled")
     assert pending().ended(T + 5, "expired").status == "expired"
+
+
+def test_in_verify_it_is_the_same_until_the_end() -> None:
+    row = pending(lifetime_s=600)
+    assert [row.begins_anew(T + at, to_the_end=True) for at in (540_001, 599_999, 600_000)] == [False, False, True]
+    assert row.fresh_start_at(to_the_end=True) == row.expires_at
+
+
+def test_it_is_used_up_from_its_last_wrong_code_until_its_end() -> None:
+    row = pending(max_checks=2)
+    used_up = row.checked(T + 1, right=False).checked(T + 2, right=False)
+    assert [used_up.is_used_up(T + at) for at in (2, 299_999, 300_000)] == [True, True, False]
+    assert not row.is_used_up(T)
+    assert not used_up.ended(T + 3, "canceled").is_used_up(T + 3)
+
+
+def test_a_callers_own_code_is_gone_with_every_end_and_nothing_else_is() -> None:
+    extras = Extras(friendly_name="Shop", tags={"a": "b"}, custom_code="sealed")
+    row = msgspec.structs.replace(pending(max_checks=2), extras=extras)
+    wrong = row.checked(T, right=False)
+    assert wrong.extras == extras
+    assert row.sent(T, "SM2").extras == extras
+    for ended in (
+        row.checked(T, right=True),
+        row.approved(T),
+        wrong.checked(T, right=False),
+        row.ended(T, "canceled"),
+        row.ended(T, "expired"),
+    ):
+        assert ended.extras == Extras(friendly_name="Shop", tags={"a": "b"})
+
+
+def test_a_right_code_counts_as_a_check_and_an_applications_word_does_not() -> None:
+    by_code, by_word = pending().checked(T + 5, right=True), pending().approved(T + 5)
+    assert (by_code.checks, by_word.checks) == (1, 0)
+    assert by_code.events == by_word.events == (Event(T, "started", "SM1"), Event(T + 5, "approved"))
+    assert by_word.updated_at == T + 5
+
+
+def test_a_code_is_bound_to_what_its_start_named() -> None:
+    row = pending()
+    assert row.binding == (None, None)
+    assert msgspec.structs.replace(row, extras=Extras(amount="5", payee="Ada")).binding == ("5", "Ada")

@@ -314,6 +314,7 @@ def states(page: Page, twilio: Twilio) -> Iterator[tuple[str, Page]]:
     page.goto(f"{PATH}/revisions")
     yield "revisions", page
     page.get_by_role("link", name="1", exact=True).click()
+    expect(page.get_by_role("heading", name="Revision 1", exact=True)).to_be_visible()
     yield "revision", page
     page.goto(f"{PATH}/routes")
     page.get_by_label("Numbers").fill("+919812345678\n+15005550006\n+447400123456\n12")

@@ -32,11 +32,25 @@ def rooms(live: Live) -> dict[str, str]:
         "applications": "/applications",
         "application": f"/applications/{live.here.tenant.default_application}",
         "new-application": "/applications/new",
+        **webhook_rooms(live),
         "settings": "/settings",
         "sandbox": "/sandbox",
         "docs": "/docs",
         "not-found": "/nowhere",
         "search-error": "/verifications?q=12",
+    }
+
+
+def webhook_rooms(live: Live) -> dict[str, str]:
+    own = live.here.tenant.default_application
+    body = {"url": "http://127.0.0.1:9/hooks", "description": "orders", "events": ["message.failed"]}
+    made = live.do(live.here.ok("POST", f"/v1/applications/{own}/webhooks", body))
+    tested = live.do(live.here.ok("POST", f"/v1/applications/{own}/webhooks/{made['sid']}/test"))
+    where = f"/applications/{own}/webhooks"
+    return {
+        "webhooks": where,
+        "webhook": f"{where}/{made['sid']}",
+        "webhook-delivery": f"{where}/{made['sid']}/deliveries/{tested['sid']}",
     }
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from installation import Clock, Installation, installed, until
 from messaging.through_twilio import MAIN, attempts, choose_twilio, message, send, start
-from otpost.domain.notice import CALLBACKS_REFUSED, Notice
+from otpost.domain.policy import CALLBACKS_REFUSED, Notice
 from otpost.services import reading
 from otpost.store.base import Store
 from standins.twilio import TwilioStandIn
 
 REFUSED_URL, GOOD_URL = "https://otp_test.example", "https://otp.example"
-REASON = "Twilio cannot call the callback URL; check OTPOST_PUBLIC_URL."
+DETAIL = "Twilio cannot call the callback URL; check OTPOST_PUBLIC_URL."
 
 
 @pytest.fixture
@@ -42,7 +42,8 @@ async def test_a_text_whose_callback_address_is_refused_goes_out_at_once_without
     sent = await refused.message(verification["message"]["sid"])
     assert [tried["outcome"] for tried in sent["attempts"]] == ["refused", "accepted"]
     assert [tried["vendor"]["code"] for tried in sent["attempts"]] == ["21609", None]
-    assert [tried["reason"] for tried in sent["attempts"]] == [REASON, None]
+    assert [tried["reason"] for tried in sent["attempts"]] == ["callback_refused", None]
+    assert [tried["detail"] for tried in sent["attempts"]] == [DETAIL, None]
     (text,) = await twilio.messages()
     assert (text.body, text.status_callback) == (f"{refused.code(verification)} is your Default code.", None)
     (notice,) = await notices(refused)
@@ -101,7 +102,7 @@ async def test_what_is_refused_without_a_callback_address_too_has_failed(
 ) -> None:
     await twilio.fault("answer", status=400, code=21609)
     failed = await refused.message((await send(refused))["sid"])
-    assert (failed["status"], failed["reason"]) == ("failed", REASON)
+    assert (failed["status"], failed["reason"]) == ("failed", "callback_refused")
     assert [tried["outcome"] for tried in failed["attempts"]] == ["refused", "refused"]
     assert await asked_to_call_back(twilio) == [True, False]
 
@@ -114,7 +115,7 @@ async def test_a_message_is_sent_again_for_this_once_however_long_it_lives(
     await until(lambda: message(refused, sid), lambda row: row.tries == 1)
     refused.clock.advance(3_600)
     failed = await refused.message(sid)
-    assert (failed["status"], failed["reason"]) == ("failed", REASON)
+    assert (failed["status"], failed["reason"]) == ("failed", "callback_refused")
     assert [tried["outcome"] for tried in failed["attempts"]] == ["refused", "unavailable", "refused"]
 
 
@@ -127,9 +128,6 @@ async def test_with_less_than_ten_seconds_left_it_is_not_sent_again(
     refused.clock.advance(50.001)
     await twilio.release("go_on")
     over = await refused.message(sid)
-    assert (over["status"], over["reason"]) == (
-        "expired",
-        f"{REASON} Too little of its life is left to send it without one.",
-    )
-    assert [attempt.outcome for attempt in await attempts(refused, sid)] == ["refused"]
+    assert (over["status"], over["reason"]) == ("expired", "callback_refused")
+    assert [(tried.outcome, tried.detail) for tried in await attempts(refused, sid)] == [("refused", DETAIL)]
     assert await twilio.messages() == []

@@ -21,7 +21,7 @@ from messaging.through_twilio import (
 from otpost.domain.message import Attempt
 from otpost.messaging import fetching
 from otpost.senders.base import Reported
-from otpost.services import delivery
+from otpost.services import reports
 from otpost.store.base import Store
 from otpost.telemetry import REGISTRY
 from standins.twilio import TwilioStandIn
@@ -75,7 +75,8 @@ async def test_a_report_that_does_not_come_is_fetched_a_minute_after_acceptance_
     await twilio.report(attempt.vendor_sid, "undelivered", 30003)
     await fetched(unheard, attempt, begun + 420_000, None)
     told = await unheard.message(attempt.message)
-    assert (told["status"], told["reason"]) == ("undelivered", "The phone is switched off or out of reach.")
+    assert (told["status"], told["reason"]) == ("undelivered", "not_reachable")
+    assert [tried["detail"] for tried in told["attempts"]] == ["The phone is switched off or out of reach."]
     (report,) = told["reports"]
     assert (report["status"], report["vendor_status"], report["vendor_code"]) == (
         "undelivered",
@@ -141,8 +142,8 @@ async def test_a_token_that_was_replaced_still_opens_what_it_sent(unheard: Insta
 async def test_a_final_report_ends_the_wait_and_one_on_the_way_does_not(unheard: Installation) -> None:
     attempt = await accepted(unheard)
     for status, fetch_at in (("sent", attempt.fetch_at), ("delivered", None)):
-        told = Reported(status, status, None, str(attempt.vendor_sid), MAIN, "")  # type: ignore[arg-type]  # a status in a variable
-        await unheard.store.run(delivery.report(unheard.house, "twilio", attempt.sid, lambda *_, told=told: told))
+        told = Reported(status, status, None, str(attempt.vendor_sid), MAIN)  # type: ignore[arg-type]  # a status in a variable
+        await unheard.store.run(reports.report(unheard.house, "twilio", attempt.sid, lambda *_, told=told: told))
         assert [row.fetch_at for row in await attempts(unheard, attempt.message)] == [fetch_at]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,18 +17,18 @@ from messaging.through_twilio import (
     attempts,
     attempts_when,
     choose_twilio,
+    goes_well,
     is_right_in_twilios_eyes,
     message,
     send,
 )
 from otpost.domain import errors
 from otpost.messaging import nodes
-from otpost.messaging.pace import IN_FLIGHT
+from otpost.messaging.pace import IN_FLIGHT, Pace
 from otpost.services import delivery
 from otpost.services.delivery import Claimed, Handover
 from otpost.store.base import Store
 from otpost.store.kinds import NODES
-from otpost.store.migrate import upgrade
 from otpost.store.postgresql import PostgresStore
 from otpost.store.sqlite import SqliteStore
 from otpost.store.units import Unit
@@ -41,22 +40,11 @@ GONE = "ND" + "0" * 32
 WORDS = "Otpost was stopped while it was being sent."
 
 
-@pytest.fixture
-async def two_stores(
-    postgres_template: Callable[[str, Callable[[str], None]], str],
-    postgres_database: Callable[..., str],
-    open_store: Callable[[str], Awaitable[Store]],
-) -> tuple[Store, Store]:
-    """Two nodes' stores on one PostgreSQL database."""
-    url = postgres_database(postgres_template("otpost", upgrade))
-    return await open_store(url), await open_store(url)
-
-
 async def intents_of_a_dead_node(otpost: Installation, numbers: list[str]) -> list[Handover]:
     """Messages that a node took and did not come to send; the installation's own messaging service has stopped."""
     for number in numbers:
         await send(otpost, number)
-    unit = delivery.claim(otpost.house, GONE, lambda lane: IN_FLIGHT, [], lambda service, attempt: None)
+    unit = delivery.claim(otpost.house, GONE, Pace(otpost.clock), lambda service, attempt: None)
     return (await otpost.store.run(unit)).handovers
 
 
@@ -71,7 +59,8 @@ async def is_sent_once(otpost: Installation, twilio: TwilioStandIn, taken: list[
             otpost.clock.now = begun + at
     sent = await otpost.message(second)
     assert [tried["outcome"] for tried in sent["attempts"]] == ["unknown", "accepted"]
-    assert [tried["reason"] for tried in sent["attempts"]] == [WORDS, None]
+    told = [(tried["reason"], tried["detail"]) for tried in sent["attempts"]]
+    assert told == [("answer_lost", WORDS), (None, None)]
     for handover in taken:
         assert len(await twilio.messages(handover.message.to)) == 1
     assert len(await attempts(otpost, first)) == 1
@@ -91,7 +80,7 @@ async def test_what_a_killed_embedded_installation_left_is_settled_from_its_next
     async with installed(store, now=clock) as otpost:
         for handover in taken:
             (attempt,) = await attempts(otpost, handover.message.sid)
-            assert (attempt.outcome, attempt.reason, attempt.look_at) == ("unknown", WORDS, begun + 2_000)
+            assert (attempt.outcome, attempt.detail, attempt.look_at) == ("unknown", WORDS, begun + 2_000)
         await is_sent_once(otpost, twilio, taken, begun)
 
 
@@ -301,12 +290,14 @@ async def test_an_account_whose_listings_hang_keeps_no_other_accounts_look_ups_w
     otpost: Installation, twilio: TwilioStandIn
 ) -> None:
     await choose_twilio(otpost, twilio, [INDIA])
-    await twilio.fault("close", "after")
     await twilio.fault("hang", operation="list", account=INDIA.account)
-    slow = [(await send(otpost, f"+9191919191{place:02d}"))["sid"] for place in range(12)]
-    quick = (await send(otpost, "+14155550640"))["sid"]
-    for sid in (*slow, quick):
-        await attempts_when(otpost, sid, lambda rows: rows and rows[0].outcome)
+    lost = []
+    for number in (*(f"+9191919191{place:02d}" for place in range(12)), "+14155550640"):
+        await twilio.fault("close", "after", to=number, times=1)
+        lost.append((await send(otpost, number))["sid"])
+        await attempts_when(otpost, lost[-1], lambda rows: rows and rows[0].outcome)
+        await goes_well(otpost, f"{number[:-2]}99")
+    *slow, quick = lost
     otpost.clock.advance(2)
     await twilio.wait_for(lambda records: records.held == 8)
     assert (await otpost.message(quick))["status"] == "delivered"

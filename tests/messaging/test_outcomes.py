@@ -16,6 +16,7 @@ from messaging.through_twilio import (
     attempts,
     attempts_when,
     choose_twilio,
+    goes_well,
     is_right_in_twilios_eyes,
     message,
     send,
@@ -47,8 +48,12 @@ async def test_a_refused_account_fails_the_message_with_its_reason_and_nothing_i
 ) -> None:
     await choose_twilio(otpost, twilio, auth_token="not the token")
     failed = await ended(otpost, (await start(otpost))["message"]["sid"])
-    assert (failed["status"], failed["reason"]) == ("failed", "Twilio did not accept the account SID and token.")
+    assert (failed["status"], failed["reason"]) == ("failed", "credentials_refused")
     (tried,) = failed["attempts"]
+    assert (tried["reason"], tried["detail"]) == (
+        "credentials_refused",
+        "Twilio did not accept the account SID and token.",
+    )
     assert (tried["outcome"], tried["account_sid"], tried["origin"]) == ("refused", MAIN, SENDER)
     assert (tried["vendor"]["http_status"], tried["vendor"]["code"]) == (401, "20003")
     assert tried["vendor"]["message"] == "Authenticate"
@@ -61,7 +66,10 @@ async def test_a_suspended_subaccount_fails_its_own_messages_alone(otpost: Insta
     await twilio.set_account(INDIA.account, status="suspended")
     failed = await ended(otpost, (await start(otpost, "+919191919191"))["message"]["sid"])
     assert failed["status"] == "failed"
-    assert failed["reason"] == "The Twilio account is not active; it may be suspended or out of funds."
+    assert failed["reason"] == "account_trouble"
+    assert [tried["detail"] for tried in failed["attempts"]] == [
+        "The Twilio account is not active; it may be suspended or out of funds."
+    ]
     assert [tried["vendor"]["code"] for tried in failed["attempts"]] == ["20005"]
     sent = await ended(otpost, (await start(otpost, "+14155552671"))["message"]["sid"])
     assert sent["status"] == "accepted"
@@ -71,21 +79,28 @@ async def test_a_suspended_subaccount_fails_its_own_messages_alone(otpost: Insta
 async def test_magic_numbers_are_refused_in_twilios_words_and_ours(otpost: Installation, twilio: TwilioStandIn) -> None:
     await twilio.set_account(MAGIC, auth_token="test-token", test=True)
     await choose_twilio(otpost, twilio, account_sid=MAGIC, auth_token="test-token", sender_phone="+15005550006")
-    for to, code, reason in (
-        ("+15005550001", "21211", "The recipient's number is not a valid phone number."),
-        ("+15005550002", "21612", "This sender cannot reach the recipient's number."),
+    for to, code, reason, detail in (
+        ("+15005550001", "21211", "invalid_number", "The recipient's number is not a valid phone number."),
+        ("+15005550002", "21612", "sender_not_allowed", "This sender cannot reach the recipient's number."),
         (
             "+15005550003",
             "21408",
+            "country_not_permitted",
             "Texts to this country are not enabled; see the account's Messaging Geo Permissions.",
         ),
-        ("+15005550004", "21610", "The recipient has answered STOP to this sender and gets no more texts from it."),
-        ("+15005550009", "21614", "The recipient's number is not a mobile number."),
+        (
+            "+15005550004",
+            "21610",
+            "opted_out",
+            "The recipient has answered STOP to this sender and gets no more texts from it.",
+        ),
+        ("+15005550009", "21614", "cannot_receive", "The recipient's number is not a mobile number."),
     ):
         failed = await ended(otpost, (await start(otpost, to))["message"]["sid"])
         assert (failed["status"], failed["reason"]) == ("failed", reason)
         (tried,) = failed["attempts"]
         assert (tried["outcome"], tried["reason"], tried["vendor"]["code"]) == ("refused", reason, code)
+        assert tried["detail"] == detail
         assert tried["link"] == f"https://www.twilio.com/docs/api/errors/{code}"
         assert to not in tried["vendor"]["message"]
     assert (len(await twilio.requests()), len(await twilio.messages())) == (5, 0)
@@ -94,14 +109,19 @@ async def test_magic_numbers_are_refused_in_twilios_words_and_ours(otpost: Insta
 
 async def test_magic_senders_are_refused(otpost: Installation, twilio: TwilioStandIn) -> None:
     await twilio.set_account(MAGIC, auth_token="test-token", test=True)
-    for origin, code, reason in (
-        ("+15005550001", "21212", "The sender is not a valid one."),
-        ("+15005550007", "21606", "The sender phone is not the account's, or cannot send to this number."),
+    for origin, code, reason, detail in (
+        ("+15005550001", "21212", "wrong_settings", "The sender is not a valid one."),
+        (
+            "+15005550007",
+            "21606",
+            "sender_not_allowed",
+            "The sender phone is not the account's, or cannot send to this number.",
+        ),
     ):
         await choose_twilio(otpost, twilio, account_sid=MAGIC, auth_token="test-token", sender_phone=origin)
         failed = await ended(otpost, (await send(otpost))["sid"])
         assert (failed["status"], failed["reason"]) == ("failed", reason)
-        assert [tried["vendor"]["code"] for tried in failed["attempts"]] == [code]
+        assert [(tried["vendor"]["code"], tried["detail"]) for tried in failed["attempts"]] == [(code, detail)]
 
 
 async def test_a_magic_sender_with_a_full_queue_is_tried_again_until_the_life_of_the_code_is_over(
@@ -117,11 +137,12 @@ async def test_a_magic_sender_with_a_full_queue_is_tried_again_until_the_life_of
         if row.due_at is None:
             break
         waits_s.append((row.due_at - otpost.clock()) / 1000)
-        assert row.reason == "The sender phone's queue at Twilio is full."
+        assert row.reason == "throttled"
         otpost.clock.now = row.due_at
     expired = await ended(otpost, sid)
     assert expired["status"] == "expired"
-    assert expired["reason"] == ("The sender phone's queue at Twilio is full. Its life would end before the next try.")
+    assert expired["reason"] == "throttled"
+    assert {tried["detail"] for tried in expired["attempts"]} == {"The sender phone's queue at Twilio is full."}
     for wait_s, usual_s in zip(waits_s, (1, 2, 4, 8, 16, 32, 60, 60, 60, 60), strict=False):
         assert 0.75 * usual_s <= wait_s <= 1.25 * usual_s
     assert len(waits_s) >= 7
@@ -140,12 +161,13 @@ async def test_too_many_requests_waits_as_long_as_twilio_says_and_sends_one_text
     sid = verification["message"]["sid"]
     row = await waiting(otpost, sid, 1)
     assert row.due_at == otpost.clock() + 7_000
-    assert row.reason == "Twilio is getting too many requests of this account at once."
+    assert row.reason == "throttled"
     assert len(await twilio.requests()) == 1
     otpost.clock.advance(7)
     sent = await ended(otpost, sid)
     assert [tried["outcome"] for tried in sent["attempts"]] == ["unavailable", "accepted"]
     assert [tried["vendor"]["http_status"] for tried in sent["attempts"]] == [429, 201]
+    assert sent["attempts"][0]["detail"] == "Twilio is getting too many requests of this account at once."
     assert (sent["status"], sent["reason"]) == ("accepted", None)
     (text,) = await twilio.messages()
     assert (text.to, text.validity_period) == (TO, 293)
@@ -177,7 +199,7 @@ async def test_a_wait_beyond_the_life_of_the_code_ends_the_message_at_once(
     await twilio.fault("answer", status=429, retry_after=291, times=1)
     expired = await ended(otpost, (await start(otpost))["message"]["sid"])
     assert expired["status"] == "expired"
-    assert expired["reason"].endswith("Its life would end before the next try.")
+    assert expired["reason"] == "throttled"
     assert (len(await twilio.requests()), len(await twilio.messages())) == (1, 0)
 
 
@@ -198,8 +220,9 @@ async def test_a_message_that_could_not_connect_is_tried_again(otpost: Installat
     await twilio.stop_listening()
     sid = (await start(otpost))["message"]["sid"]
     row = await waiting(otpost, sid, 1)
-    assert row.reason is not None
-    assert row.reason.startswith("Twilio could not be reached.")
+    assert row.reason == "network_trouble"
+    (tried,) = await attempts(otpost, sid)
+    assert str(tried.detail).startswith("Twilio could not be reached.")
     assert row.due_at is not None
     await twilio.listen_again()
     otpost.clock.now = row.due_at
@@ -225,7 +248,7 @@ async def test_with_less_than_ten_seconds_left_nothing_is_sent(otpost: Installat
     await waiting(otpost, sid, 1)
     otpost.clock.advance(290.001)
     expired = await ended(otpost, sid)
-    assert (expired["status"], expired["reason"]) == ("expired", "Not sent: less than 10 s of its life were left.")
+    assert (expired["status"], expired["reason"]) == ("expired", "throttled")
     assert len(expired["attempts"]) == 1
     assert (len(await twilio.requests()), len(await twilio.messages())) == (1, 0)
 
@@ -246,7 +269,7 @@ async def test_a_message_of_a_verification_that_is_over_is_not_sent(
         await otpost.ok("POST", f"/v1/verifications/{verification['sid']}/cancel")
     otpost.clock.advance(5)
     over = await ended(otpost, sid)
-    assert (over["status"], over["reason"]) == ("expired", f"Not sent: the verification was {how} before.")
+    assert (over["status"], over["reason"]) == ("expired", "verification_over")
     assert (len(await twilio.requests()), len(await twilio.messages())) == (1, 0)
 
 
@@ -293,13 +316,15 @@ async def test_an_answer_that_does_not_name_the_message_is_looked_up(
         sids.append((await start(otpost, to))["message"]["sid"])
         (lost,) = await attempts_when(otpost, sids[-1], lambda rows: rows and rows[0].outcome)
         assert (lost.outcome, lost.answered, lost.look_at) == ("unknown", True, otpost.clock() + 2_000)
-        assert lost.reason == "Twilio took the text, but its answer does not name the message."
+        assert lost.detail == "Twilio took the text, but its answer does not name the message."
+        assert lost.reason == "answer_lost"
+        await goes_well(otpost)
     otpost.clock.advance(2)
     for sid in sids:
         found = await ended(otpost, sid)
         (text,) = await twilio.messages(found["to"])
         assert (found["status"], found["attempts"][0]["vendor"]["sid"]) == ("delivered", text.sid)
-    assert len(await twilio.requests("create")) == len(sids)
+    assert len(await twilio.requests("create")) == 2 * len(sids)
 
 
 async def test_twilio_keeps_to_its_own_limit_and_every_text_gets_through_once(

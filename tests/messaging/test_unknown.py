@@ -10,6 +10,7 @@ from messaging.through_twilio import (
     attempts,
     attempts_when,
     choose_twilio,
+    goes_well,
     is_right_in_twilios_eyes,
     message,
     send,
@@ -18,7 +19,7 @@ from messaging.through_twilio import (
 from otpost.domain.message import Attempt
 from otpost.outbound import Outbound, Response
 from otpost.senders.base import Reported
-from otpost.services import delivery
+from otpost.services import lookups, reports
 from otpost.store.base import Store
 from standins.twilio import TwilioStandIn
 
@@ -70,17 +71,20 @@ async def test_every_lost_answer_is_looked_up_at_its_moments_and_no_attempt_has_
         await twilio.fault(to=to, times=1, **fault)
         verification = await start(otpost, to)
         cases.append((to, verification["message"]["sid"], answered, has_it, otpost.code(verification)))
+        if fault["action"] != "hang":
+            await lost(otpost, verification["message"]["sid"])
+            await goes_well(otpost)
     await twilio.wait_for(lambda records: records.held == 2)
     await twilio.release("close")
     for to, sid, answered, has_it, code in cases:
         attempt = await lost(otpost, sid)
         assert (attempt.answered, attempt.look_at, attempt.looked_at) == (answered, begun + 2_000, None)
-        assert attempt.reason is not None
-        assert attempt.reason.startswith("Twilio answered 50" if answered else LOST)
+        assert attempt.reason == "answer_lost"
+        assert str(attempt.detail).startswith("Twilio answered 50" if answered else LOST)
         assert (await message(otpost, sid)).status == "sending"
         assert [text.body for text in await twilio.messages(to)] == [f"{code} is your Default code."] * has_it
     otpost.clock.now = begun + 1_999
-    assert await otpost.store.run(delivery.questions(otpost.house)) == []
+    assert await otpost.store.run(lookups.questions(otpost.house)) == []
     assert await twilio.requests("list") == []
 
     otpost.clock.now = begun + 2_000
@@ -95,7 +99,7 @@ async def test_every_lost_answer_is_looked_up_at_its_moments_and_no_attempt_has_
             await looked(otpost, sid, begun + (6_000 if answered else 10_000))
     for at, whose, next_at in ((6_000, True, None), (10_000, False, 25_000), (25_000, False, None)):
         otpost.clock.now = begun + at - 1
-        assert await otpost.store.run(delivery.questions(otpost.house)) == []
+        assert await otpost.store.run(lookups.questions(otpost.house)) == []
         otpost.clock.now = begun + at
         for to, sid, answered, has_it, code in cases:
             if has_it or answered is not whose:
@@ -130,9 +134,10 @@ class Hasty(Outbound):
         body: bytes | None = None,
         connect_s: float | None = None,
         total_s: float | None = None,
+        ca: str | None = None,
     ) -> Response:
         assert (connect_s, total_s) == (5.0, 10.0)
-        return await super().request(method, url, headers=headers, body=body, connect_s=connect_s, total_s=0.25)
+        return await super().request(method, url, headers=headers, body=body, connect_s=connect_s, total_s=0.25, ca=ca)
 
 
 async def test_an_answer_that_does_not_come_in_time_is_lost(store: Store, twilio: TwilioStandIn) -> None:
@@ -141,7 +146,7 @@ async def test_an_answer_that_does_not_come_in_time_is_lost(store: Store, twilio
         await twilio.fault("hang", "after", times=1)
         sid = (await start(otpost))["message"]["sid"]
         attempt = await lost(otpost, sid)
-        assert (attempt.reason, attempt.answered) == (f"{LOST}127.0.0.1 did not answer within 0.25 s.", False)
+        assert (attempt.detail, attempt.answered) == (f"{LOST}127.0.0.1 did not answer within 0.25 s.", False)
         otpost.clock.advance(2)
         assert (await otpost.message(sid))["status"] == "delivered"
         assert len(await twilio.messages()) == len(await twilio.requests("create")) == 1
@@ -165,6 +170,8 @@ async def test_a_listing_that_fails_proves_nothing_and_is_repeated(otpost: Insta
             await twilio.fault("close", "after" if has_it else "before", to=to, times=1)
             await twilio.fault(operation="list", to=to, times=3, **fault)
             cases.append((to, (await send(otpost, to, valid_for_s=120))["sid"], has_it))
+            await lost(otpost, cases[-1][1])
+            await goes_well(otpost)
     begun = otpost.clock()
     for _, sid, _ in cases:
         await lost(otpost, sid)
@@ -174,7 +181,7 @@ async def test_a_listing_that_fails_proves_nothing_and_is_repeated(otpost: Insta
             (row,) = await attempts_when(otpost, sid, lambda rows: rows[0].look_at == otpost.clock() + 10_000)
             assert (row.outcome, row.looked_at) == ("unknown", None)
             assert (await message(otpost, sid)).status == "sending"
-            assert len(await twilio.requests("create")) == len(cases)
+            assert len(await twilio.requests("create")) == 2 * len(cases)
     otpost.clock.now = begun + 32_000
     for to, sid, has_it in cases:
         done = await otpost.message(sid)
@@ -193,10 +200,11 @@ async def test_a_message_whose_listings_fail_for_its_whole_life_is_unconfirmed_u
     attempt = await lost(otpost, sid)
     otpost.clock.advance(61)
     unconfirmed = await otpost.message(sid)
-    assert (unconfirmed["status"], unconfirmed["reason"]) == ("unconfirmed", "Twilio had an internal error.")
+    assert (unconfirmed["status"], unconfirmed["reason"]) == ("unconfirmed", "answer_lost")
+    assert [tried["detail"] for tried in unconfirmed["attempts"]] == ["Twilio had an internal error."]
     (text,) = await twilio.messages()
-    told = Reported("delivered", "delivered", None, text.sid, attempt.account_sid, "")
-    await otpost.store.run(delivery.report(otpost.house, "twilio", attempt.sid, lambda *_: told))
+    told = Reported("delivered", "delivered", None, text.sid, attempt.account_sid)
+    await otpost.store.run(reports.report(otpost.house, "twilio", attempt.sid, lambda *_: told))
     late = await otpost.ok("GET", f"/v1/messages/{sid}")
     assert (late["status"], late["reason"]) == ("delivered", None)
     assert len(await twilio.requests("create")) == 1
@@ -231,7 +239,7 @@ async def test_absent_in_all_listings_it_is_sent_again_only_with_ten_seconds_lef
         await attempts_when(otpost, too_late, lambda rows: rows[1].looked_at == otpost.clock())
     over = await otpost.message(too_late)
     assert over["status"] == "expired"
-    assert over["reason"] == "The vendor never got it, and too little of its life is left."
+    assert over["reason"] == "answer_lost"
     assert await twilio.messages("+14155550266") == []
 
 

@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from otpost.outbound import Outbound
+from otpost.senders.base import ReportRequest
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,14 @@ class Received:
 class Example:
     """A complete section of the policy (secrets included) for a server at a URL, and the answer that accepts a text.
 
-    `accepting` is None for a service that calls nobody.
+    `accepting` is None for a service that calls nobody. `report` makes the service's own call to a callback address:
+    from the address, the SID that `accepting` gave the message (None where its answer gives none) and one of `sent`,
+    `delivered`, `failed`, signed as the service signs; None where it has no reports.
     """
 
     section: Callable[[str], dict[str, Any]]
     accepting: Answer | None
+    report: Callable[[str, str | None, str], ReportRequest] | None = None
 
 
 class StandIn:

@@ -12,21 +12,33 @@ from urllib.parse import unquote_plus
 import msgspec
 import pytest
 
-from otpost.domain.outcome import Accepted, Outcome, Refused, Unavailable, Unknown
+from otpost.domain.outcome import REASONS, Accepted, Outcome, Refused, Unavailable, Unknown
 from otpost.domain.phone import trusted
-from otpost.domain.routing import Route
+from otpost.domain.policy import Route
 from otpost.domain.secret import Secret
 from otpost.outbound import AnswerLost, Response
 from otpost.senders import sandbox, twilio
-from otpost.senders.base import Http, SenderService, Text, found
+from otpost.senders.base import (
+    Http,
+    NotProven,
+    ReadsReports,
+    Reported,
+    ReportRequest,
+    SenderService,
+    Text,
+    found,
+    proven_by_address,
+    reads_reports,
+)
 from otpost.senders.reading import Reading, read
-from otpost.senders.settings import Field, SecretRef, answer, changes, fill, form, load, needed, plain, slots, urls
+from otpost.senders.settings import Field, SecretRef, answer, changes, fill, form, load, needed, plain, slots
 from senders.contract import LOOPBACK, Answer, Example, Received, outbound, standing_in
 
 CHECKED_BY_MYPY: tuple[SenderService, ...] = (twilio, sandbox)
 
 EVERY = list(found())
-CALLING = [name for name in EVERY if form(found()[name].Settings) and urls(found()[name].Settings(), "")]
+CALLING = [name for name in EVERY if any(field.kind == "url" for field in form(found()[name].Settings))]
+REPORTING = [name for name in EVERY if reads_reports(found()[name])]
 TO = trusted("+919191919191")
 TEXT = Text("AT0190", TO, "Acme: 9081726354 is your code.", 290)
 
@@ -200,7 +212,8 @@ async def test_no_other_status_is_accepted_and_each_is_asked_for_once(name, stat
     else:
         assert isinstance(outcome, Refused | Unavailable | Unknown)
     assert outcome.vendor.http_status == status
-    assert outcome.reason
+    assert outcome.reason in REASONS
+    assert outcome.detail.endswith(".")
 
 
 @pytest.mark.parametrize("name", CALLING)
@@ -217,7 +230,9 @@ async def test_a_server_that_cannot_be_reached_has_sent_nothing(name):
     async with standing_in(None) as vendor:
         pass
     async with outbound(LOOPBACK) as http:
-        assert isinstance(await send(name, vendor.url, http), Unavailable)
+        outcome = await send(name, vendor.url, http)
+    assert isinstance(outcome, Unavailable)
+    assert outcome.reason == "network_trouble"
 
 
 @pytest.mark.parametrize("name", CALLING)
@@ -225,7 +240,7 @@ async def test_an_address_that_the_guard_refuses_is_a_mistake_in_the_settings(na
     async with standing_in(None) as vendor, outbound() as http:
         outcome = await send(name, vendor.url, http)
     assert isinstance(outcome, Refused)
-    assert (outcome.about, vendor.connections) == ("account", 0)
+    assert (outcome.reason, vendor.connections) == ("wrong_settings", 0)
     assert outcome.field in {field.name for field in form(service_of(name).Settings) if field.kind == "url"}
 
 
@@ -243,6 +258,7 @@ async def test_every_request_has_time_outs(name):
             body: bytes | None,
             connect_s: float,
             total_s: float,
+            ca: str | None = None,
         ) -> Response:
             asked.append((connect_s, total_s))
             raise AnswerLost("The answer took too long.")
@@ -295,6 +311,7 @@ async def test_a_send_that_is_canceled_is_canceled(name):
             body: bytes | None,
             connect_s: float,
             total_s: float,
+            ca: str | None = None,
         ) -> Response:
             asked.set()
             await asyncio.Event().wait()
@@ -305,6 +322,71 @@ async def test_a_send_that_is_canceled_is_canceled(name):
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
+
+
+ADDRESS = "https://otp.example.com/callbacks/{}/AT" + "0" * 32
+
+
+def read_report(name: str, request: ReportRequest) -> Reported | NotProven:
+    """What the service makes of a call to its callback address, with the secrets of its example."""
+    settings, _ = ready(name)
+    tokens: dict[str, list[Secret]] = {}
+    for ref, secret in reading_of(name).typed.items():
+        tokens.setdefault(ref.owner, []).append(secret)
+    service = service_of(name)
+    assert isinstance(service, ReadsReports)
+    return service.read_report(settings, request, tokens)
+
+
+async def called(name: str, status: str) -> ReportRequest:
+    """The service's own call about a message that it has accepted."""
+    example = example_of(name)
+    assert example.report is not None, f"the example of {name} lacks its report"
+    async with standing_in(example.accepting) as vendor, outbound(LOOPBACK) as http:
+        outcome = await send(name, vendor.url, http)
+    assert isinstance(outcome, Accepted)
+    proof = "?proof=abc" if proven_by_address(service_of(name)) else ""
+    return example.report(ADDRESS.format(name) + proof, outcome.vendor.sid, status)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_service_brings_a_report_where_it_reads_them(name):
+    assert (example_of(name).report is not None) is (name in REPORTING)
+
+
+@pytest.mark.parametrize("status", ["sent", "delivered", "failed"])
+@pytest.mark.parametrize("name", REPORTING)
+async def test_a_report_is_read_and_one_of_a_failure_says_why(name, status):
+    told = read_report(name, await called(name, status))
+    assert isinstance(told, Reported)
+    assert told.status in (("failed", "undelivered") if status == "failed" else (status, "accepted"))
+    assert told.vendor_status
+    assert len(told.vendor_status) <= 32
+    if status == "failed":
+        assert told.reason in REASONS
+    else:
+        assert (told.reason, told.detail, told.link) == (None, "", None)
+
+
+@pytest.mark.parametrize("name", [name for name in REPORTING if not proven_by_address(found()[name])])
+async def test_a_report_that_somebody_else_may_have_made_is_not_believed(name):
+    good = await called(name, "delivered")
+    unsigned = {key: value for key, value in good.headers.items() if key.lower() == "content-type"}
+    wrong = [
+        ReportRequest(good.url.partition("?")[0], good.body, unsigned),
+        ReportRequest(good.url, good.body.replace(b"delivered", b"failed!!!") + b" ", good.headers),
+        ReportRequest(good.url.replace("otp.", "evil."), good.body, {**unsigned, "X-Signature": "abc"}),
+    ]
+    for request in wrong:
+        assert isinstance(read_report(name, request), NotProven)
+
+
+@pytest.mark.parametrize("name", REPORTING)
+async def test_nonsense_in_a_report_is_not_believed_and_breaks_nothing(name):
+    good = await called(name, "delivered")
+    for body in (b"", b"[", b"[]", b"null", b"\xff\xfe", b"[" * 5000, b"{}" * 9, b"a=1&" * 500, b'{"status": {}}'):
+        for headers in (good.headers, {}, {"Content-Type": "application/json"}):
+            assert isinstance(read_report(name, ReportRequest(ADDRESS.format(name), body, headers)), NotProven)
 
 
 def test_the_text_and_the_number_are_not_printed():

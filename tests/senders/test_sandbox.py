@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from otpost.domain.outcome import Accepted, Vendor
 from otpost.domain.phone import trusted
-from otpost.domain.routing import Route
+from otpost.domain.policy import Route
 from otpost.senders import sandbox
 from otpost.senders.base import Text
 from senders.contract import Example, outbound

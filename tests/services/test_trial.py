@@ -17,12 +17,13 @@ from otpost.domain import errors
 from otpost.domain.access import Actor
 from otpost.domain.outcome import Vendor
 from otpost.outbound import Outbound
-from otpost.services import policy, reading
-from otpost.services.draft import read
+from otpost.services import reading
 from otpost.services.house import House
-from otpost.services.trial import Tried, trial
+from otpost.services.policy import revisions as policy
+from otpost.services.policy.draft import read
+from otpost.services.policy.trial import Tried, trial
 from otpost.services.vault import KeyRing
-from otpost.store import tables
+from otpost.store import columns, tables
 from otpost.store.base import Store
 from otpost.store.kinds import AUDIT, POLICIES
 
@@ -100,7 +101,7 @@ def asked(url: str, to: str = "+4915112345678", **changed: object) -> dict[str, 
 
 
 async def everything(house: House) -> str:
-    return "\n".join([repr(await house.store.select(select(table))) for table in tables.metadata.sorted_tables])
+    return "\n".join([repr(await house.store.select(select(table))) for table in columns.metadata.sorted_tables])
 
 
 async def refused(house: House, http: Outbound, sent: object) -> dict[str, str]:

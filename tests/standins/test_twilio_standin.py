@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]  # the SDK ships no types
-from twilio.rest import Client  # type: ignore[import-untyped]  # the SDK ships no types
+from twilio.base.exceptions import TwilioRestException
+from twilio.rest import Client
 
 import oai
 from standins.twilio import TwilioStandIn

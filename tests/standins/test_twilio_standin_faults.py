@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # the SDK ships no types
+from twilio.request_validator import RequestValidator
 
 import oai
 from standins.twilio import Config, Step, TwilioStandIn

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 
 from otpost.domain.access import ApiKey, AuditLine, FirstAnswer, KeyCheck, Session, SignInLink, Tenant, User
-from otpost.domain.application import Application, Rules
-from otpost.domain.limits import NumberLimits, Window
-from otpost.domain.message import Attempt, Message, Node, Report, SandboxText
-from otpost.domain.notice import Notice
-from otpost.domain.policy import Policy, Revision, StoredSecret
-from otpost.domain.verification import Event, Verification
+from otpost.domain.application import Application, Features, MessagingConfiguration, Rules
+from otpost.domain.limits import Bucket, NumberLimits, RateLimit, SafeNumber, Window
+from otpost.domain.locale import Template
+from otpost.domain.message import Attempt, Message, MessageExtras, Node, Report, SandboxText
+from otpost.domain.policy import Breaker, Notice, Policy, Rate, Revision, StoredSecret
+from otpost.domain.verification import Event, Extras, Verification
+from otpost.domain.webhook import Delivery, SigningSecret, Try, Webhook
 from otpost.store import kinds
 from otpost.store.units import Kind
 
@@ -57,7 +58,7 @@ def message(sid: str, **fields: Any) -> Message:
         account_sid="AC9",
         origin="+1500",
         route_reason="The main account.",
-        lane="twilio/AC9",
+        lane="AC1:twilio:AC9",
     )
     return msgspec.structs.replace(row, **fields)
 
@@ -77,8 +78,21 @@ def attempt(sid: str, **fields: Any) -> Attempt:
     return msgspec.structs.replace(row, **fields)
 
 
+def webhook(sid: str, **fields: Any) -> Webhook:
+    row = Webhook(sid, "AC1", "VA1", "https://shop.example/", "", ("message.sent",), True, (), 1, 2)
+    return msgspec.structs.replace(row, **fields)
+
+
+def delivery(sid: str, **fields: Any) -> Delivery:
+    row = Delivery(sid, "AC1", "VA1", "WH1", "WH1", "standard", None, "message.sent", "SM1", "{}", 1_000)
+    return msgspec.structs.replace(row, **fields)
+
+
 EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
-    (kinds.TENANTS, [Tenant("AC1", ODD, LATE, "VA1")]),
+    (
+        kinds.TENANTS,
+        [Tenant("AC1", ODD, LATE, "VA1"), Tenant("AC2", "two", 1, "VA2", "sealed", LATE, "sealed too", LATE)],
+    ),
     (
         kinds.API_KEYS,
         [
@@ -109,6 +123,14 @@ EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
                 1,
                 2,
                 Rules(code_length=4, body=ODD, default_region="DE", allowed_dialing_codes=("49", "1876")),
+                Features(
+                    lookup=True,
+                    tts_name=ODD,
+                    template="HJ1",
+                    other={"a": ODD, "b": True, "c": 1},
+                    messaging={"CA": MessagingConfiguration("MG1", 1, LATE)},
+                ),
+                LATE,
             ),
         ],
     ),
@@ -124,13 +146,19 @@ EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
                 {"twilio": {"accounts": [{"filter": "91", "odd": ODD}], "none": None, "on": True, "rate": 1.5}},
                 False,
                 LATE,
+                600,
+                (Rate("+15005550006", 0.1), Rate(ODD, 1000.0)),
             ),
         ],
     ),
     (
         kinds.REVISIONS,
         [
-            Revision("AC1", 1, LATE, "ada", (ODD, "Sender phone"), "twilio", ("sandbox",), {"twilio": {"a": [1]}}),
+            Revision(
+                *("AC1", 1, LATE, "ada", (ODD, "Sender phone"), "twilio", ("generic",), {"twilio": {"a": [1]}}),
+                failover_after_s=30,
+                rates=(Rate("Acme", 1.5),),
+            ),
             Revision("AC1", 2, 1, "", (), None, (), {}),
         ],
     ),
@@ -153,6 +181,7 @@ EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
                 variables={"name": ODD, "": ""},
                 events=(Event(LATE, "started", "SM1"), Event(2, "wrong_code")),
                 status="approved",
+                extras=Extras(ODD, "HJ1", ODD, ODD, {"a": ODD}, "9.99", ODD, "sealed"),
             ),
             verification("VE2"),
         ],
@@ -160,7 +189,7 @@ EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
     (
         kinds.NUMBER_LIMITS,
         [
-            NumberLimits("VA1", "+4915112345678", "AC1", LATE, LATE, (1, LATE), (2, 3, 4), 99, LATE),
+            NumberLimits("VA1", "+4915112345678", "AC1", LATE, LATE, (1, LATE), (2, 3, 4), 99, LATE, "VE1"),
             NumberLimits("VA1", "+4915112345679", "AC1", 1),
         ],
     ),
@@ -168,7 +197,18 @@ EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
     (
         kinds.MESSAGES,
         [
-            message("SM1", due_at=LATE, verification="VE1", number=3, body=ODD, reason=ODD, tries=2, attempt="AT1"),
+            message(
+                "SM1",
+                due_at=LATE,
+                verification="VE1",
+                number=3,
+                body=ODD,
+                reason="text_refused",
+                tries=2,
+                attempt="AT1",
+                turn=LATE,
+                put_off=1,
+            ),
             message("SM2"),
         ],
     ),
@@ -181,7 +221,8 @@ EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
                 status="delivered",
                 duration_ms=12,
                 answered=True,
-                reason=ODD,
+                reason="answer_lost",
+                detail=ODD,
                 link="https://www.twilio.com/docs/api/errors/21211",
                 vendor_http_status=201,
                 vendor_code="21211",
@@ -197,8 +238,55 @@ EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
             attempt("AT2"),
         ],
     ),
-    (kinds.REPORTS, [Report("AT1", "delivered", "", "SM1", LATE, "delivered")]),
+    (
+        kinds.REPORTS,
+        [
+            Report("AT1", "delivered", "", "SM1", LATE, "delivered"),
+            Report("AT1", ODD, "30003", "SM1", LATE, "undelivered", "not_reachable", "https://x.example/30003"),
+        ],
+    ),
     (kinds.NODES, [Node("ND1", 1, LATE)]),
+    (
+        kinds.BREAKERS,
+        [Breaker("AC1:twilio:AC9", "AC1", "twilio", "AC9", 7, "network_trouble", ODD, 2_147_483_647, LATE, LATE)],
+    ),
     (kinds.NOTICES, [Notice("AC1", "callbacks_refused", 1, LATE, ODD)]),
     (kinds.SANDBOX_TEXTS, [SandboxText("SM1", "AC1", "+4915112345678", ODD, LATE)]),
+    (
+        kinds.WEBHOOKS,
+        [
+            Webhook("WH1", "AC1", "VA1", "https://x.example", ODD, (), False, (), 1, 2),
+            Webhook(
+                *("WH2", "AC1", "VA1", "https://x.example", "", ("message.sent", "verification.expired"), True),
+                (SigningSecret("sealed", LATE), SigningSecret("sealed too", 1, LATE)),
+                *(LATE, LATE, LATE, LATE, "failing", LATE),
+            ),
+        ],
+    ),
+    (
+        kinds.WEBHOOK_DELIVERIES,
+        [
+            Delivery("WD1", "AC1", "VA1", "WH1", "WH1", "standard", None, "message.sent", "SM1", ODD, LATE),
+            Delivery(
+                *("WD2", "AC1", "VA1", None, "x.example", "twilio", "https://x.example", "sent", "SM1", "a=b", 1),
+                *("failed", LATE, 8, LATE, (Try(LATE, 10_000, 500, ODD, ""), Try(2, 1, None, "", ODD))),
+            ),
+        ],
+    ),
+    (
+        kinds.RATE_LIMITS,
+        [
+            RateLimit("RK1", "AC1", "VA1", ODD, ODD, LATE, LATE, (Bucket("BL1", 5, 86_400, LATE, LATE),)),
+            RateLimit("RK2", "AC1", "VA1", "ip", None, 1, 2),
+        ],
+    ),
+    (
+        kinds.TEMPLATES,
+        [
+            Template("HJ1", "AC1", ODD, {"en": "{{code}}", "de": ODD}, LATE, LATE, "de", ("sms", "call")),
+            Template("HJ2", "AC1", "", {}, 1, 2),
+        ],
+    ),
+    (kinds.SAFE_NUMBERS, [SafeNumber("GN1", "AC1", "+4915112345678", LATE)]),
+    (kinds.MESSAGE_EXTRAS, [MessageExtras("SM1", "https://x.example/?a=ü")]),
 ]

@@ -13,8 +13,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import NullPool, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from otpost.store.columns import metadata
 from otpost.store.migrate import MIGRATIONS, DatabaseNewer, state, upgrade
-from otpost.store.tables import metadata
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from otpost.domain import errors
-from otpost.store import kinds, tables
+from otpost.store import columns, kinds, tables
 from otpost.store.base import Rejected, rows_of
 from otpost.store.units import Kind, Unit, lock
 from store.examples import EVERY_KIND, LATE, attempt, message, verification
@@ -45,7 +45,7 @@ def every_field(row):
 
 def test_there_is_an_example_of_every_kind():
     everything = {kind.name for kind in vars(kinds).values() if isinstance(kind, Kind)}
-    assert {kind.name for kind, _ in EVERY_KIND} == everything == set(tables.metadata.tables)
+    assert {kind.name for kind, _ in EVERY_KIND} == everything == set(columns.metadata.tables)
 
 
 async def test_a_row_of_every_kind_comes_back_as_it_was_put(store):

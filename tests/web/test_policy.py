@@ -76,6 +76,8 @@ async def test_twilio_is_selected_in_sender_service_and_its_settings_show(room: 
         "twilio.service_sid": "Messaging Service SID",
         "twilio.sender_phone": "Sender phone",
         "twilio.api_url": "API URL",
+        "fallback_to_add": "Fallback",
+        "failover_after_s": "Failover after, in seconds optional",
         "to": "Phone",
         "message": "Message",
         "numbers": "Numbers",

@@ -9,10 +9,10 @@ import pytest
 
 from installation import TO
 from otpost.api.routes import ENDPOINTS
-from otpost.domain.message import Attempt, Message
-from otpost.domain.notice import callbacks_refused
+from otpost.domain.message import Attempt, Message, Report
+from otpost.domain.policy import callbacks_refused
 from otpost.services import access
-from otpost.store.kinds import ATTEMPTS, MESSAGES, NOTICES
+from otpost.store.kinds import ATTEMPTS, MESSAGES, NOTICES, REPORTS
 from otpost.store.units import Rows, Unit
 from web.browsing import NAME, Console, Seen
 
@@ -183,11 +183,11 @@ async def test_a_refusal_shows_our_sentence_and_the_vendors_words_code_and_link(
     message = Message(
         sid, here.tenant.sid, here.tenant.default_application, TO, "failed", 1, now, now + 60_000,
         "twilio", account, "+15005550009", "The main account sends with its sender phone.", "twilio",
-        reason="Twilio refuses this number.", attempt="AT" + "3" * 32,
+        reason="invalid_number", attempt="AT" + "3" * 32,
     )  # fmt: skip
     attempt = Attempt(
         "AT" + "3" * 32, here.tenant.sid, sid, "node", now, "twilio", account, "+15005550009", TO, "refused",
-        duration_ms=120, reason="Twilio refuses this number.", link="https://www.twilio.com/docs/api/errors/21211",
+        duration_ms=120, reason="invalid_number", detail="Twilio refuses this number.", link="https://www.twilio.com/docs/api/errors/21211",
         vendor_http_status=400, vendor_code="21211", vendor_message=words,
     )  # fmt: skip
 
@@ -201,9 +201,63 @@ async def test_a_refusal_shows_our_sentence_and_the_vendors_words_code_and_link(
     assert "The main account sends with its sender phone." in seen.text
     assert "Refused by Twilio in 120 ms" in seen.text
     assert "Twilio refuses this number." in seen.text
+    assert seen.text.count("The number does not exist or is malformed. Nothing is wrong with the sender.") == 2
     assert f"“{words}” 21211" in seen.text
     assert 'href="https://www.twilio.com/docs/api/errors/21211"' in seen.html
     assert seen.html.count('<li>\n    <div class="story-at">') == 2
+
+
+async def test_a_text_that_went_another_way_tells_both_ways_and_each_report(small_console: Console):
+    browser = await small_console.signed_in()
+    here = small_console.here
+    now, sid, account = here.clock(), "SM" + "1" * 32, "AC" + "2" * 32
+    first, second = "AT" + "3" * 32, "AT" + "4" * 32
+    message = Message(
+        sid, here.tenant.sid, here.tenant.default_application, TO, "delivered", 1, now, now + 60_000,
+        "generic", "sms.example.com", "Acme", "Twilio could not deliver it. The gateway stands in.", "lane",
+        attempt=second,
+    )  # fmt: skip
+    lost = Attempt(
+        first, here.tenant.sid, sid, "node", now, "twilio", account, "+15005550009", TO, "accepted", "undelivered",
+        duration_ms=10_000, reason="not_delivered", detail="The carrier reported an error.", unknown_at=now + 10_000,
+        looked_at=now + 12_000, vendor_sid="SM" + "5" * 32,
+    )  # fmt: skip
+    taken = Attempt(
+        second, here.tenant.sid, sid, "node", now + 20_000, "generic", "sms.example.com", "Acme", TO, "accepted",
+        "delivered", duration_ms=40,
+    )  # fmt: skip
+    page = "https://www.twilio.com/docs/api/errors/30008"
+    reports = [
+        Report(first, "undelivered", "30008", sid, now + 19_000, "undelivered", "not_delivered", page),
+        Report(second, "DELIVRD", "", sid, now + 25_000, "delivered"),
+    ]
+
+    def decide(rows: Rows) -> None:
+        rows.put(MESSAGES, message)
+        for attempt in (lost, taken):
+            rows.put(ATTEMPTS, attempt)
+        for report in reports:
+            rows.put(REPORTS, report)
+
+    await here.store.run(Unit(decide))
+    seen = await browser.get(f"/messages/{sid}")
+    assert re.findall(r'class="story-title">(.*?)</p>', seen.html) == [
+        f"Message queued: Twilio from +15005550009 of {account}",
+        "Answer of Twilio lost in 10000 ms",
+        "Found again at Twilio",
+        "Undelivered",
+        "Accepted by Generic HTTP gateway in 40 ms",
+        "Delivered",
+    ]
+    for words in (
+        "Otpost asks the service where it can, so that nothing goes out twice.",
+        "The carrier reported an error.",
+        "The carrier gave no better reason.",
+        "Twilio could not deliver it. The gateway stands in.",
+        "Reported as: DELIVRD",
+    ):
+        assert words in seen.text
+    assert f'href="{page}"' in seen.html
 
 
 async def test_a_timeline_looks_again_only_while_something_may_come(console: Console):

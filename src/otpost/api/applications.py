@@ -1,4 +1,4 @@
-"""`/v1/applications` and their keys."""
+"""`/v1/tenant` with its auth token, `/v1/applications` and their keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from otpost.api import shapes
 from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery
-from otpost.domain.application import NAME_LENGTH, Rules, out_of_range
+from otpost.domain.application import NAME_LENGTH, Rules
 from otpost.domain.errors import FieldError, refusal
 from otpost.domain.sid import APPLICATION, KEY
 from otpost.services import access, reading, rules
@@ -45,6 +45,15 @@ class ApplicationPatch(ApplicationBody, kw_only=True):
 
 class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(max_length=NAME_LENGTH)] = ""
+
+
+async def tenant(call: Call[None]) -> Reply:
+    return Reply(200, shapes.tenant(call.principal.tenant))
+
+
+async def renew_token(call: Call[None]) -> Reply | Answer:
+    unit = access.renew_auth_token(call.house, call.principal.actor)
+    return await call.run(unit, lambda made: Reply(201, shapes.new_token(made.tenant, made.token)))
 
 
 async def listing(call: Call[None]) -> Reply:
@@ -82,7 +91,7 @@ async def change(call: Call[ApplicationPatch]) -> Reply | Answer:
         call.path["sid"],
         name.strip() if name is not None else None,
         changed,
-        _judge,
+        rules.judge,
     )
     return await call.run(unit, lambda application: Reply(200, shapes.application(application)))
 
@@ -109,17 +118,27 @@ async def revoke_key(call: Call[None]) -> Reply:
     return Reply(204)
 
 
-def _judge(changed: Rules) -> None:
-    wrong = out_of_range(changed)
-    if wrong:
-        raise refusal(wrong)
-
-
 def _given(body: ApplicationBody) -> dict[str, Any]:
     return {name: value for name in Rules.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
 
 
 ENDPOINTS = (
+    Endpoint(
+        "GET",
+        "/v1/tenant",
+        tenant,
+        "Read the tenant: its account SID, and whether it has an auth token",
+        "admin",
+        {200: shapes.TenantShape},
+    ),
+    Endpoint(
+        "POST",
+        "/v1/tenant/auth-token",
+        renew_token,
+        "Make a new auth token, shown this once; the old one works for 24 h more",
+        "admin",
+        {201: shapes.NewTokenShape},
+    ),
     Endpoint(
         "GET",
         "/v1/applications",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import cast
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 from starlette.types import Receive, Scope, Send
 
@@ -12,11 +12,19 @@ from otpost.api import problems
 from otpost.api.http import Surroundings, read_all, refused, respond
 from otpost.api.problems import Internal, MethodNotAllowed
 from otpost.domain.errors import NotFound, Refusal
-from otpost.domain.message import Attempt
-from otpost.domain.sid import ATTEMPT, is_sid
-from otpost.senders.base import NotProven, ReadsReports, Reported, ReportRequest, found, reads_reports
-from otpost.services import delivery, plan
+from otpost.domain.sid import ATTEMPT, TENANT, is_sid
+from otpost.senders.base import (
+    NotProven,
+    ReadsReports,
+    Reported,
+    ReportRequest,
+    found,
+    proven_by_address,
+    reads_reports,
+)
+from otpost.services import reports
 from otpost.services.once import Answer
+from otpost.services.policy import plan
 from otpost.store.units import Rows
 from otpost.telemetry import REPORTS
 
@@ -24,14 +32,18 @@ _log = logging.getLogger(__name__)
 
 
 class Callbacks:
-    """404 for an attempt that is not there, 403 for what is not proven, 204 for what was taken."""
+    """404 for an attempt that is not there, 403 for what is not proven, 204 for what was taken.
+
+    Where a service has no signatures, the address proves itself by its `proof`, and may name the tenant in place of
+    an attempt: `/callbacks/{service}/{tenant}?proof=…`. Some services call with GET, all that they say in the query.
+    """
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         now = self._surroundings.house.clock()
-        if scope["method"] != "POST":
+        if scope["method"] not in ("POST", "GET"):
             await respond(send, *refused(MethodNotAllowed(), now))
             return
         try:
@@ -46,23 +58,33 @@ class Callbacks:
 
     async def _take(self, scope: Scope, receive: Receive) -> None:
         house = self._surroundings.house
-        name, attempt_sid = scope["path_params"]["service"], scope["path_params"]["attempt"]
+        name, subject = scope["path_params"]["service"], scope["path_params"]["attempt"]
         body = await read_all(scope, receive)
         service = found().get(name)
-        if service is None or not reads_reports(service) or not is_sid(attempt_sid, ATTEMPT):
+        if service is None or not reads_reports(service):
             raise NotFound("There is no attempt with this SID.")
+        by_address = proven_by_address(service)
+        if not is_sid(subject, ATTEMPT) and not (by_address and is_sid(subject, TENANT)):
+            raise NotFound("There is no attempt with this SID.")
+        if by_address and not reports.proves(house, name, subject, _proof(scope)):
+            REPORTS.labels(name, "not_proven").inc()
+            raise problems.NotProven
         reader = cast(ReadsReports, service)
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         request = ReportRequest(self._url(scope), body, headers)
 
-        def prove(rows: Rows, attempt: Attempt) -> Reported | NotProven:
-            return reader.read_report(request, plan.tokens(house, rows, attempt.tenant, name))
+        def prove(rows: Rows, tenant: str) -> Reported | NotProven:
+            settings = plan.plan_of(house, rows, tenant).settings[name]
+            return reader.read_report(settings, request, plan.tokens(house, rows, tenant, name))
 
-        told = await house.store.run(delivery.report(house, name, attempt_sid, prove))
+        if is_sid(subject, ATTEMPT):
+            told = await house.store.run(reports.report(house, name, subject, prove))
+        else:
+            told = await house.store.run(reports.report_by_vendor_sid(house, name, subject, prove))
         if told is None:
             raise NotFound("There is no attempt with this SID.")
         if isinstance(told, NotProven):
-            _log.warning("a report on %s was not proven: %s", attempt_sid, told.reason)
+            _log.warning("a report on %s was not proven: %s", subject, told.reason)
             REPORTS.labels(name, "not_proven").inc()
             raise problems.NotProven
         REPORTS.labels(name, told.status).inc()
@@ -72,3 +94,8 @@ class Callbacks:
         base = self._surroundings.public_url or ""
         query = scope["query_string"].decode("latin-1")
         return base + quote(scope["path"]) + (f"?{query}" if query else "")
+
+
+def _proof(scope: Scope) -> str:
+    query: str = scope["query_string"].decode("latin-1")
+    return parse_qs(query).get("proof", [""])[-1][:200]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Annotated
 
 import msgspec
@@ -46,18 +45,14 @@ class InboxShape(msgspec.Struct):
 
 
 async def send(call: Call[MessageBody]) -> Reply | Answer:
-    body = call.body.body
-    if not body.strip():
-        raise invalid("body", "required", "The body is the text that is to be sent.")
-    if any(character not in "\n\r\t" and unicodedata.category(character) == "Cc" for character in body):
-        raise invalid("body", "invalid", "The body holds a control character; remove it.")
+    messages.judge_body(call.body.body)
     app = await reading.application(call.house, call.principal.tenant.sid, call.principal.application)
     unit = messages.send(
         call.house,
         call.principal.tenant.sid,
         app.sid,
         number(call.body.to, "to", app.rules.default_region),
-        body,
+        call.body.body,
         call.body.valid_for_s,
     )
     return await call.run(unit, lambda message: Reply(202, shapes.message(message, [], [])))

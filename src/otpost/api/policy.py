@@ -1,8 +1,8 @@
-"""`/v1/sender-policy`: read, save, revisions, restore, test and route."""
+"""`/v1/sender-policy`: read, save, revisions, restore, test, route and accounts."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -11,12 +11,13 @@ from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery, number
 from otpost.api.moments import moment
 from otpost.domain.errors import NotFound, invalid, refusal
-from otpost.domain.outcome import OutcomeName
-from otpost.domain.routing import NoRoute
+from otpost.domain.outcome import OutcomeName, ReasonName
+from otpost.domain.policy import NoRoute
 from otpost.senders.base import found
 from otpost.senders.settings import Field, form
-from otpost.services import draft, policy, trial
 from otpost.services.once import Answer
+from otpost.services.policy import draft, standing, trial
+from otpost.services.policy import revisions as policy
 
 REVISION_DIGITS = 10
 
@@ -54,7 +55,29 @@ class TestShape(msgspec.Struct):
 
 
 class RouteQuery(msgspec.Struct):
+    """With an application: the route of its verifications' texts."""
+
     to: str
+    application: str | None = None
+
+
+class AccountShape(msgspec.Struct):
+    """An account that some route uses, and its circuit breaker: closed, or open since when and why.
+
+    While it is open the account gets nothing until `probe_at`; one text then tries it.
+    """
+
+    service: str
+    account_sid: str
+    state: Literal["open", "closed"]
+    reason: ReasonName | None
+    detail: str | None
+    since: str | None
+    probe_at: str | None
+
+
+class AccountsShape(msgspec.Struct):
+    items: list[AccountShape]
 
 
 async def read(call: Call[None]) -> Reply:
@@ -114,10 +137,23 @@ async def test(call: Call[dict[str, Any]]) -> Reply | Answer:
 async def route(call: Call[None]) -> Reply:
     query: RouteQuery = call.query
     to = number(query.to, "to")
-    taken = await policy.route(call.house, call.principal.tenant.sid, to)
+    taken = await policy.route(call.house, call.principal.tenant.sid, to, query.application)
     if isinstance(taken, NoRoute):
         raise invalid("to", "dialing_code_refused", taken.reason)
     return Reply(200, shapes.RouteShape(taken.service, taken.account_sid, taken.origin, taken.reason))
+
+
+async def accounts(call: Call[None]) -> Reply:
+    return Reply(
+        200, AccountsShape([_account(one) for one in await standing.accounts(call.house, call.principal.tenant.sid)])
+    )
+
+
+def _account(one: standing.Standing) -> AccountShape:
+    if (breaker := one.breaker) is None:
+        return AccountShape(one.service, one.account_sid, "closed", None, None, None, None)
+    since, probe_at = moment(breaker.opened_at), moment(breaker.probe_at)
+    return AccountShape(one.service, one.account_sid, "open", breaker.reason, breaker.detail, since, probe_at)
 
 
 def described(*, sent: bool) -> dict[str, Any]:
@@ -130,12 +166,14 @@ def described(*, sent: bool) -> dict[str, Any]:
             "sender_service": {"anyOf": [{"type": "string", "enum": names}, {"type": "null"}]},
             "revision": {"type": "integer"} if not sent else {"anyOf": [{"type": "integer"}, {"type": "null"}]},
             "fallback": {"type": "array", "items": {"type": "string"}},
+            "failover_after_s": _FAILOVER,
+            "rates": {"type": "array", "items": _RATE, "maxItems": draft.MOST_RATES},
             **services,
         },
         "additionalProperties": False,
     }
     if not sent:
-        schema["required"] = ["sender_service", "revision", "fallback", *services]
+        schema["required"] = list(schema["properties"])
     return schema
 
 
@@ -170,6 +208,29 @@ def _property(field: Field, *, sent: bool) -> dict[str, Any]:
     return {**described, **kind}
 
 
+_FAILOVER = {
+    "title": "Failover after",
+    "description": "Seconds after which a text goes the next way, unless a report says that it was delivered; null: "
+    "never. It takes a fallback or subaccount_falls_back to have an effect.",
+    "anyOf": [
+        {"type": "integer", "minimum": draft.FAILOVER_S[0], "maximum": draft.FAILOVER_S[1]},
+        {"type": "null"},
+    ],
+}
+_RATE = {
+    "type": "object",
+    "description": "How many messages a second an origin may send.",
+    "properties": {
+        "origin": {"type": "string"},
+        "messages_per_second": {
+            "type": "number",
+            "minimum": draft.MESSAGES_PER_SECOND[0],
+            "maximum": draft.MESSAGES_PER_SECOND[1],
+        },
+    },
+    "required": ["origin", "messages_per_second"],
+    "additionalProperties": False,
+}
 _POLICY = described(sent=False)
 _SENT = described(sent=True)
 _TEST = {
@@ -241,6 +302,14 @@ ENDPOINTS = (
         "admin",
         {200: shapes.RouteShape},
         query=RouteQuery,
-        refuses=("sender_policy_incomplete",),
+        refuses=("not_found", "sender_policy_incomplete"),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/sender-policy/accounts",
+        accounts,
+        "List the accounts that the policy's routes use, and their circuit breakers",
+        "admin",
+        {200: AccountsShape},
     ),
 )

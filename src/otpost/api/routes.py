@@ -8,7 +8,7 @@ from typing import Any
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from otpost.api import applications, callbacks, messages, openapi, policy, verifications
+from otpost.api import applications, callbacks, messages, openapi, policy, templates, twilio, verifications, webhooks
 from otpost.api.http import Endpoint, Surroundings, json_answer, prove, refused, respond
 from otpost.api.problems import MethodNotAllowed
 from otpost.domain.errors import NotFound, Refusal, ScopeMissing
@@ -18,6 +18,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *verifications.ENDPOINTS,
     *messages.ENDPOINTS,
     *applications.ENDPOINTS,
+    *webhooks.ENDPOINTS,
+    *templates.ENDPOINTS,
     *policy.ENDPOINTS,
 )
 
@@ -87,7 +89,13 @@ def application(surroundings: Surroundings, more: Sequence[BaseRoute] = ()) -> A
     ):
         routes.append(Route(path, OnlyGet(page)))
     routes.extend(more)
-    return Router(routes, redirect_slashes=False, default=nowhere)
+    native, shaped = Router(routes, redirect_slashes=False, default=nowhere), twilio.application(surroundings)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        known = scope["type"] == "http" and scope["path"].startswith(twilio.PREFIXES)
+        await (shaped if known else native)(scope, receive, send)
+
+    return answer
 
 
 class OnlyGet:

@@ -8,12 +8,12 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from otpost.api.moments import moment, moment_or_none
-from otpost.domain.access import ApiKey
+from otpost.domain.access import ApiKey, Tenant
 from otpost.domain.application import Application
-from otpost.domain.message import Attempt, Message, MessageStatus, Report, ReportStatus
-from otpost.domain.outcome import OutcomeName
+from otpost.domain.message import Attempt, Message, MessageStatus, Report, ReportStatus, timeline
+from otpost.domain.outcome import REASONS, Help, OutcomeName, ReasonName
 from otpost.domain.phone import trusted
-from otpost.domain.verification import Status, Verification, What
+from otpost.domain.verification import Event, Status, Verification, What
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class Page(msgspec.Struct, Generic[T]):
 class MessageBrief(msgspec.Struct):
     sid: str
     status: MessageStatus
-    reason: str | None
+    reason: ReasonName | None
 
 
 class VerificationShape(msgspec.Struct):
@@ -53,9 +53,38 @@ class CheckShape(VerificationShape):
 
 
 class EventShape(msgspec.Struct):
+    """One event of a verification, or of one of its messages (`message` is its SID then)."""
+
     at: str
-    what: What
+    what: str
     detail: str
+    who: str
+    message: str | None = None
+    reason: ReasonName | None = None
+    vendor_code: str | None = None
+    link: str | None = None
+    duration_ms: int | None = None
+
+
+class LineShape(msgspec.Struct):
+    """One event of a message: when, who (`otpost` or the service), what, why, and how long the service took."""
+
+    at: str
+    who: str
+    what: str
+    reason: ReasonName | None
+    detail: str | None
+    vendor_code: str | None
+    link: str | None
+    duration_ms: int | None
+
+
+class ExplanationShape(msgspec.Struct):
+    """What a reason means: for the recipient's application, for the administrator, and who can help."""
+
+    for_application: str
+    for_administrator: str
+    help: Help
 
 
 class RouteShape(msgspec.Struct):
@@ -84,7 +113,8 @@ class AttemptShape(msgspec.Struct):
     service: str
     account_sid: str
     origin: str
-    reason: str | None
+    reason: ReasonName | None
+    detail: str | None
     link: str | None
     vendor: VendorShape
 
@@ -102,13 +132,15 @@ class MessageShape(msgspec.Struct):
     verification: str | None
     to: str
     status: MessageStatus
-    reason: str | None
+    reason: ReasonName | None
     segments: int
     created_at: str
     valid_until: str
     route: RouteShape
     attempts: list[AttemptShape]
     reports: list[ReportShape]
+    explanation: ExplanationShape | None
+    events: list[LineShape]
 
 
 class VerificationDetail(VerificationShape):
@@ -135,6 +167,22 @@ class ApplicationShape(msgspec.Struct):
     max_segments: int
     created_at: str
     updated_at: str
+
+
+class TenantShape(msgspec.Struct):
+    """`sid` is the account SID of the Twilio-shaped API, whose password is the auth token."""
+
+    sid: str
+    name: str
+    default_application: str
+    auth_token_set: bool
+    auth_token_at: str | None
+
+
+class NewTokenShape(TenantShape):
+    """`auth_token` is shown this once."""
+
+    auth_token: str
 
 
 class KeyShape(msgspec.Struct):
@@ -168,10 +216,38 @@ def verification_detail(
     row: Verification, stories: Sequence[tuple[Message, Sequence[Attempt], Sequence[Report]]], now: int
 ) -> VerificationDetail:
     latest = next((told for told, _, _ in stories if told.sid == row.message), None)
-    events = [EventShape(moment(event.at), event.what, event.detail) for event in row.events]
+    own = list(row.events)
     if row.status == "pending" and row.status_at(now) == "expired":
-        events.append(EventShape(moment(row.expires_at), "expired", ""))
-    return VerificationDetail(*_verification(row, latest, now), [message(*story) for story in stories], events)
+        own.append(Event(row.expires_at, "expired"))
+    events = [(event.at, 0, EventShape(moment(event.at), event.what, event.detail, _WHO[event.what])) for event in own]
+    for story in stories:
+        for line in timeline(*story):
+            shape = EventShape(
+                moment(line.at),
+                line.what,
+                line.detail or "",
+                line.who,
+                story[0].sid,
+                line.reason,
+                line.vendor_code,
+                line.link,
+                line.duration_ms,
+            )
+            events.append((line.at, 1, shape))
+    events.sort(key=lambda event: event[:2])
+    told = [message(*story) for story in stories]
+    return VerificationDetail(*_verification(row, latest, now), told, [shape for _, _, shape in events])
+
+
+_WHO: dict[What, str] = {
+    "started": "application",
+    "resent": "application",
+    "wrong_code": "application",
+    "approved": "application",
+    "canceled": "application",
+    "expired": "otpost",
+    "max_attempts_reached": "otpost",
+}
 
 
 def _verification(
@@ -212,7 +288,29 @@ def message(row: Message, attempts: Sequence[Attempt], reports: Sequence[Report]
             ReportShape(moment(report.at), report.status, report.vendor_status, report.vendor_code or None)
             for report in reports
         ],
+        explanation(row.reason),
+        [
+            LineShape(
+                moment(line.at),
+                line.who,
+                line.what,
+                line.reason,
+                line.detail,
+                line.vendor_code,
+                line.link,
+                line.duration_ms,
+            )
+            for line in timeline(row, attempts, reports)
+        ],
     )
+
+
+def explanation(reason: ReasonName | None) -> ExplanationShape | None:
+    """The words for a reason."""
+    if reason is None:
+        return None
+    known = REASONS[reason]
+    return ExplanationShape(known.for_application, known.for_administrator, known.help)
 
 
 def attempt_shape(row: Attempt) -> AttemptShape:
@@ -225,6 +323,7 @@ def attempt_shape(row: Attempt) -> AttemptShape:
         row.account_sid,
         row.origin,
         row.reason,
+        row.detail,
         row.link,
         VendorShape(
             row.vendor_http_status,
@@ -259,6 +358,16 @@ def application(row: Application) -> ApplicationShape:
         moment(row.created_at),
         moment(row.updated_at),
     )
+
+
+def tenant(row: Tenant) -> TenantShape:
+    return TenantShape(
+        row.sid, row.name, row.default_application, row.auth_token is not None, moment_or_none(row.auth_token_at)
+    )
+
+
+def new_token(row: Tenant, token: str) -> NewTokenShape:
+    return NewTokenShape(row.sid, row.name, row.default_application, True, moment_or_none(row.auth_token_at), token)
 
 
 def key(row: ApiKey) -> KeyShape:

@@ -10,12 +10,20 @@ Scope = Literal["verify", "admin"]
 
 
 class Tenant(msgspec.Struct, frozen=True):
-    """An organisation; `default_application` is the one that calls without an application act for."""
+    """An organisation; `default_application` is the one that calls without an application act for.
+
+    `auth_token` is encrypted and not hashed, because it also signs callbacks to applications. `former_token` is the
+    one before it, and is good until `former_until`.
+    """
 
     sid: str
     name: str
     created_at: int
     default_application: str
+    auth_token: str | None = None
+    auth_token_at: int | None = None
+    former_token: str | None = None
+    former_until: int | None = None
 
 
 class ApiKey(msgspec.Struct, frozen=True):

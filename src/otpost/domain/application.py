@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
-from otpost.domain.errors import FieldError
-from otpost.domain.text import DEFAULT_TEMPLATE
+from otpost.domain.errors import FieldError, Invalid, invalid
+from otpost.domain.phone import PhoneNumber
+from otpost.domain.policy import EVERY_COUNTRY, CountrySender
+from otpost.domain.text import DEFAULT_TEMPLATE, variables_needed
 
 DEFAULT_NAME = "Default"
 NAME_LENGTH = 64
@@ -30,13 +34,80 @@ class Rules(msgspec.Struct, frozen=True):
     max_segments: int = 2
 
 
+class MessagingConfiguration(msgspec.Struct, frozen=True):
+    """The Messaging Service of Twilio's main account by which an application texts the numbers of a country."""
+
+    service_sid: str
+    created_at: int
+    updated_at: int
+
+
+class Features(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What Twilio calls a Service knows beyond our rules, and what the Twilio-shaped API alone sets.
+
+    `other` are settings of channels that Otpost does not have, kept as they were sent and answered again. `messaging`
+    is by country (`CA`), or under `all` for every other.
+    """
+
+    lookup: bool = False
+    skip_landlines: bool = False
+    dtmf_input_required: bool = True
+    tts_name: str | None = None
+    psd2: bool = False
+    do_not_share_warning: bool = False
+    custom_code: bool = False
+    template: str | None = None
+    event_subscription: bool = False
+    other: dict[str, str | int | bool] = {}
+    messaging: dict[str, MessagingConfiguration] = {}
+
+
 class Application(msgspec.Struct, frozen=True):
+    """From `deleted_at` on it is there no more, but for what it did before."""
+
     sid: str
     tenant: str
     name: str
     created_at: int
     updated_at: int
     rules: Rules = Rules()
+    features: Features = Features()
+    deleted_at: int | None = None
+
+    def belongs_to(self, tenant: str) -> bool:
+        """Whether it is there for this tenant."""
+        return self.tenant == tenant and self.deleted_at is None
+
+    def judge_number(self, to: str) -> None:
+        """Raise Invalid for a number that lies outside of the allowed dialing codes."""
+        allowed = self.rules.allowed_dialing_codes
+        if allowed and not any(to.startswith(dialing_code) for dialing_code in allowed):
+            raise invalid(
+                "to",
+                "dialing_code_refused",
+                f"This application sends only to numbers that begin with {', '.join(allowed)}.",
+            )
+
+    def judge_variables(self, given: Mapping[str, str]) -> None:
+        """Raise Invalid for variables that the text needs and nobody gave."""
+        lacking = sorted(name for name in variables_needed(self.rules.body) if not given.get(name))
+        if lacking:
+            raise Invalid(
+                "The application's text needs more variables than were given.",
+                errors=tuple(
+                    FieldError(f"variables.{name}", "variable_missing", f"The application's text needs {{{name}}}.")
+                    for name in lacking
+                ),
+            )
+
+    def sender_for(self, to: PhoneNumber) -> CountrySender | None:
+        """What its verifications ask of the main account for the number's country; None where it leaves it to that."""
+        known = self.features.messaging
+        if not known:
+            return None
+        country = region if (region := to.region) in known else EVERY_COUNTRY
+        chosen = known.get(country)
+        return None if chosen is None else CountrySender(country, chosen.service_sid)
 
 
 RANGES: dict[str, tuple[int, int]] = {

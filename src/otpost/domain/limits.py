@@ -6,6 +6,8 @@ milliseconds since the epoch.
 
 from __future__ import annotations
 
+import ipaddress
+
 import msgspec
 
 from otpost.domain.errors import (
@@ -16,6 +18,7 @@ from otpost.domain.errors import (
     NumberLocked,
     NumberSendsReached,
     ResendTooSoon,
+    invalid,
 )
 
 HOUR_MS = 3_600_000
@@ -24,6 +27,16 @@ WRONG_IN_A_ROW = 100
 EXACT_HITS = 120
 
 Hits = tuple[int, ...]
+
+
+class RateLimitReached(LimitReached):
+    """Too many requests for one of the application's own rate limits."""
+
+    code = "rate_limit_reached"
+
+    def __init__(self, limit: str, *, retry_at: int) -> None:
+        self.limit = limit
+        super().__init__(retry_at=retry_at)
 
 
 def recent(hits: Hits, now: int, window_ms: int) -> Hits:
@@ -73,8 +86,46 @@ class Window(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, hits=tuple(kept), until=now + window_ms)
 
 
+class Bucket(msgspec.Struct, frozen=True):
+    """At most `max` hits of one value within any `interval_s` seconds."""
+
+    sid: str
+    max: int
+    interval_s: int
+    created_at: int
+    updated_at: int
+
+
+class RateLimit(msgspec.Struct, frozen=True):
+    """An application's own limit on the starts that name it.
+
+    A start brings a value for it (an address, a session); each value has its own hits, and every bucket must have room.
+    """
+
+    sid: str
+    tenant: str
+    application: str
+    unique_name: str
+    description: str | None
+    created_at: int
+    updated_at: int
+    buckets: tuple[Bucket, ...] = ()
+
+
+class SafeNumber(msgspec.Struct, frozen=True):
+    """A number that limits against pumping do not hold back: a test phone, a monitor's."""
+
+    sid: str
+    tenant: str
+    to: str
+    created_at: int
+
+
 class NumberLimits(msgspec.Struct, frozen=True):
-    """What one application has seen of one number: sends, wrong checks, the cooldown and the lock."""
+    """What one application has seen of one number: sends, wrong checks, the cooldown and the lock.
+
+    `used_up` is the last verification whose checks were used up.
+    """
 
     application: str
     to: str
@@ -85,6 +136,7 @@ class NumberLimits(msgspec.Struct, frozen=True):
     wrong: Hits = ()
     wrong_in_a_row: int = 0
     locked_at: int | None = None
+    used_up: str | None = None
 
     def guessing(self, now: int, checks_per_hour: int) -> LimitReached | None:
         """Why neither a check nor a start is possible: the lock, or the hour's wrong checks."""
@@ -126,6 +178,10 @@ class NumberLimits(msgspec.Struct, frozen=True):
             until=max(self.until, now + DAY_MS),
         )
 
+    def uses_up(self, verification: str) -> NumberLimits:
+        """The last check of a verification was wrong."""
+        return msgspec.structs.replace(self, used_up=verification)
+
     def unlocked(self) -> NumberLimits:
         """The number as an administrator leaves it: no lock, and the guesses forgotten."""
         return msgspec.structs.replace(self, locked_at=None, wrong_in_a_row=0, wrong=())
@@ -139,3 +195,15 @@ def application_sends(window: Window, now: int, limit: int) -> LimitReached | No
 def client_sends(window: Window, now: int, limit: int) -> LimitReached | None:
     at = window.free_at(now, HOUR_MS, limit)
     return None if at is None else ClientSendsReached(retry_at=at)
+
+
+def client_network(address: str) -> str:
+    """What counts as one client: an IPv4 address, or an IPv6 network of 64 bits. Invalid for anything else."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        raise invalid("client_ip", "invalid", "client_ip must be the IP address of the recipient's client.") from None
+    if isinstance(ip, ipaddress.IPv6Address):
+        mapped = ip.ipv4_mapped
+        return str(mapped) if mapped else str(ipaddress.IPv6Network((int(ip), 64), strict=False))
+    return str(ip)

@@ -229,6 +229,11 @@ def region_known(region: str) -> bool:
     return region in phonenumbers.SUPPORTED_REGIONS
 
 
+def dialing_code_of(region: str) -> str:
+    """`+44` of `GB`, which it may share with others; `+0` of what is no region."""
+    return f"+{phonenumbers.country_code_for_region(region)}"
+
+
 class _Typed(NamedTuple):
     """A number as it was typed: its ASCII digits, without `+` or `00` where `international`.
 

@@ -1,16 +1,34 @@
-"""The sender policy: a tenant's choice and settings of sender services, as numbered revisions."""
+"""The sender policy: a tenant's choice and settings of sender services, the route it gives, what stands in its way."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from otpost.domain.outcome import ReasonName
+
 Sections = dict[str, dict[str, Any]]
+CALLBACKS_REFUSED: Final = "callbacks_refused"
+STANDS_MS: Final = 3_600_000
+EVERY_COUNTRY: Final = "all"
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """How many messages a second an origin may send."""
+
+    origin: str
+    messages_per_second: float
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """The policy in force. `sections` hold each service's settings without any secret."""
+    """The policy in force. `sections` hold each service's settings without any secret.
+
+    `fallback` are the services that stand in, in their order. `failover_after_s`: a text goes the next way once this
+    long has passed without a report that says `delivered`. `rates` hold for origins that may not send as fast as their
+    account.
+    """
 
     tenant: str
     revision: int = 0
@@ -19,6 +37,8 @@ class Policy(msgspec.Struct, frozen=True):
     sections: Sections = {}
     incomplete: bool = True
     updated_at: int = 0
+    failover_after_s: int | None = None
+    rates: tuple[Rate, ...] = ()
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -32,6 +52,8 @@ class Revision(msgspec.Struct, frozen=True):
     sender_service: str | None
     fallback: tuple[str, ...]
     sections: Sections
+    failover_after_s: int | None = None
+    rates: tuple[Rate, ...] = ()
 
 
 class StoredSecret(msgspec.Struct, frozen=True):
@@ -51,3 +73,97 @@ class StoredSecret(msgspec.Struct, frozen=True):
     set_at: int
     set_by: str
     retired_at: int | None = None
+
+
+class Route(msgspec.Struct, frozen=True):
+    """The decision for one message.
+
+    `account_sid` names the account whose credentials are used (empty where a service has none).
+    `origin` is what the phone shows: an E.164 number, a short code, an alphanumeric sender, or the SID of a
+    Messaging Service (`MG…`) that picks one. `reason` is a sentence for the administrator.
+    """
+
+    service: str
+    account_sid: str
+    origin: str
+    reason: str
+
+
+def lane_of(tenant: str, route: Route) -> str:
+    """The queue that a tenant's route shares with everything that it sends through the same account."""
+    return f"{tenant}:{route.service}:{route.account_sid}"
+
+
+class NoRoute(msgspec.Struct, frozen=True):
+    """The policy refuses to send to this number; `reason` is a sentence for the administrator."""
+
+    reason: str
+
+
+class CountrySender(NamedTuple):
+    """The Messaging Service that an application asks for, and the country it is for: `CA`, or `all` for every other."""
+
+    country: str
+    service_sid: str
+
+
+def longest_prefix(e164: str, filters: Iterable[str]) -> str | None:
+    """The longest of `filters` (`+91`, `+1876`) that `e164` begins with, or None."""
+    best: str | None = None
+    for dialing_code in filters:
+        if e164.startswith(dialing_code) and (best is None or len(dialing_code) > len(best)):
+            best = dialing_code
+    return best
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """One thing that stands in the way of a tenant's texts or reports.
+
+    `what` is its stable name, `detail` what it is about: the refused public URL for `callbacks_refused`. Until
+    `until` Otpost acts on it; after that it tries again, and the notice goes once that went well.
+    """
+
+    tenant: str
+    what: str
+    since: int
+    until: int
+    detail: str
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"The sender service refuses callbacks to {self.detail}: texts go out without a callback address, and "
+            "their reports are fetched from a minute later on."
+        )
+
+    @property
+    def remedy(self) -> str:
+        return (
+            "OTPOST_PUBLIC_URL must be a public https address without underscores in its host, like "
+            "https://otp.example.com; set it and start Otpost again."
+        )
+
+
+def callbacks_refused(standing: Notice | None, tenant: str, public_url: str, now: int) -> Notice:
+    """The notice after one more refusal; it stands for an hour from now on."""
+    since = standing.since if standing is not None and standing.detail == public_url else now
+    return Notice(tenant, CALLBACKS_REFUSED, since, now + STANDS_MS, public_url)
+
+
+class Breaker(msgspec.Struct, frozen=True):
+    """The open circuit breaker of an account: nothing is sent through it until `probe_at`, then one text tries it.
+
+    `revision` is that of the policy under which it opened: a Save closes it. `reason` and `detail` are those of the
+    failure that opened it, `failures` how many there were in a row.
+    """
+
+    lane: str
+    tenant: str
+    service: str
+    account_sid: str
+    revision: int
+    reason: ReasonName
+    detail: str
+    failures: int
+    opened_at: int
+    probe_at: int

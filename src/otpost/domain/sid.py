@@ -6,6 +6,8 @@ import re
 
 TENANT, APPLICATION, KEY, USER = "AC", "VA", "SK", "US"
 VERIFICATION, MESSAGE, ATTEMPT = "VE", "SM", "AT"
+WEBHOOK, DELIVERY = "WH", "WD"
+RATE_LIMIT, BUCKET, TEMPLATE, SAFE_NUMBER = "RK", "BL", "HJ", "GN"
 
 _SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 

@@ -11,14 +11,15 @@ from typing import NamedTuple
 import msgspec
 
 from otpost.domain import errors
-from otpost.domain.message import Attempt, is_news, next_fetch
-from otpost.domain.routing import Route
+from otpost.domain.delivery import is_news, next_fetch
+from otpost.domain.message import Attempt
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound
 from otpost.senders.base import Account, FetchesReports, LookUpFailed, Reported, fetches_reports, found
-from otpost.services import delivery
+from otpost.services import reports
 from otpost.services.house import House
-from otpost.services.plan import accounts
+from otpost.services.lookups import LANE_POSTGRESQL, LANE_SQLITE
+from otpost.services.policy.plan import accounts
 from otpost.store.kinds import ATTEMPTS
 from otpost.store.units import Query, Rows, Unit, lock
 from otpost.telemetry import REPORTS_FETCHED, REPORTS_MISSING
@@ -29,8 +30,8 @@ DUE_AT_ONCE = 64
 FETCHED_AT_ONCE = 8
 
 _DUE = "fetch_at <= :now AND NOT {resting} ORDER BY fetch_at LIMIT :many"
-_DUE_POSTGRESQL = _DUE.format(resting="service || ':' || account_sid = ANY(:resting::text[])")
-_DUE_SQLITE = _DUE.format(resting="service || ':' || account_sid IN (SELECT value FROM json_each(:resting))")
+_DUE_POSTGRESQL = _DUE.format(resting=LANE_POSTGRESQL)
+_DUE_SQLITE = _DUE.format(resting=LANE_SQLITE)
 
 
 class Fetched(NamedTuple):
@@ -71,7 +72,7 @@ def keep(house: House, attempt_sid: str, told: Reported) -> Unit[Fetched]:
         attempt = rows.get(ATTEMPTS, attempt_sid)
         if attempt is None or not is_news(attempt, told.status):
             return Fetched(False, attempt is not None and attempt.final)
-        _, after = delivery.take(rows, attempt, told, now)
+        _, after = reports.take(house, rows, attempt, told, now)
         return Fetched(after.status != attempt.status, after.final)
 
     return Unit(decide, [lock(ATTEMPTS, attempt_sid)])
@@ -91,7 +92,7 @@ class Fetching:
         resting = [*self.tasks, *self._pace.full()]
         by_lane = defaultdict(list)
         for attempt in await self._house.store.run(due(self._house, resting)):
-            by_lane[_route(attempt).lane].append(attempt)
+            by_lane[attempt.lane].append(attempt)
         for lane, attempts in by_lane.items():
             self.tasks[lane] = asyncio.create_task(self._fetch_of_account(lane, attempts))
 
@@ -99,7 +100,7 @@ class Fetching:
         places = asyncio.Semaphore(FETCHED_AT_ONCE)
         try:
             opened = {
-                tenant: await accounts(self._house, tenant, _route(attempt))
+                tenant: await accounts(self._house, tenant, attempt.route)
                 for tenant, attempt in {attempt.tenant: attempt for attempt in attempts}.items()
             }
             await asyncio.gather(*(self._fetch(attempt, opened[attempt.tenant], places) for attempt in attempts))
@@ -127,7 +128,3 @@ class Fetching:
             REPORTS_FETCHED.labels(attempt.service).inc()
         if fetched.new if fetched.final else attempt.fetch_at is None:
             REPORTS_MISSING.labels(attempt.service).inc()
-
-
-def _route(attempt: Attempt) -> Route:
-    return Route(attempt.service, attempt.account_sid, attempt.origin, "")

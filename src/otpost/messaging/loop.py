@@ -10,31 +10,40 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, text, update
 
 from otpost.domain import errors
+from otpost.domain.delivery import Rest
 from otpost.domain.message import BODY_KEPT_MS
-from otpost.domain.notice import CALLBACKS_REFUSED
 from otpost.domain.outcome import Outcome, Unavailable, Unknown, Vendor
 from otpost.domain.phone import trusted
+from otpost.domain.policy import CALLBACKS_REFUSED, Route
 from otpost.messaging import nodes
+from otpost.messaging.breaker import keep as keep_breaker
 from otpost.messaging.fetching import Fetching
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound
 from otpost.senders.base import Listed, LooksUp, LookUpFailed, found
-from otpost.services import delivery, verify
-from otpost.services.delivery import Handover, Question
+from otpost.services import delivery, lookups, verify
+from otpost.services.delivery import Handover
 from otpost.services.house import House
-from otpost.services.plan import KEPT_MS, accounts
+from otpost.services.lookups import Question
+from otpost.services.policy.plan import KEPT_MS, accounts
 from otpost.store import tables
-from otpost.store.base import MESSAGES_DUE
-from otpost.telemetry import ATTEMPTS, QUEUE_SECONDS, SEND_SECONDS, WAITING
+from otpost.store.base import MESSAGES_DUE, rows_of
+from otpost.store.kinds import BREAKERS
+from otpost.telemetry import ATTEMPTS, BREAKERS_OPEN, QUEUE_SECONDS, SEND_SECONDS, WAITING
 
 _log = logging.getLogger(__name__)
 
 TOO_LATE_MS = 10_000
 KEEP_AGAIN_S = 0.5
 LOOKS_AT_ONCE = 8
+BREAKER_KNOWN_MS = 5_000
+"""How long it may take until a breaker that this node opened is in the database."""
+BREAKER_FORGOTTEN_MS = 600_000
+# As the partial index has it: a parameter in the place of the 1 would have the whole table read.
+PUT_OFF = text("due_at IS NOT NULL AND put_off = 1")
 
 
 class Messaging:
@@ -75,6 +84,7 @@ class Messaging:
         self.alive_at = self.house.clock()
         self._tasks = [
             asyncio.create_task(self._claim_forever()),
+            asyncio.create_task(self._repeat(self._bring_back, self._every_s)),
             asyncio.create_task(self._repeat(self._look, self._every_s)),
             asyncio.create_task(self._repeat(self._fetching.fetch, self._every_s * 4)),
             asyncio.create_task(self._repeat(self._live, self._every_s * 8)),
@@ -117,11 +127,12 @@ class Messaging:
                     await asyncio.wait_for(self._wake.wait(), self._every_s * 4)
 
     async def _claim(self) -> bool:
-        unit = delivery.claim(self.house, self.node, self.pace.free, self.pace.full(), self._callback_url)
-        claimed = await self.house.store.run(unit)
+        claimed = await self.house.store.run(delivery.claim(self.house, self.node, self.pace, self._callback_url))
         for handover in claimed.handovers:
-            self.pace.taken(handover.route.lane)
+            self.pace.taken(handover.lane, handover.route.origin)
             self._sending[handover.attempt.sid] = asyncio.create_task(self._deliver(handover))
+        if (wait_ms := self.pace.next_drop_ms()) is not None:
+            asyncio.get_running_loop().call_later(wait_ms / 1000, self._wake.set)
         return claimed.more
 
     def _callback_url(self, service: str, attempt: str) -> str | None:
@@ -134,14 +145,14 @@ class Messaging:
             del self._sending[handover.attempt.sid]
 
     async def _send_and_keep(self, handover: Handover) -> None:
-        lane = handover.route.lane
+        lane = handover.lane
         outcome = await self._send(handover)
         now = self.house.clock()
-        was_full = self.pace.free(lane) == 0
-        if isinstance(outcome, Unavailable) and outcome.vendor.http_status == 429:
-            self.pace.pause(lane, now + int((outcome.retry_after_s or 1.0) * 1000))
+        revision = handover.plan.policy.revision
+        was_full = self.pace.free(lane, revision) == 0
         took_ms = now - handover.attempt.started_at
-        self.pace.done(lane, took_ms)
+        self.pace.done(lane, took_ms, outcome)
+        turned = self.pace.breakers.ended(handover.message.tenant, handover.route, revision, outcome, now)
         if was_full:
             self._wake.set()
         name = handover.service.NAME
@@ -149,11 +160,43 @@ class Messaging:
         SEND_SECONDS.labels(name).observe(took_ms / 1000)
         QUEUE_SECONDS.labels(name).observe((handover.attempt.started_at - handover.message.created_at) / 1000)
         await self._keep(handover, outcome)
+        if turned:
+            await self._tell_breaker(handover, now)
+
+    async def _tell_breaker(self, handover: Handover, now: int) -> None:
+        """The account's circuit breaker opened, stays open or closed: everybody is to know."""
+        standing = self.pace.breakers.open.get(handover.lane)
+        state = "closed" if standing is None else f"open, and is tried again in {(standing.probe_at - now) / 1000:g} s"
+        _log.warning("the circuit breaker of %s is %s", handover.lane, state)
+        try:
+            await self.house.store.run(keep_breaker(self.house, handover.lane, standing))
+            if standing is None:
+                await self._no_longer_resting([handover.lane])
+        except errors.Unavailable as refusal:
+            _log.warning("the circuit breaker is written down later: %s", refusal)
+
+    async def _no_longer_resting(self, lanes: Sequence[str]) -> None:
+        """Messages that waited for these lanes need not wait any longer."""
+        messages, now = tables.messages.c, self.house.clock()
+        await self.house.store.sweep(
+            update(tables.messages)
+            .where(PUT_OFF, messages.lane.in_(lanes), messages.status == "queued")
+            .values(due_at=now, put_off=0)
+        )
+        self._wake.set()
+
+    async def _bring_back(self) -> None:
+        """Messages that were put off until now are due."""
+        due = update(tables.messages).where(PUT_OFF, tables.messages.c.due_at <= self.house.clock())
+        if await self.house.store.sweep(due.values(put_off=0)):
+            self._wake.set()
 
     async def _send(self, handover: Handover) -> Outcome:
         now, message = self.house.clock(), handover.message
         if now - handover.attempt.started_at > TOO_LATE_MS or not message.usable(now):
-            return Unavailable("The node was too busy to send it at once; nothing was sent.")
+            return Unavailable(
+                "throttled", "The node was too busy to send it at once; nothing was sent.", retry_after_s=0
+            )
         text = dataclasses.replace(handover.text, valid_for_s=(message.valid_until - now) // 1000)
         try:
             return await handover.service.send(self._http, handover.settings, handover.route, text)
@@ -163,9 +206,14 @@ class Messaging:
 
     async def _keep(self, handover: Handover, outcome: Outcome) -> None:
         """Keep the outcome, however long the database is away: while this node beats, the intent is its own."""
+        tenant, revision = handover.message.tenant, handover.plan.policy.revision
+
+        def resting(route: Route) -> Rest | None:
+            return self.pace.resting(tenant, route, revision)
+
         while True:
             try:
-                message = await self.house.store.run(delivery.settle(self.house, handover, outcome))
+                message = await self.house.store.run(delivery.settle(self.house, handover, outcome, resting))
             except errors.Unavailable:
                 await asyncio.sleep(KEEP_AGAIN_S)
             except Exception:
@@ -176,7 +224,7 @@ class Messaging:
                 vendor = Vendor(http_status=outcome.vendor.http_status, code=outcome.vendor.code)
                 outcome = msgspec.structs.replace(outcome, vendor=vendor)
             else:
-                if message.due_at is not None:
+                if message.due_at is not None and not message.put_off:
                     delay_s = max(0, message.due_at - self.house.clock()) / 1000
                     asyncio.get_running_loop().call_later(delay_s, self._wake.set)
                 return
@@ -198,14 +246,39 @@ class Messaging:
             pass
         if not self._alone:
             await self._find_lost()
+        await self._count_waiting()
+        await self._share_breakers()
+
+    async def _count_waiting(self) -> None:
+        waiting = tables.messages.c
+        plain = waiting.verification.is_(None)
         rows = await self.house.store.select(
-            select(tables.messages.c.lane, func.count())
-            .where(tables.messages.c.due_at.is_not(None), tables.messages.c.due_at <= self.house.clock())
-            .group_by(tables.messages.c.lane)
+            select(waiting.lane, waiting.application, plain, func.count())
+            .where(waiting.due_at.is_not(None), waiting.due_at <= self.house.clock(), waiting.status == "queued")
+            .group_by(waiting.lane, waiting.application, plain)
         )
-        self.pace.count(dict(rows))
+        self.pace.count((lane, application, bool(is_plain), count) for lane, application, is_plain, count in rows)
+        self.house.turns.keep({application for _, application, _, _ in rows})
         for name in found():
-            WAITING.labels(name).set(sum(waiting for lane, waiting in rows if lane.startswith(f"{name}:")))
+            WAITING.labels(name).set(sum(row[3] for row in rows if row[0].split(":")[1] == name))
+
+    async def _share_breakers(self) -> None:
+        """Learn from the other nodes which accounts rest, and how many nodes share an origin's rate."""
+        now, breakers, policies = self.house.clock(), tables.breakers, tables.policies
+        outdated = (policies.c.tenant == breakers.c.tenant) & (policies.c.revision != breakers.c.revision)
+        if saved := [lane for (lane,) in await self.house.store.select(select(breakers.c.lane).where(outdated))]:
+            await self.house.store.sweep(delete(breakers).where(breakers.c.lane.in_(saved), exists().where(outdated)))
+            self.pace.breakers.forget(saved)
+            await self._no_longer_resting(saved)
+        stored = await rows_of(self.house.store, BREAKERS, select(breakers))
+        if closed := self.pace.breakers.take_over(stored, now - BREAKER_KNOWN_MS):
+            await self._no_longer_resting(closed)
+        for name in found():
+            open_ones = sum(breaker.service == name for breaker in stored)
+            BREAKERS_OPEN.labels(name).set(open_ones)
+        alive = tables.nodes.c.beat_at > now - nodes.LOST_MS
+        ((count,),) = await self.house.store.select(select(func.count()).select_from(tables.nodes).where(alive))
+        self.pace.nodes = max(1, count)
 
     async def _find_lost(self) -> None:
         while await self.house.store.run(nodes.find_lost(self.house, alone=self._alone)):
@@ -215,8 +288,8 @@ class Messaging:
         """Ask the accounts of unknown attempts what they were asked to send; a slow one keeps no other waiting."""
         resting = [*self._asking, *self.pace.paused()]
         by_lane = defaultdict(list)
-        for question in await self.house.store.run(delivery.questions(self.house, resting)):
-            by_lane[question.route.lane].append(question)
+        for question in await self.house.store.run(lookups.questions(self.house, resting)):
+            by_lane[question.attempt.lane].append(question)
         for lane, questions in by_lane.items():
             self._asking[lane] = asyncio.create_task(self._ask_account(lane, questions))
 
@@ -244,7 +317,7 @@ class Messaging:
                     listed = answer
                     break
                 trouble = answer.reason
-        await self.house.store.run(delivery.answered(self.house, attempt.sid, attempt.message, listed, trouble))
+        await self.house.store.run(lookups.answered(self.house, attempt.sid, attempt.message, listed, trouble))
 
     async def _tidy(self) -> None:
         """Write down what has expired, and erase what is no longer needed."""
@@ -257,6 +330,8 @@ class Messaging:
             .where(messages.c.body.is_not(None), messages.c.valid_until <= now - BODY_KEPT_MS)
             .values(body=None)
         )
+        forgotten = now - BREAKER_FORGOTTEN_MS
+        await store.sweep(delete(tables.breakers).where(tables.breakers.c.probe_at <= forgotten))
         await store.sweep(delete(answers).where(answers.c.until <= now))
         await store.sweep(delete(tables.windows).where(tables.windows.c.until <= now))
         await store.sweep(delete(tables.sign_in_links).where(tables.sign_in_links.c.expires_at <= now))

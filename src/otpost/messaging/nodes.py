@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from otpost.domain import message as rules
+import msgspec
+
+from otpost.domain import delivery as rules
 from otpost.domain.message import Attempt, Node
-from otpost.senders.base import LooksUp, found
+from otpost.senders.base import found, looks_up, reads_reports
+from otpost.services import reports, webhooks
 from otpost.services.house import House
 from otpost.store.kinds import ATTEMPTS, MESSAGES, NODES
 from otpost.store.units import Query, Rows, Unit, lock
@@ -81,9 +84,13 @@ def _lost(query: Query[Attempt], reason: str, now: int) -> Unit[int]:
         for attempt in attempts:
             message = rows.get(MESSAGES, attempt.message)
             gone = rules.lost(attempt, now, reason)
-            if message is not None and not isinstance(found().get(attempt.service), LooksUp):
-                message, gone = rules.unconfirmed(message, gone, reason)
-                rows.put(MESSAGES, message)
+            service = found().get(attempt.service)
+            if message is not None and service is not None and reads_reports(service) and not looks_up(service):
+                gone = msgspec.structs.replace(gone, look_at=message.valid_until)
+            elif message is not None and (service is None or not looks_up(service)):
+                changed, gone = rules.unconfirmed(message, gone, reports.others_of(rows, attempt))
+                rows.put(MESSAGES, changed)
+                webhooks.told(rows, message, changed, now)
             rows.put(ATTEMPTS, gone)
         return len(attempts)
 

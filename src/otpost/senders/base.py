@@ -13,9 +13,9 @@ from typing import Any, Final, Literal, Protocol, cast, runtime_checkable
 
 from otpost import senders
 from otpost.domain.errors import FieldError
-from otpost.domain.outcome import Outcome
+from otpost.domain.outcome import Outcome, ReasonName
 from otpost.domain.phone import PhoneNumber
-from otpost.domain.routing import NoRoute, Route
+from otpost.domain.policy import CountrySender, NoRoute, Route
 from otpost.domain.secret import Secret
 from otpost.outbound import Response
 from otpost.senders.settings import SecretRef
@@ -31,7 +31,10 @@ NOT_SERVICES: Final = frozenset({"base", "settings", "reading"})
 
 
 class Http(Protocol):
-    """What a service asks of the network; `otpost.outbound.Outbound` is it. Raises what that one raises."""
+    """What a service asks of the network; `otpost.outbound.Outbound` is it. Raises what that one raises.
+
+    `ca` are the certificates (PEM) of the authorities that alone may have signed the server's own.
+    """
 
     async def request(
         self,
@@ -42,6 +45,7 @@ class Http(Protocol):
         body: bytes | None,
         connect_s: float,
         total_s: float,
+        ca: str | None = None,
     ) -> Response: ...
 
 
@@ -78,14 +82,22 @@ class LookUpFailed:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What became of a message, as the service says; `reason` is a sentence of ours, empty where none is needed."""
+    """What became of a message, as the service says.
+
+    `reason` is of the closed set, `detail` a sentence of ours on this very case and `link` the service's page on its
+    code; None and empty where nothing went wrong. `attempt` is our own name of the message, where the service gives it
+    back: so a report at a fixed address finds an attempt whose answer was lost.
+    """
 
     status: Literal["accepted", "sent", "delivered", "undelivered", "failed"]
     vendor_status: str
     vendor_code: str | None
     vendor_sid: str
     account_sid: str
-    reason: str
+    reason: ReasonName | None = None
+    detail: str = ""
+    link: str | None = None
+    attempt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +179,21 @@ class LooksUp(HasAccounts, Protocol):
 
 @runtime_checkable
 class ReadsReports(Protocol):
-    """A service that calls back with what became of a message."""
+    """A service that calls back with what became of a message.
 
-    def read_report(self, request: ReportRequest, tokens: Mapping[str, Sequence[Secret]]) -> Reported | NotProven:
-        """Prove and read a report; `tokens` are those that may have signed it, by account SID."""
+    One whose calls carry no signature says so by `PROVEN_BY_ADDRESS = True` in its module: the address that it is
+    given then ends with `?proof=…`, which only Otpost can make, and `read_report` is asked only where that was right.
+    Such a service may also call one fixed address for all its messages, shown in the console; the report is then the
+    attempt's whose `vendor_sid` it names.
+    """
+
+    def read_report(
+        self, settings: Any, request: ReportRequest, tokens: Mapping[str, Sequence[Secret]]
+    ) -> Reported | NotProven:
+        """Prove and read a report; `tokens` are those that may have signed it, by their owner (the account's SID).
+
+        `settings` are those in force, secrets filled in.
+        """
 
 
 @runtime_checkable
@@ -189,6 +212,52 @@ class FallsBack(Protocol):
         """The route to take after this one's account refused, if the settings allow another."""
 
 
+@runtime_checkable
+class RoutesByCountry(FallsBack, Protocol):
+    """A service whose account can send to a country by a Messaging Service that the application names."""
+
+    def route_by_country(self, settings: Any, to: PhoneNumber, chosen: CountrySender | None) -> Route | NoRoute:
+        """What `route` answers, but for the origin: `chosen` where the choice is the account's own."""
+
+    def other_route_by_country(self, settings: Any, refused: Route, chosen: CountrySender | None) -> Route | None:
+        """What `other_route` answers, but for the origin."""
+
+
+@runtime_checkable
+class SendsAgain(Protocol):
+    """A service that can neither list nor report, for which the administrator decides about lost answers."""
+
+    def sends_again_when_unknown(self, settings: Any) -> bool:
+        """Whether a text whose answer was lost is sent once more, at the risk that it arrives twice."""
+
+
+class Preset(Protocol):
+    """Settings to begin with, offered by a service whose module has `PRESETS`, a tuple of them.
+
+    `section` is what the form is filled with, without secrets; `link` the page that it was made from; `typed` the
+    paths in the section that are still to be typed, and `note` what else is to be done.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def link(self) -> str: ...
+    @property
+    def section(self) -> Mapping[str, Any]: ...
+    @property
+    def typed(self) -> Sequence[str]: ...
+    @property
+    def note(self) -> str: ...
+
+
+@cache
+def presets(service: SenderService) -> tuple[Preset, ...]:
+    """What the service offers to begin with."""
+    return tuple(getattr(service, "PRESETS", ()))
+
+
 @cache
 def looks_up(service: SenderService) -> bool:
     """Whether the service is one that LooksUp; asked once, for a Protocol's own answer is slow."""
@@ -199,6 +268,24 @@ def looks_up(service: SenderService) -> bool:
 def reads_reports(service: SenderService) -> bool:
     """Whether the service is one that ReadsReports."""
     return isinstance(service, ReadsReports)
+
+
+@cache
+def falls_back(service: SenderService) -> bool:
+    """Whether the service is one that FallsBack."""
+    return isinstance(service, FallsBack)
+
+
+@cache
+def by_country(service: SenderService) -> RoutesByCountry | None:
+    """The service, if it is one that RoutesByCountry."""
+    return service if isinstance(service, RoutesByCountry) else None
+
+
+@cache
+def proven_by_address(service: SenderService) -> bool:
+    """Whether the service's reports carry no signature, so that the address has to prove them."""
+    return bool(getattr(service, "PROVEN_BY_ADDRESS", False))
 
 
 @cache

@@ -147,7 +147,7 @@ def _unfit(text: str) -> bool:
 def _text(field: Field, value: object) -> str:
     if not isinstance(value, str):
         raise _Mistake("invalid", f"{field.label} must be a text.")
-    text = value.strip()
+    text = " ".join(value.split()) if field.lines else value.strip()
     if len(text) > field.max_length:
         raise _Mistake("text_too_long", f"{field.label} can have at most {field.max_length} characters.")
     if _unfit(text):

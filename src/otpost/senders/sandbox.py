@@ -8,7 +8,7 @@ from typing import Final
 from otpost.domain.errors import FieldError
 from otpost.domain.outcome import Accepted, Outcome, Vendor
 from otpost.domain.phone import PhoneNumber
-from otpost.domain.routing import NoRoute, Route
+from otpost.domain.policy import NoRoute, Route
 from otpost.senders.base import Http, Text
 from otpost.senders.settings import SecretRef
 

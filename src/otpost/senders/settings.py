@@ -31,7 +31,8 @@ class Field:
     and label. `low` and `high` bound a number. `row` is the dataclass of one row and `row_label` its name; `key` marks
     the field that tells rows apart. Of a secret, `owner` names the sibling field whose value owns it, `destination`
     the top-level field with the URL that it belongs to, and `kept_as` the name under which it is kept: secrets of one
-    such name, owner and destination are one secret, wherever they stand.
+    such name, owner and destination are one secret, wherever they stand. Of a text with `lines` the line breaks become
+    blanks.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Field:
     kept_as: str
     row: type | None
     row_label: str
+    lines: bool = False
 
 
 def setting(
@@ -74,6 +76,7 @@ def setting(
     high: int | None = None,
     row: type | None = None,
     row_label: str = "",
+    lines: bool = False,
 ) -> Any:
     """Declare a field of `Settings`; the arguments are those of `Field`.
 
@@ -105,6 +108,7 @@ def setting(
         kept_as=kept_as,
         row=row,
         row_label=row_label,
+        lines=lines,
     )
     return dataclasses.field(default=default, metadata={"setting": field})
 

@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote_plus, urlencode
 
 from otpost.domain.errors import FieldError
-from otpost.domain.outcome import Accepted, Outcome, Refused, Unavailable, Unknown, Vendor
+from otpost.domain.outcome import REASONS, Accepted, Outcome, ReasonName, Refused, Unavailable, Unknown, Vendor
 from otpost.domain.phone import PhoneNumber
-from otpost.domain.routing import NoRoute, Route, longest_prefix
+from otpost.domain.policy import EVERY_COUNTRY, CountrySender, NoRoute, Route, longest_prefix
 from otpost.domain.secret import Secret
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
 from otpost.senders._twilio_answers import (
@@ -27,7 +27,7 @@ from otpost.senders._twilio_answers import (
     retry_after_s,
     words,
 )
-from otpost.senders._twilio_codes import CODES, STATUSES, SettingAtFault, about_unknown, link
+from otpost.senders._twilio_codes import CODES, STATUSES, SettingAtFault, link, meaning
 from otpost.senders._twilio_signature import proven, read_fields
 from otpost.senders.base import (
     CONNECT_S,
@@ -165,6 +165,11 @@ def problems(settings: Settings, path: str) -> list[FieldError]:
 
 def route(settings: Settings, to: PhoneNumber) -> Route | NoRoute:
     """The subaccount whose filter is the longest prefix of the number; else the main account, or nobody."""
+    return route_by_country(settings, to, None)
+
+
+def route_by_country(settings: Settings, to: PhoneNumber, chosen: CountrySender | None) -> Route | NoRoute:
+    """The same; the main account sends by the application's own Messaging Service where it has `chosen` one."""
     best = longest_prefix(to.e164, [row.dialing_code for row in settings.subaccounts if row.dialing_code])
     for row in settings.subaccounts:
         if best is not None and row.dialing_code == best:
@@ -172,12 +177,17 @@ def route(settings: Settings, to: PhoneNumber) -> Route | NoRoute:
             return Route(NAME, row.account_sid, row.sender_phone or row.service_sid, reason)
     if settings.only_listed_dialing_codes:
         return NoRoute("No subaccount's filter matches this number, and texts go to listed dialing codes only.")
-    return _main(settings, "No subaccount's filter matches this number. " if settings.subaccounts else "")
+    return _main(settings, "No subaccount's filter matches this number. " if settings.subaccounts else "", chosen)
 
 
 def other_route(settings: Settings, refused: Route) -> Route | None:
     """The main account's route after a subaccount's was refused, if the settings say so."""
-    main = _main(settings, f"Twilio refused account {refused.account_sid}. ")
+    return other_route_by_country(settings, refused, None)
+
+
+def other_route_by_country(settings: Settings, refused: Route, chosen: CountrySender | None) -> Route | None:
+    """The same; by the application's own Messaging Service where it has `chosen` one."""
+    main = _main(settings, f"Twilio refused account {refused.account_sid}. ", chosen)
     if not settings.subaccount_falls_back or (refused.account_sid, refused.origin) == (main.account_sid, main.origin):
         return None
     return main
@@ -199,7 +209,7 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
     token = place.holder.auth_token
     if token is None:
         reason = "The token of the account that sends is not stored; type it in the settings."
-        return Refused("account", reason, field=place.field("auth_token"))
+        return Refused("credentials_refused", reason, field=place.field("auth_token"))
     sender = "MessagingServiceSid" if route.origin.startswith("MG") and len(route.origin) == 34 else "From"
     form = {
         "To": text.to.e164,
@@ -220,9 +230,9 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
             total_s=TOTAL_S,
         )
     except OutboundRefused as error:
-        return Refused("account", error.reason, field="api_url")
+        return Refused("wrong_settings", error.reason, field="api_url")
     except NotConnected as error:
-        return Unavailable(f"Twilio could not be reached. {error.reason}")
+        return Unavailable("network_trouble", f"Twilio could not be reached. {error.reason}")
     except AnswerLost as error:
         return Unknown(f"The text was handed to Twilio, but no answer came. {error.reason}")
     return _outcome(response, place, sending, text)
@@ -231,7 +241,6 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
 def _outcome(response: Response, place: _Place, account: Account, text: Text) -> Outcome:
     status, said = response.status, json_object(response.body)
     code = code_of(said.get("code"))
-    known = CODES.get(code) if code is not None else None
     page = link(code) if code is not None else None
     vendor = Vendor(
         http_status=status,
@@ -246,24 +255,22 @@ def _outcome(response: Response, place: _Place, account: Account, text: Text) ->
             return Accepted(vendor)
         return Unknown("Twilio took the text, but its answer does not name the message.", vendor, answered=True)
     if 300 <= status < 400:
-        return Refused(
-            "account", "The API URL answers with a redirect, which is not followed.", vendor, field="api_url"
-        )
+        detail = "The API URL answers with a redirect, which is not followed."
+        return Refused("wrong_settings", detail, vendor, field="api_url")
     if status < 200 or status == 408 or status >= 500:
-        reason = f"Twilio answered {status}. The text may or may not have gone out."
-        return Unknown(reason, vendor, answered=True)
-    if status == 429 or (known is not None and known.about == "later"):
-        reason = (known or CODES[20429]).sentence
-        return Unavailable(reason, vendor, retry_after_s(response.headers))
-    if status in (401, 403):
-        known = known if known is not None and known.about == "account" else CODES[20003]
-    if known is not None and known.about != "later":
-        return Refused(known.about, known.sentence, vendor, page, place.field(known.setting))
-    if code is not None:
-        reason = f"Twilio refused the text with code {code}, which Otpost does not know."
-        return Refused(about_unknown(code, status), reason, vendor, page)
-    reason = f"The API URL answered {status} and none of Twilio's codes. Check that it is Twilio's."
-    return Refused("account", reason, vendor, field="api_url")
+        detail = f"Twilio answered {status}. The text may or may not have gone out."
+        return Unknown(detail, vendor, answered=True)
+    if code is None and status not in (401, 403, 429):
+        detail = f"The API URL answered {status} and none of Twilio's codes. Check that it is Twilio's."
+        return Refused("wrong_settings", detail, vendor, field="api_url")
+    known = meaning(code) if code is not None else CODES[20429 if status == 429 else 20003]
+    if status == 429:
+        known = known if REASONS[known.reason].help == "again" else CODES[20429]
+    elif status in (401, 403) and (known.reason == "unknown" or REASONS[known.reason].help == "nobody"):
+        known = CODES[20003]
+    if REASONS[known.reason].help == "again" and known.reason != "callback_refused":
+        return Unavailable(known.reason, known.sentence, vendor, retry_after_s(response.headers), page)
+    return Refused(known.reason, known.sentence, vendor, page, place.field(known.setting))
 
 
 async def look_up(http: Http, account: Account, to: PhoneNumber, since: int) -> list[Listed] | LookUpFailed:
@@ -307,7 +314,9 @@ async def fetch_report(http: Http, account: Account, vendor_sid: str) -> Reporte
     return _reported(said["status"], said.get("error_code"), vendor_sid, account.sid)
 
 
-def read_report(request: ReportRequest, tokens: Mapping[str, Sequence[Secret]]) -> Reported | NotProven:
+def read_report(
+    settings: Settings, request: ReportRequest, tokens: Mapping[str, Sequence[Secret]]
+) -> Reported | NotProven:
     """Prove a status callback by `X-Twilio-Signature`, made with the token of the account that owns the message."""
     signature = header(request.headers, "X-Twilio-Signature")
     if not signature:
@@ -335,7 +344,7 @@ class _Place(NamedTuple):
     def field(self, name: SettingAtFault) -> str | None:
         if not name:
             return None
-        return join(self.path, name)
+        return name if name == "api_url" else join(self.path, name)
 
 
 def _place(settings: Settings, route: Route) -> _Place:
@@ -349,7 +358,11 @@ def _place(settings: Settings, route: Route) -> _Place:
     return of_account[0] if of_account else _Place("", Settings())
 
 
-def _main(settings: Settings, why: str) -> Route:
+def _main(settings: Settings, why: str, chosen: CountrySender | None) -> Route:
+    if chosen is not None:
+        numbers = "all countries" if chosen.country == EVERY_COUNTRY else chosen.country
+        reason = f"{why}The application has a Messaging Service for {numbers}, which picks the main account's sender."
+        return Route(NAME, settings.account_sid, chosen.service_sid, reason)
     if settings.use_copilot:
         reason = f"{why}Use Copilot is on: the main account's Messaging Service picks the sender."
         return Route(NAME, settings.account_sid, settings.service_sid, reason)
@@ -375,8 +388,7 @@ async def _get(http: Http, account: Account, url: str) -> dict[str, Any] | LookU
     if response.status == 200:
         return json_object(response.body)
     code = code_of(json_object(response.body).get("code"))
-    known = CODES.get(code) if code is not None else None
-    reason = known.sentence if known else f"Twilio answered {response.status}."
+    reason = meaning(code).sentence if code is not None else f"Twilio answered {response.status}."
     return LookUpFailed(reason, about_credentials=response.status in (401, 403))
 
 
@@ -392,12 +404,12 @@ def _listed(message: object, account_sid: str) -> Listed | None:
 
 
 def _reported(status: str, error_code: object, vendor_sid: str, account_sid: str) -> Reported:
-    code = code_of(error_code)
-    reason = ""
+    code, known = code_of(error_code), STATUSES.get(status, "accepted")
     if code is not None:
-        reason = CODES[code].sentence if code in CODES else f"Twilio gives its code {code}, which Otpost does not know."
-    known = STATUSES.get(status, "accepted")
-    return Reported(known, status[:32], str(code) if code is not None else None, vendor_sid, account_sid, reason)
+        told = meaning(code)
+        return Reported(known, status[:32], str(code), vendor_sid, account_sid, told.reason, told.sentence, link(code))
+    reason: ReasonName | None = "not_delivered" if known in ("undelivered", "failed") else None
+    return Reported(known, status[:32], None, vendor_sid, account_sid, reason)
 
 
 _MAX_VALIDITY_S: Final = 36_000

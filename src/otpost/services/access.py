@@ -12,8 +12,9 @@ import msgspec
 
 from otpost.domain import sid
 from otpost.domain.access import Actor, ApiKey, AuditLine, KeyCheck, Scope, SignInLink, Tenant, User
-from otpost.domain.application import DEFAULT_NAME, Application, Rules
+from otpost.domain.application import DEFAULT_NAME, Application, Features, Rules
 from otpost.domain.errors import NotFound, Unauthenticated, invalid
+from otpost.domain.secret import Secret
 from otpost.services.house import House
 from otpost.store.base import Store
 from otpost.store.kinds import (
@@ -32,6 +33,9 @@ A = TypeVar("A")
 DEFAULT_TENANT = "default"
 LINK_LIFE_MS = 3_600_000
 SECRET_BYTES = 24
+TOKEN_BYTES = 16
+SEAL = "auth-tokens"
+FORMER_TOKEN_MS = 24 * 3_600_000
 
 NO_APPLICATION = "There is no such application."
 
@@ -60,6 +64,13 @@ class MadeKey(msgspec.Struct, frozen=True):
     secret: str
 
 
+class MadeToken(msgspec.Struct, frozen=True):
+    """A tenant with its new auth token, which is shown this once."""
+
+    tenant: Tenant
+    token: str
+
+
 class MadeLink(msgspec.Struct, frozen=True):
     """A new one-time link's token, which is shown this once."""
 
@@ -77,6 +88,52 @@ async def authenticate(store: Store, key_sid: str, secret: str) -> Principal:
     if tenant is None:
         raise Unauthenticated
     return Principal(key, tenant)
+
+
+async def authenticate_tenant(house: House, tenant_sid: str, token: str) -> Principal:
+    """Prove a tenant by its auth token, or by the one before while it is good; Unauthenticated otherwise.
+
+    Whoever has it may do what an `admin` key may.
+    """
+    tenant = await house.store.get(TENANTS, tenant_sid) if sid.is_sid(tenant_sid, sid.TENANT) else None
+    right = False
+    for known in auth_tokens(house, tenant) if tenant is not None else ():
+        right |= hmac.compare_digest(known.reveal().encode(), token.encode())
+    if tenant is None or not right:
+        raise Unauthenticated
+    return Principal(ApiKey(tenant.sid, tenant.sid, "admin", None, "auth token", "", tenant.created_at), tenant)
+
+
+def auth_tokens(house: House, tenant: Tenant) -> list[Secret]:
+    """The auth tokens that are good now, the one that signs callbacks first; empty while none was made."""
+    sealed = [tenant.auth_token]
+    if tenant.former_until is not None and house.clock() < tenant.former_until:
+        sealed.append(tenant.former_token)
+    return [house.ring.open(SEAL, token, tenant.sid) for token in sealed if token is not None]
+
+
+def renew_auth_token(house: House, actor: Actor) -> Unit[MadeToken]:
+    """A new auth token for the actor's tenant, shown this once; the one before is good for another 24 hours."""
+    now, line = house.clock(), house.sid("AU")
+    token = secrets.token_hex(TOKEN_BYTES)
+    sealed = house.ring.seal(SEAL, token, actor.tenant)
+
+    def decide(rows: Rows) -> MadeToken:
+        tenant = rows.get(TENANTS, actor.tenant)
+        if tenant is None:
+            raise NotFound("There is no such tenant.")
+        changed = msgspec.structs.replace(
+            tenant,
+            auth_token=sealed,
+            auth_token_at=now,
+            former_token=tenant.auth_token,
+            former_until=None if tenant.auth_token is None else now + FORMER_TOKEN_MS,
+        )
+        rows.put(TENANTS, changed)
+        audited(house, rows, line, now, actor, "auth token made")
+        return MadeToken(changed, token)
+
+    return Unit(decide, [lock(TENANTS, actor.tenant)])
 
 
 def held(unit: Unit[A], key_sid: str) -> Unit[A]:
@@ -141,11 +198,13 @@ def keep_key_checks(house: House) -> Unit[None]:
     return Unit(decide, [lock(KEY_CHECKS, key_id) for key_id in values])
 
 
-def make_application(house: House, actor: Actor, name: str, rules: Rules) -> Unit[Application]:
+def make_application(
+    house: House, actor: Actor, name: str, rules: Rules, features: Features | None = None
+) -> Unit[Application]:
     now, application_sid, line = house.clock(), house.sid(sid.APPLICATION), house.sid("AU")
 
     def decide(rows: Rows) -> Application:
-        application = Application(application_sid, actor.tenant, name, now, now, rules)
+        application = Application(application_sid, actor.tenant, name, now, now, rules, features or Features())
         rows.put(APPLICATIONS, application)
         audited(house, rows, line, now, actor, "application made", f"{application_sid} {name}")
         return application
@@ -154,7 +213,13 @@ def make_application(house: House, actor: Actor, name: str, rules: Rules) -> Uni
 
 
 def change_application(
-    house: House, actor: Actor, application_sid: str, name: str | None, rules: dict[str, object], judge: Judge
+    house: House,
+    actor: Actor,
+    application_sid: str,
+    name: str | None,
+    rules: dict[str, object],
+    judge: Judge,
+    features: dict[str, object] | None = None,
 ) -> Unit[Application]:
     """Change some of an application's rules; `judge` raises Invalid for what they then would be."""
     if not sid.is_sid(application_sid, sid.APPLICATION):
@@ -163,21 +228,53 @@ def change_application(
 
     def decide(rows: Rows) -> Application:
         application = rows.get(APPLICATIONS, application_sid)
-        if application is None or application.tenant != actor.tenant:
+        if application is None or not application.belongs_to(actor.tenant):
             raise NotFound(NO_APPLICATION)
         changed = msgspec.structs.replace(
             application,
             name=name if name is not None else application.name,
             rules=msgspec.structs.replace(application.rules, **rules),
+            features=msgspec.structs.replace(application.features, **(features or {})),
             updated_at=now,
         )
         judge(changed.rules)
         rows.put(APPLICATIONS, changed)
-        what = ", ".join([*(["name"] if name is not None else []), *rules])
+        what = ", ".join([*(["name"] if name is not None else []), *rules, *(features or {})])
         audited(house, rows, line, now, actor, "application changed", f"{application_sid}: {what}")
         return changed
 
     return Unit(decide, [lock(APPLICATIONS, application_sid)])
+
+
+def delete_application(house: House, actor: Actor, application_sid: str) -> Unit[None]:
+    """End an application and its keys at once; what it did before stays readable.
+
+    Raises NotFound, or Invalid for the application that calls without one act for.
+    """
+    if not sid.is_sid(application_sid, sid.APPLICATION):
+        raise NotFound(NO_APPLICATION)
+    now, line = house.clock(), house.sid("AU")
+
+    def decide(rows: Rows) -> None:
+        application, tenant = rows.get(APPLICATIONS, application_sid), rows.look(TENANTS, actor.tenant)
+        if application is None or not application.belongs_to(actor.tenant):
+            raise NotFound(NO_APPLICATION)
+        if tenant is not None and tenant.default_application == application_sid:
+            raise invalid("Sid", "invalid", f"{application.name} is the application of calls that name none; keep it.")
+        rows.put(APPLICATIONS, msgspec.structs.replace(application, deleted_at=now, updated_at=now))
+        for key in rows.find(API_KEYS, "application", actor.tenant, application_sid):
+            if key.revoked_at is None:
+                rows.put(API_KEYS, msgspec.structs.replace(key, revoked_at=now))
+        audited(house, rows, line, now, actor, "application deleted", f"{application_sid} {application.name}")
+
+    return Unit(
+        decide,
+        [
+            look(TENANTS, actor.tenant),
+            lock_by(API_KEYS, "application", actor.tenant, application_sid),
+            lock(APPLICATIONS, application_sid),
+        ],
+    )
 
 
 def make_key(house: House, actor: Actor, scope: Scope, application: str | None, name: str) -> Unit[MadeKey]:
@@ -199,7 +296,7 @@ def make_key(house: House, actor: Actor, scope: Scope, application: str | None, 
     def decide(rows: Rows) -> MadeKey:
         if application is not None:
             owner = rows.look(APPLICATIONS, application)
-            if owner is None or owner.tenant != actor.tenant:
+            if owner is None or not owner.belongs_to(actor.tenant):
                 raise NotFound(NO_APPLICATION)
         rows.put(API_KEYS, key)
         audited(house, rows, line, now, actor, "key made", f"{key.sid} {scope} {name}".strip())

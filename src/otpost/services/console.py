@@ -18,10 +18,9 @@ from sqlalchemy import select
 from otpost.domain import sid
 from otpost.domain.access import Actor, Session, SignInLink, User
 from otpost.domain.errors import FieldError, Invalid, LimitReached, Refusal
-from otpost.domain.limits import Window
+from otpost.domain.limits import Window, client_network
 from otpost.services.access import audited
 from otpost.services.house import House
-from otpost.services.verify import client_network
 from otpost.store import tables
 from otpost.store.kinds import SESSIONS, SIGN_IN_LINKS, TENANTS, USERS, WINDOWS
 from otpost.store.units import Rows, Unit, lock, lock_by

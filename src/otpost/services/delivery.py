@@ -1,71 +1,77 @@
-"""Delivery: intents, outcomes, look-ups and reports, each in a unit of work of its own.
+"""Delivery: the intent to send a message, and what its attempt came to, each in a unit of work of its own.
 
 Nothing is sent here: `messaging` sends between the unit that commits the intent and the one that keeps the outcome.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from otpost.domain import message as rules
+from otpost.domain import delivery as rules
 from otpost.domain import sid
+from otpost.domain.delivery import Rest, Resting
 from otpost.domain.errors import SenderPolicyIncomplete
-from otpost.domain.message import Attempt, Message, Report, SandboxText
-from otpost.domain.notice import CALLBACKS_REFUSED, Notice, callbacks_refused
-from otpost.domain.outcome import Accepted, Outcome, Refused, Vendor
+from otpost.domain.message import NO_STALE_TEXT_S, Attempt, Message, SandboxText
+from otpost.domain.outcome import Accepted, Outcome, Refused
 from otpost.domain.phone import trusted
-from otpost.domain.routing import NoRoute, Route
+from otpost.domain.policy import CALLBACKS_REFUSED, CountrySender, Notice, Route, callbacks_refused, lane_of
 from otpost.senders.base import (
-    Listed,
-    LooksUp,
-    NotProven,
-    Reported,
     SenderService,
+    SendsAgain,
     Text,
     fetches_reports,
     found,
     looks_up,
+    proven_by_address,
     reads_reports,
 )
-from otpost.services import verify
+from otpost.services import reports, verify, webhooks
 from otpost.services.house import House
 from otpost.services.messages import SEAL as BODY_SEAL
-from otpost.services.plan import plan_of
-from otpost.store.base import MESSAGES_DUE
-from otpost.store.kinds import (
-    APPLICATIONS,
-    ATTEMPTS,
-    MESSAGES,
-    NOTICES,
-    POLICIES,
-    REPORTS,
-    SANDBOX_TEXTS,
-    VERIFICATIONS,
-)
-from otpost.store.units import Query, Rows, Unit, lock, look
+from otpost.services.policy.plan import Plan, plan_of, sender_of
+from otpost.services.vault import KeyRingError
+from otpost.store.kinds import APPLICATIONS, ATTEMPTS, MESSAGES, NOTICES, POLICIES, SANDBOX_TEXTS, VERIFICATIONS
+from otpost.store.units import Query, Rows, Unit, lock, look, look_by
+
+_log = logging.getLogger(__name__)
 
 SANDBOX_SEAL = "sandbox"
-LEASE_MS = 15_000
 INCOMPLETE_AGAIN_MS = 5_000
 DUE_AT_ONCE = 64
 
-_DUE = "due_at <= :now AND (NOT {full} OR valid_until < :hopeless) ORDER BY due_at LIMIT :many"
-_DUE_POSTGRESQL = _DUE.format(full="lane = ANY(:full::text[])")
-_DUE_SQLITE = _DUE.format(full="lane IN (SELECT value FROM json_each(:full))")
-
-_TO_LOOK_UP = "look_at <= :now AND NOT {resting} ORDER BY look_at LIMIT :many"
-_TO_LOOK_UP_POSTGRESQL = _TO_LOOK_UP.format(resting="service || ':' || account_sid = ANY(:resting::text[])")
-_TO_LOOK_UP_SQLITE = _TO_LOOK_UP.format(
-    resting="service || ':' || account_sid IN (SELECT value FROM json_each(:resting))"
-)
+_DUE = "due_at <= :now AND put_off = 0 AND (NOT ({full}) OR valid_until < :hopeless) ORDER BY turn LIMIT :many"
+_LANE_POSTGRESQL, _ORIGIN_POSTGRESQL = "lane = ANY(:full::text[])", "lane || ' ' || origin = ANY(:dry::text[])"
+_LANE_SQLITE = "lane IN (SELECT value FROM json_each(:full))"
+_ORIGIN_SQLITE = "lane || ' ' || origin IN (SELECT value FROM json_each(:dry))"
 
 
-Prove = Callable[[Rows, Attempt], Reported | NotProven]
-"""Judges a call that claims to be a report on the attempt; asked once, whatever the unit has to run again for."""
+class Pacing(Protocol):
+    """What a claim asks of the node's pace; none of it changes anything."""
+
+    def full(self) -> list[str]:
+        """Lanes whose messages have to wait a moment."""
+        ...
+
+    def dry(self) -> list[str]:
+        """Origins that may send nothing now, each after its lane and a blank."""
+        ...
+
+    def free(self, name: str, revision: int) -> int:
+        """How many more messages the lane takes now, under this revision of the policy."""
+        ...
+
+    def allowed(self, name: str, origin: str, per_s: float) -> int:
+        """How many messages the origin of the lane may send now at this rate."""
+        ...
+
+    def resting(self, tenant: str, route: Route, revision: int) -> Rest | None:
+        """How long the account of a route takes nothing, by what it answered under this revision of the policy."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +84,18 @@ class Handover:
     message: Message
     attempt: Attempt
     service: SenderService
-    settings: Any
+    plan: Plan
     route: Route
     text: Text
     notice: Notice | None = None
+
+    @property
+    def settings(self) -> Any:
+        return self.plan.settings[self.service.NAME]
+
+    @property
+    def lane(self) -> str:
+        return lane_of(self.message.tenant, self.route)
 
 
 class Claimed(NamedTuple):
@@ -91,28 +105,24 @@ class Claimed(NamedTuple):
     more: bool
 
 
-def claim(
-    house: House,
-    node: str,
-    free: Callable[[str], int],
-    full: Sequence[str],
-    callback_url: Callable[[str, str], str | None],
-) -> Unit[Claimed]:
-    """Take messages that are due and whose lane has a free slot, and commit the intent to send them.
+def claim(house: House, node: str, pacing: Pacing, callback_url: Callable[[str, str], str | None]) -> Unit[Claimed]:
+    """Take messages that are due and whose account has room, and commit the intent to send them.
 
-    `free` is how many more a lane takes, `full` the lanes that take none; `callback_url` is made from a service's
-    name and an attempt's SID. Messages that can no longer be of use end here.
+    Those whose account rests go another way where they have one, and wait where they have none. `callback_url` is
+    made from a service's name and an attempt's SID. Messages that can no longer be of use end here.
     """
     now = house.clock()
     attempts = [house.sid(sid.ATTEMPT) for _ in range(DUE_AT_ONCE)]
+    dry = pacing.dry()
+    lists: dict[str, list[str]] = {"full": pacing.full(), **({"dry": dry} if dry else {})}
     query = Query(
         MESSAGES,
-        _DUE_POSTGRESQL,
-        sqlite=_DUE_SQLITE,
+        _DUE.format(full=f"{_LANE_POSTGRESQL} OR {_ORIGIN_POSTGRESQL}" if dry else _LANE_POSTGRESQL),
+        sqlite=_DUE.format(full=f"{_LANE_SQLITE} OR {_ORIGIN_SQLITE}" if dry else _LANE_SQLITE),
         now=now,
-        full=list(full),
-        hopeless=now + rules.NO_STALE_TEXT_S * 1000,
+        hopeless=now + NO_STALE_TEXT_S * 1000,
         many=DUE_AT_ONCE,
+        **lists,
     )
 
     def decide(rows: Rows) -> Claimed:
@@ -122,95 +132,176 @@ def claim(
             *(look(APPLICATIONS, message.application) for message in due),
             *(look(POLICIES, message.tenant) for message in due),
             *(look(NOTICES, message.tenant, CALLBACKS_REFUSED) for message in due),
+            *(look_by(ATTEMPTS, "message", message.sid) for message in due if message.attempt is not None),
         )
-        taken: dict[str, int] = {}
+        room: dict[tuple[str, str], int] = {}
         handovers = []
         passed_on = 0
         for place, message in enumerate(due):
-            ready = _ready(house, rows, message, now)
+            ready = _ready(house, rows, message, now, pacing)
             if isinstance(ready, Message):
-                rows.put(MESSAGES, ready)
+                rows.put(MESSAGES, ready.filed(now))
+                webhooks.told(rows, message, ready, now)
                 passed_on += 1
                 continue
-            service, settings, route, body = ready
-            if taken.get(route.lane, 0) >= free(route.lane):
-                if route.lane != message.lane:
-                    rows.put(MESSAGES, msgspec.structs.replace(message, lane=route.lane))
+            plan, route, body = ready
+            lane = lane_of(message.tenant, route)
+            if not _takes_place(room, pacing, plan, lane, route.origin):
+                if (lane, route.origin) != (message.lane, message.origin):
+                    rows.put(MESSAGES, msgspec.structs.replace(message, lane=lane, origin=route.origin))
                     passed_on += 1
                 continue
-            taken[route.lane] = taken.get(route.lane, 0) + 1
             message, attempt = rules.intend(message, attempts[place], route, now, node)
             rows.put(MESSAGES, message)
             rows.put(ATTEMPTS, attempt)
+            service = found()[route.service]
             notice = rows.look(NOTICES, message.tenant, CALLBACKS_REFUSED)
-            reports = reads_reports(service) and (notice is None or notice.until <= now)
             text = Text(
                 attempt.sid,
                 trusted(message.to),
                 body,
                 (message.valid_until - now) // 1000,
-                callback_url(service.NAME, attempt.sid) if reports else None,
+                _report_address(house, service, attempt.sid, callback_url)
+                if reads_reports(service) and (notice is None or notice.until <= now)
+                else None,
             )
-            handovers.append(Handover(message, attempt, service, settings, route, text, notice))
+            handovers.append(Handover(message, attempt, service, plan, route, text, notice))
         return Claimed(handovers, len(due) == DUE_AT_ONCE and len(handovers) + passed_on > 0)
 
     return Unit(decide, query=query)
 
 
-def _ready(house: House, rows: Rows, message: Message, now: int) -> Message | tuple[SenderService, Any, Route, str]:
+def _takes_place(room: dict[tuple[str, str], int], pacing: Pacing, plan: Plan, lane: str, origin: str) -> bool:
+    """Whether lane and origin have room for one more than those that this claim has taken already."""
+    places = [(lane, "")]
+    if (per_s := plan.rate(origin)) is not None:
+        places.append((lane, origin))
+    for place in places:
+        if place not in room:
+            if place[1] and per_s is not None:
+                room[place] = pacing.allowed(lane, origin, per_s)
+            else:
+                room[place] = pacing.free(lane, plan.policy.revision)
+    if any(room[place] < 1 for place in places):
+        return False
+    for place in places:
+        room[place] -= 1
+    return True
+
+
+def _report_address(
+    house: House, service: SenderService, attempt: str, callback_url: Callable[[str, str], str | None]
+) -> str | None:
+    url = callback_url(service.NAME, attempt)
+    if url is None or not proven_by_address(service):
+        return url
+    return f"{url}?proof={reports.proof(house, service.NAME, attempt)}"
+
+
+def _ready(house: House, rows: Rows, message: Message, now: int, pacing: Pacing) -> Message | tuple[Plan, Route, str]:
     """With what to send a message; or the message as it is to be kept, where it is not sent now."""
     verification = rows.look(VERIFICATIONS, message.verification) if message.verification else None
-    if verification is not None and (status := verification.status_at(now)) != "pending":
-        return message.ended("expired", f"Not sent: the verification was {status.replace('_', ' ')} before.")
+    over = verification is not None and not verification.is_pending(now)
+    attempts = rows.find(ATTEMPTS, "message", message.sid, locked=False) if message.attempt is not None else []
+    if over:
+        return rules.given_up(message, "expired", "verification_over", attempts)
     if not message.usable(now):
-        return message.ended("expired", "Not sent: less than 10 s of its life were left.")
+        return rules.given_up(message, "expired", message.reason or "too_late", attempts)
     try:
         plan = plan_of(house, rows, message.tenant)
-        route = plan.route(trusted(message.to))
-    except SenderPolicyIncomplete as refusal:
-        return msgspec.structs.replace(message, due_at=now + INCOMPLETE_AGAIN_MS, reason=refusal.detail)
-    if isinstance(route, NoRoute):
-        return message.ended("failed", route.reason)
+        way = _way(plan, message, attempts, pacing, sender_of(rows, message))
+    except SenderPolicyIncomplete:
+        return msgspec.structs.replace(message, due_at=now + INCOMPLETE_AGAIN_MS, reason="policy_incomplete")
+    if way is None:
+        return rules.given_up(message, "failed", message.reason or "not_routed", attempts)
+    route, rest = way
+    if rest is not None:
+        # The last moment at which a text is of use is not slept through.
+        due_at = min(now + rest.ms, max(now + 1, message.valid_until - NO_STALE_TEXT_S * 1000))
+        reason = message.reason if message.handed_over else rest.reason
+        return msgspec.structs.replace(
+            message, due_at=due_at, reason=reason, lane=lane_of(message.tenant, route), origin=route.origin
+        )
     body = text_of(house, rows, message, now)
     if body is None:
-        return message.ended("failed", "Its text is gone.")
-    service = found()[route.service]
-    return service, plan.settings[route.service], route, body
+        return message.ended("failed", "text_gone")
+    return plan, route, body
+
+
+def _way(
+    plan: Plan, message: Message, attempts: Sequence[Attempt], pacing: Pacing, chosen: CountrySender | None
+) -> tuple[Route, Rest | None] | None:
+    """The route that a message takes now, and how long its account rests; None where there is none for it."""
+    to = trusted(message.to)
+    revision = plan.policy.revision
+
+    def resting(route: Route) -> Rest | None:
+        return pacing.resting(message.tenant, route, revision)
+
+    if not attempts:
+        first = plan.route(to, chosen)
+        if not isinstance(first, Route):
+            return None
+        rest = resting(first)
+        if rest is None or not plan.has_other_ways:
+            return first, rest
+    taken = rules.choose(plan.ways(to, chosen), attempts, resting)
+    return (taken[0].route, taken[1]) if taken is not None else None
 
 
 def text_of(house: House, rows: Rows, message: Message, now: int) -> str | None:
-    """The text as it is sent now: rendered with its code, or the caller's own, decrypted."""
-    if message.verification is None:
-        return house.ring.open(BODY_SEAL, message.body, message.sid).reveal() if message.body else None
-    verification = rows.look(VERIFICATIONS, message.verification)
-    app = rows.look(APPLICATIONS, message.application)
-    if verification is None or app is None:
+    """The text as it is sent now: rendered with its code, or the caller's own, decrypted; None where it is gone."""
+    try:
+        if message.verification is None:
+            return house.ring.open(BODY_SEAL, message.body, message.sid).reveal() if message.body else None
+        verification = rows.look(VERIFICATIONS, message.verification)
+        app = rows.look(APPLICATIONS, message.application)
+        if verification is None or app is None:
+            return None
+        return verify.rendered(house, app, verification, message.number, now)
+    except KeyRingError as error:
+        # Everybody else's texts are claimed in the same unit.
+        _log.error("the text of %s cannot be made: %s", message.sid, error)
         return None
-    return verify.rendered(house, app, verification, message.number, now)
 
 
-def settle(house: House, handover: Handover, outcome: Outcome) -> Unit[Message]:
-    """Keep what an attempt came to."""
+def settle(house: House, handover: Handover, outcome: Outcome, resting: Resting = rules.never_resting) -> Unit[Message]:
+    """Keep what an attempt came to; `resting` tells which accounts take nothing now."""
     now, jitter = house.clock(), house.chance()
     attempt_sid, message_sid = handover.attempt.sid, handover.message.sid
+    service, plan = handover.service, handover.plan
     can_report = handover.text.callback_url is not None
+    told_later = can_report or fetches_reports(service)
+    went_well = isinstance(outcome, Accepted)
+    goes_on = plan.has_other_ways and not went_well
+    sends_again = (
+        not went_well and isinstance(service, SendsAgain) and service.sends_again_when_unknown(handover.settings)
+    )
 
     def decide(rows: Rows) -> Message:
         attempt, message = rows.get(ATTEMPTS, attempt_sid), rows.get(MESSAGES, message_sid)
         assert attempt is not None and message is not None
+        others = [] if went_well else reports.others_of(rows, attempt)
+        ways = plan.ways(handover.text.to, sender_of(rows, message)) if goes_on else []
         changed, settled = rules.settle(
             message,
             attempt,
             outcome,
             now,
             jitter=jitter,
-            can_look=looks_up(handover.service),
+            can_look=looks_up(service),
             can_report=can_report,
-            without_callback=_without_callback(rows, handover, outcome, now),
+            without_callback=_without_callback(rows, handover, outcome, others, now),
+            sends_again=sends_again,
+            failover_at=reports.failover_at(plan, attempt) if told_later else None,
+            ways=ways,
+            others=others,
+            resting=resting,
         )
-        rows.put(ATTEMPTS, rules.awaited(settled, now, can_fetch=fetches_reports(handover.service)))
+        rows.put(ATTEMPTS, rules.awaited(settled, now, can_fetch=fetches_reports(service)))
         if changed is not message:
-            rows.put(MESSAGES, changed)
+            rows.put(MESSAGES, changed.filed(now))
+            webhooks.told(rows, message, changed, now)
         if isinstance(outcome, Accepted) and outcome.copy is not None:
             sealed = house.ring.seal(SANDBOX_SEAL, outcome.copy, attempt_sid)
             rows.put(SANDBOX_TEXTS, SandboxText(attempt_sid, message.tenant, message.to, sealed, now))
@@ -219,159 +310,17 @@ def settle(house: House, handover: Handover, outcome: Outcome) -> Unit[Message]:
     return Unit(decide, [lock(MESSAGES, message_sid), lock(ATTEMPTS, attempt_sid)])
 
 
-def _without_callback(rows: Rows, handover: Handover, outcome: Outcome, now: int) -> bool:
+def _without_callback(rows: Rows, handover: Handover, outcome: Outcome, others: Sequence[Attempt], now: int) -> bool:
     """Whether a message goes out once more, without a callback address; the tenant's notice is kept beside it."""
     attempt, url, standing = handover.attempt, handover.text.callback_url, handover.notice
     if url is None:
         return False
-    if isinstance(outcome, Refused) and outcome.about == "callback":
+    if isinstance(outcome, Refused) and outcome.reason == "callback_refused":
         known = rows.get(NOTICES, attempt.tenant, CALLBACKS_REFUSED)
-        public_url = url.removesuffix(f"/callbacks/{attempt.service}/{attempt.sid}")
+        public_url = url.partition(f"/callbacks/{attempt.service}/{attempt.sid}")[0]
         rows.put(NOTICES, callbacks_refused(known, attempt.tenant, public_url, now))
-        others = rows.find(ATTEMPTS, "message", attempt.message, locked=False)
-        return not any(other.outcome == "refused" for other in others if other.sid != attempt.sid)
+        return not any(other.outcome == "refused" for other in others)
     proven = isinstance(outcome, Accepted) and standing is not None
     if proven and rows.get(NOTICES, attempt.tenant, CALLBACKS_REFUSED) == standing:
         rows.delete(NOTICES, attempt.tenant, CALLBACKS_REFUSED)
     return False
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """An unknown attempt whose account is to be asked; `since` is the earliest that it may have been created."""
-
-    attempt: Attempt
-    since: int
-
-    @property
-    def route(self) -> Route:
-        """The route that the attempt took."""
-        return Route(self.attempt.service, self.attempt.account_sid, self.attempt.origin, "")
-
-
-def questions(house: House, resting: Sequence[str] = ()) -> Unit[list[Question]]:
-    """Unknown attempts whose next look is due, leased to the caller for 15 s; none of the lanes that are `resting`."""
-    now = house.clock()
-    query = Query(
-        ATTEMPTS,
-        _TO_LOOK_UP_POSTGRESQL,
-        sqlite=_TO_LOOK_UP_SQLITE,
-        now=now,
-        resting=list(resting),
-        many=DUE_AT_ONCE,
-    )
-
-    def decide(rows: Rows) -> list[Question]:
-        asked = []
-        attempts = rows.found(query)
-        rows.require(*(lock(MESSAGES, attempt.message) for attempt in attempts))
-        for attempt in attempts:
-            if isinstance(found().get(attempt.service), LooksUp):
-                rows.put(ATTEMPTS, msgspec.structs.replace(attempt, look_at=now + LEASE_MS))
-                asked.append(Question(attempt, attempt.started_at))
-                continue
-            message = rows.get(MESSAGES, attempt.message)
-            if message is not None:
-                changed, closed = rules.unconfirmed(message, attempt, attempt.reason or "No report came.")
-                rows.put(MESSAGES, changed)
-                rows.put(ATTEMPTS, closed)
-        return asked
-
-    return Unit(decide, query=query)
-
-
-def answered(
-    house: House, attempt_sid: str, message_sid: str, listed: Sequence[Listed] | None, trouble: str
-) -> Unit[Message | None]:
-    """Keep what a listing showed of an unknown attempt; `listed` is None where the listing failed (`trouble`)."""
-    now = house.clock()
-
-    def decide(rows: Rows) -> Message | None:
-        attempt, message = rows.get(ATTEMPTS, attempt_sid), rows.get(MESSAGES, message_sid)
-        if attempt is None or message is None or attempt.outcome != "unknown" or attempt.look_at is None:
-            return message
-        if listed is None:
-            changed, looked = rules.not_listed(message, attempt, now, trouble)
-        else:
-            changed, looked = _compared(house, rows, message, attempt, listed, now)
-        rows.put(MESSAGES, changed)
-        rows.put(ATTEMPTS, _awaited(looked, now))
-        if changed.due_at is not None:
-            rows.signal(MESSAGES_DUE)
-        return changed
-
-    return Unit(decide, [lock(MESSAGES, message_sid), lock(ATTEMPTS, attempt_sid)])
-
-
-def _compared(
-    house: House,
-    rows: Rows,
-    message: Message,
-    attempt: Attempt,
-    listed: Sequence[Listed],
-    now: int,
-) -> tuple[Message, Attempt]:
-    if message.verification is not None:
-        verification = rows.look(VERIFICATIONS, message.verification)
-        assert verification is not None
-        needle = house.ring.code(verification.sid, verification.key_id, verification.code_length)
-    else:
-        needle = house.ring.open(BODY_SEAL, message.body, message.sid).reveal() if message.body else ""
-    for row in rules.matching(attempt, listed, needle, at_end=message.verification is None):
-        owners = rows.find(ATTEMPTS, "vendor_sid", attempt.service, attempt.account_sid, row.sid, locked=False)
-        if any(owner.sid != attempt.sid for owner in owners):
-            continue
-        vendor = Vendor(sid=row.sid, status=row.told.vendor_status, code=row.told.vendor_code)
-        return rules.found(message, attempt, row.told.status, vendor, row.told.reason or None)
-    return rules.absent(message, attempt, now)
-
-
-def report(house: House, service: str, attempt_sid: str, prove: Prove) -> Unit[Reported | NotProven | None]:
-    """Keep what a service tells of an attempt, if `prove` believes it; None where there is no such attempt of it.
-
-    Duplicates change nothing, disorder moves nothing back. The vendor's SID is left out where a listing has made it
-    another attempt's.
-    """
-    now = house.clock()
-    proven: list[Reported | NotProven] = []
-
-    def decide(rows: Rows) -> Reported | NotProven | None:
-        attempt = rows.get(ATTEMPTS, attempt_sid)
-        if attempt is None or attempt.service != service:
-            return None
-        if not proven:
-            proven.append(prove(rows, attempt))
-        told = proven[0]
-        if isinstance(told, Reported):
-            if told.account_sid != attempt.account_sid:
-                return NotProven("it speaks for another account than the one that sent the message")
-            take(rows, attempt, told, now)
-        return told
-
-    return Unit(decide, [lock(ATTEMPTS, attempt_sid)])
-
-
-def take(rows: Rows, attempt: Attempt, told: Reported, now: int) -> tuple[Message | None, Attempt]:
-    """A report on a locked attempt, in the unit of somebody who believes it; both as they are after it."""
-    key = (attempt.sid, told.vendor_status, told.vendor_code or "")
-    rows.require(lock(MESSAGES, attempt.message), lock(REPORTS, *key))
-    message = rows.get(MESSAGES, attempt.message)
-    if message is None or rows.get(REPORTS, *key) is not None:
-        return message, attempt
-    vendor_sid = attempt.vendor_sid
-    if vendor_sid is None:
-        account = (attempt.service, attempt.account_sid)
-        owners = rows.find(ATTEMPTS, "vendor_sid", *account, told.vendor_sid, locked=False)
-        vendor_sid = None if owners else told.vendor_sid
-    rows.put(REPORTS, Report(*key, attempt.message, now, told.status))
-    vendor = Vendor(sid=vendor_sid, status=told.vendor_status, code=told.vendor_code)
-    changed, moved = rules.reported(message, attempt, told.status, vendor, told.reason or None)
-    moved = _awaited(moved, now)
-    rows.put(ATTEMPTS, moved)
-    rows.put(MESSAGES, changed)
-    return changed, moved
-
-
-def _awaited(attempt: Attempt, now: int) -> Attempt:
-    service = found().get(attempt.service)
-    return rules.awaited(attempt, now, can_fetch=service is not None and fetches_reports(service))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
 import uuid_utils
 
+from otpost.domain.message import PLAIN_AFTER_MS
 from otpost.services.vault import KeyRing
 from otpost.store.base import Store
 
 if TYPE_CHECKING:
-    from otpost.services.plan import Plan, Tokens
+    from otpost.services.policy.plan import Plan, Tokens
 
 
 def clock() -> int:
@@ -27,12 +28,38 @@ def sid(prefix: str) -> str:
     return prefix + uuid_utils.uuid7().hex
 
 
+USUAL_STEP_MS = 10
+LONGEST_LEAD_MS = 300_000
+
+
+class Turns:
+    """In which order due messages are sent: in that of their turns, which are shared out fairly between applications.
+
+    A message's turn is when it would be sent if its application were alone: `step_ms` after the one before it. So a
+    burst spreads over the time that it takes to send, and another application's message has its turn at once.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def take(self, application: str, now: int, step_ms: int, *, plain: bool = False) -> int:
+        """The turn of one more message; that of a `plain` one comes after the verifications of ten minutes."""
+        turn = min(max(now, self._last.get(application, 0) + step_ms), now + LONGEST_LEAD_MS)
+        self._last[application] = turn
+        return turn + PLAIN_AFTER_MS if plain else turn
+
+    def keep(self, waiting: Set[str]) -> None:
+        """Forget the applications of which no message is `waiting`: their next one has its turn at once."""
+        self._last = {application: last for application, last in self._last.items() if application in waiting}
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """The parts that use cases work with; tests bring a clock that they move and dice that they know.
 
-    `lane_wait_ms` is how long a message handed to a lane now would wait before it is sent. `plans` and
-    `tokens` are the sender policies and their secrets as last seen, by tenant.
+    `lane_wait_ms` is how long a message that an application hands to a lane now would wait before it is sent; the last
+    argument tells a plain message. `lane_step_ms` is how long the lane takes for one. `plans` and `tokens` are the
+    sender policies and their secrets as last seen, by tenant.
     """
 
     store: Store
@@ -40,6 +67,8 @@ class House:
     clock: Callable[[], int] = clock
     sid: Callable[[str], str] = sid
     chance: Callable[[], float] = field(default=Random().random)  # noqa: S311  # spreads retries; nothing secret hangs on it
-    lane_wait_ms: Callable[[str], int] = lambda lane: 0
+    lane_wait_ms: Callable[[str, str, bool], int] = lambda lane, application, plain: 0
+    lane_step_ms: Callable[[str], int] = lambda lane: USUAL_STEP_MS
+    turns: Turns = field(default_factory=Turns)
     plans: dict[str, Plan] = field(default_factory=dict)
     tokens: dict[str, Tokens] = field(default_factory=dict)

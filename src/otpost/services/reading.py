@@ -11,7 +11,7 @@ from sqlalchemy import Select, and_, or_, select
 from otpost.domain.application import Application
 from otpost.domain.errors import NotFound, VerificationNotFound
 from otpost.domain.message import Attempt, Message, Report, SandboxText
-from otpost.domain.notice import Notice
+from otpost.domain.policy import Notice
 from otpost.domain.sid import APPLICATION, MESSAGE, VERIFICATION, is_sid
 from otpost.domain.verification import Verification
 from otpost.services.delivery import SANDBOX_SEAL
@@ -27,6 +27,7 @@ from otpost.store.kinds import (
     POLICIES,
     REPORTS,
     SANDBOX_TEXTS,
+    TEMPLATES,
     VERIFICATIONS,
 )
 from otpost.store.units import Kind
@@ -60,7 +61,7 @@ async def verification(house: House, whose: Whose, verification_sid: str) -> tup
     row = await house.store.get(VERIFICATIONS, verification_sid) if known else None
     if row is None or not whose.owns(row.tenant, row.application):
         raise VerificationNotFound(UNKNOWN)
-    return row, await _stories(house, await house.store.find(MESSAGES, "verification", verification_sid))
+    return row, await stories(house, await house.store.find(MESSAGES, "verification", verification_sid))
 
 
 async def verifications(
@@ -84,12 +85,20 @@ async def verifications(
     return page, {message.sid: message for message in latest}
 
 
+async def latest(house: House, tenant: str, application: str, to: str) -> Verification | None:
+    """The newest verification of a number in an application, whatever became of it."""
+    table = VERIFICATIONS.table.c
+    statement = _owned(VERIFICATIONS, Whose(tenant, application)).where(table.to == to)
+    rows = await rows_of(house.store, VERIFICATIONS, statement.order_by(table.sid.desc()).limit(1))
+    return next(iter(rows), None)
+
+
 async def message(house: House, whose: Whose, message_sid: str) -> MessageStory:
     """A message with its attempts and reports; NotFound for another's."""
     row = await house.store.get(MESSAGES, message_sid) if is_sid(message_sid, MESSAGE) else None
     if row is None or not whose.owns(row.tenant, row.application):
         raise NotFound("There is no message with this SID.")
-    (story,) = await _stories(house, [row])
+    (story,) = await stories(house, [row])
     return story
 
 
@@ -113,19 +122,20 @@ async def messages(
     if after is not None:
         statement = statement.where(table.created_at > after)
     page = await _page(house, MESSAGES, statement, limit, cursor)
-    return Page(await _stories(house, page.rows), page.next)
+    return Page(await stories(house, page.rows), page.next)
 
 
 async def application(house: House, tenant: str, application_sid: str) -> Application:
     """An application of the tenant; NotFound for another's."""
     row = await house.store.get(APPLICATIONS, application_sid) if is_sid(application_sid, APPLICATION) else None
-    if row is None or row.tenant != tenant:
+    if row is None or not row.belongs_to(tenant):
         raise NotFound("There is no such application.")
     return row
 
 
 async def applications(house: House, tenant: str, *, limit: int, cursor: str | None) -> Page:
-    statement = select(APPLICATIONS.table).where(APPLICATIONS.table.c.tenant == tenant)
+    table = APPLICATIONS.table.c
+    statement = select(APPLICATIONS.table).where(table.tenant == tenant, table.deleted_at.is_(None))
     return await _page(house, APPLICATIONS, statement, limit, cursor)
 
 
@@ -134,6 +144,13 @@ async def keys(house: House, tenant: str, application_sid: str, *, limit: int, c
     table = API_KEYS.table.c
     statement = select(API_KEYS.table).where(table.tenant == tenant, table.application == application_sid)
     return await _page(house, API_KEYS, statement, limit, cursor)
+
+
+async def templates(house: House, tenant: str, *, limit: int, cursor: str | None) -> Page:
+    """The tenant's own templates (Template), newest first."""
+    return await _page(
+        house, TEMPLATES, select(TEMPLATES.table).where(TEMPLATES.table.c.tenant == tenant), limit, cursor
+    )
 
 
 async def notices(house: House, tenant: str) -> Sequence[Notice]:
@@ -162,16 +179,16 @@ async def sandbox_chosen(house: House, tenant: str) -> None:
         raise NotFound("The sandbox phone is there only while the sandbox is the chosen sender service.")
 
 
-async def _stories(house: House, rows: Sequence[Message]) -> list[MessageStory]:
+async def stories(house: House, rows: Sequence[Message]) -> list[MessageStory]:
     """Messages with the attempts and reports of each, both oldest first."""
-    stories = {row.sid: MessageStory(row, [], []) for row in rows}
-    attempts = select(ATTEMPTS.table).where(ATTEMPTS.table.c.message.in_(list(stories))).order_by("sid")
+    found = {row.sid: MessageStory(row, [], []) for row in rows}
+    attempts = select(ATTEMPTS.table).where(ATTEMPTS.table.c.message.in_(list(found))).order_by("sid")
     for attempt in await rows_of(house.store, ATTEMPTS, attempts):
-        stories[attempt.message].attempts.append(attempt)
-    reports = select(REPORTS.table).where(REPORTS.table.c.message.in_(list(stories)))
+        found[attempt.message].attempts.append(attempt)
+    reports = select(REPORTS.table).where(REPORTS.table.c.message.in_(list(found)))
     for report in sorted(await rows_of(house.store, REPORTS, reports), key=lambda report: report.order):
-        stories[report.message].reports.append(report)
-    return list(stories.values())
+        found[report.message].reports.append(report)
+    return list(found.values())
 
 
 def _owned(kind: Kind[Any], whose: Whose) -> Select[Any]:

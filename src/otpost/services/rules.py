@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from otpost.domain.application import NAME_LENGTH, Rules, out_of_range
-from otpost.domain.errors import FieldError
+from otpost.domain.application import NAME_LENGTH, SHORT_CODE_CHECKS, SHORT_CODE_LENGTH, Rules, out_of_range
+from otpost.domain.errors import FieldError, refusal
 from otpost.domain.phone import NumberRefused, parse_dialing_code, region_known
 from otpost.domain.text import TemplateRefused, check_template
 
@@ -52,6 +52,22 @@ def made(given: Mapping[str, Any]) -> tuple[Rules, list[FieldError]]:
     whole = msgspec.structs.replace(Rules(), **rules)
     known = {error.field for error in wrong}
     return whole, wrong + [error for error in out_of_range(whole) if error.field not in known]
+
+
+def judge(changed: Rules) -> None:
+    """Raise Invalid with everything that is out of its range."""
+    if wrong := out_of_range(changed):
+        raise refusal(wrong)
+
+
+def with_length(rules: Rules, code_length: int) -> Rules:
+    """The rules with codes of this length, and as many checks as are safe for it where nobody says how many."""
+    checks = rules.max_checks
+    if code_length <= SHORT_CODE_LENGTH:
+        checks = min(checks, SHORT_CODE_CHECKS)
+    elif rules.code_length <= SHORT_CODE_LENGTH:
+        checks = Rules().max_checks
+    return msgspec.structs.replace(rules, code_length=code_length, max_checks=checks)
 
 
 def _dialing_codes(texts: Sequence[str]) -> tuple[tuple[str, ...], list[FieldError]]:

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from otpost.domain.access import KeyCheck
-from otpost.domain.code import derive
 from otpost.domain.secret import Secret
+from otpost.domain.verification import derive
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

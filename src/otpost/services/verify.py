@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from otpost.domain import limits, sid, text
 from otpost.domain.access import Actor, AuditLine
 from otpost.domain.application import Application
-from otpost.domain.code import read_code, same
 from otpost.domain.errors import (
-    FieldError,
-    Invalid,
+    LimitReached,
     MaxChecksReached,
     MaxSendsReached,
     NotFound,
+    ResendTooSoon,
     Unavailable,
     VerificationFinal,
     VerificationNotFound,
     invalid,
 )
-from otpost.domain.limits import HOUR_MS, NumberLimits, Window
+from otpost.domain.limits import HOUR_MS, NumberLimits, Window, client_network
 from otpost.domain.message import NO_STALE_TEXT_S, Message, queued
 from otpost.domain.phone import PhoneNumber, trusted
-from otpost.domain.routing import NoRoute, Route
-from otpost.domain.verification import Verification
+from otpost.domain.policy import NoRoute, Route, lane_of
+from otpost.domain.verification import Binding, Extras, Verification, read_code, same
+from otpost.services import webhooks, wording
 from otpost.services.house import House
-from otpost.services.plan import plan_of
+from otpost.services.policy.plan import plan_of
+from otpost.services.twilio.rate_limits import meter
+from otpost.services.twilio.safe_list import is_safe
 from otpost.store.base import MESSAGES_DUE
 from otpost.store.kinds import APPLICATIONS, AUDIT, MESSAGES, NUMBER_LIMITS, POLICIES, VERIFICATIONS, WINDOWS
-from otpost.store.units import Query, Rows, Unit, lock, lock_by, look
+from otpost.store.units import Key, Query, Rows, Unit, lock, lock_by, look
 
 UNKNOWN = "There is no verification with this SID."
 
@@ -48,6 +50,13 @@ class Checked(msgspec.Struct, frozen=True):
     verification: Verification
     message: Message | None
     valid: bool
+
+
+class Number(NamedTuple):
+    """The verification of a number in an application: the pending one, or else the one whose checks were used up."""
+
+    application: str
+    to: str
 
 
 class Whose(msgspec.Struct, frozen=True):
@@ -69,39 +78,58 @@ def start(
     locale: str | None = None,
     client_ip: str | None = None,
     variables: Mapping[str, str] | None = None,
+    extras: Extras | None = None,
+    rate_limits: Mapping[str, str] | None = None,
 ) -> Unit[Started]:
     """Begin a verification of a number, or send one more text for the pending one.
+
+    With `extras` (their custom code from `sealed`) it keeps to Twilio Verify: the pending verification is the same
+    until it expires, beside one whose checks are used up there is none, and another amount or payee makes a new one.
+    `rate_limits` are values by the unique names of the application's own limits.
 
     Raises Invalid, SenderPolicyIncomplete, LimitReached, or Unavailable where the text could not leave in time.
     """
     now = house.clock()
     new_verification, new_message = house.sid(sid.VERIFICATION), house.sid(sid.MESSAGE)
-    given = dict(variables or {})
+    given, shaped = dict(variables or {}), extras is not None
     client = None if client_ip is None else client_network(client_ip)
 
     def decide(rows: Rows) -> Started:
         app = rows.look(APPLICATIONS, application)
-        if app is None or app.tenant != tenant:
+        if app is None or not app.belongs_to(tenant):
             raise NotFound("There is no such application.")
         rules = app.rules
-        _judge_number(app, to)
-        _judge_variables(app, given)
+        app.judge_number(to.e164)
+        if extras is None or extras.body is None:
+            app.judge_variables(given)
         plan = plan_of(house, rows, tenant)
-        route = plan.route(to)
+        sender = app.sender_for(to)
+        route = plan.route(to, sender)
         if isinstance(route, NoRoute):
             raise invalid("to", "dialing_code_refused", route.reason)
         known = _limits(rows, tenant, application, to.e164)
         if (refusal := known.guessing(now, rules.number_checks_per_hour)) is not None:
             raise refusal
         current = next(iter(rows.find(VERIFICATIONS, "pending", application, to.e164)), None)
-        if current is not None and current.begins_anew(now):
-            rows.put(VERIFICATIONS, current.ended(min(now, current.expires_at), "expired"))
+        if current is not None and current.begins_anew(now, to_the_end=shaped):
+            _end(rows, current, current.ended(min(now, current.expires_at), "expired"), now)
+            current = None
+        elif current is not None and extras is not None and current.binding != extras.binding:
+            _end(rows, current, current.ended(now, "canceled"), now)
             current = None
         if current is not None and current.sends >= current.max_sends:
-            raise MaxSendsReached(retry_at=current.fresh_start_at())
-        if (refusal := known.sending(now, rules.number_sends_per_hour, rules.number_sends_per_day)) is not None:
-            raise refusal
-        windows = _take_places(rows, app, client, now)
+            raise MaxSendsReached(retry_at=current.fresh_start_at(to_the_end=shaped))
+        if shaped and current is None and known.used_up is not None:
+            used_up = rows.look(VERIFICATIONS, known.used_up)
+            if used_up is not None and used_up.is_used_up(now):
+                raise MaxSendsReached(retry_at=used_up.expires_at)
+        try:
+            windows = _take_places(rows, app, known, client, now)
+        except LimitReached as reached:
+            if isinstance(reached, ResendTooSoon) or not is_safe(rows, tenant, to.e164):
+                raise
+            windows = []
+        windows += meter(house, rows, application, rate_limits or {}, now)
         verification = current or Verification(
             sid=new_verification,
             tenant=tenant,
@@ -120,9 +148,13 @@ def start(
             message=new_message,
         )
         verification = msgspec.structs.replace(
-            verification.sent(now, new_message), locale=locale or verification.locale, variables=given
+            verification.sent(now, new_message),
+            locale=locale or verification.locale,
+            variables=given,
+            extras=_joined(verification.extras, extras),
         )
-        message = _message(house, app, verification, route, new_message, now)
+        wait_ms = plan.wait_ms(lambda lane: house.lane_wait_ms(lane, application, False), route, to, sender)
+        message = _message(house, app, verification, route, new_message, wait_ms, now)
         rows.put(VERIFICATIONS, verification)
         rows.put(NUMBER_LIMITS, known.sent(now, verification.resend_after_s))
         rows.put(MESSAGES, message)
@@ -142,68 +174,116 @@ def start(
     )
 
 
-def check(house: House, whose: Whose, verification_sid: str, typed: str) -> Unit[Checked]:
+def check(house: House, whose: Whose, which: str | Number, typed: str, binding: Binding | None = None) -> Unit[Checked]:
     """Judge a code. The check is counted before codes are compared, and both share one commit.
+
+    `which` is a verification's SID or a number; of a number the answer has no message. With a `binding` the code must
+    have been sent for this amount and payee, and both are required where it was sent for one.
 
     Raises Invalid for what is no string of digits (which uses up no check), VerificationNotFound, LimitReached.
     """
     now = house.clock()
-    code = read_code(typed)
-    if code is None:
-        raise invalid("code", "invalid", "The code is a string of digits; send what the recipient typed.")
-    if not sid.is_sid(verification_sid, sid.VERIFICATION):
+    if isinstance(which, str) and not sid.is_sid(which, sid.VERIFICATION):
+        _read(typed, None)
         raise VerificationNotFound
-    given = code
 
     def decide(rows: Rows) -> Checked:
-        verification = rows.get(VERIFICATIONS, verification_sid)
-        if verification is None or not whose.owns(verification.tenant, verification.application):
+        verification = _found(rows, which)
+        mine = verification is not None and whose.owns(verification.tenant, verification.application)
+        given = _read(typed, verification if mine else None)
+        if verification is None or not mine:
             raise VerificationNotFound
         application, to = verification.application, verification.to
-        rows.require(
-            lock(NUMBER_LIMITS, application, to), look(APPLICATIONS, application), look(MESSAGES, verification.message)
-        )
-        if verification.status == "max_attempts_reached" and now < verification.expires_at:
-            raise MaxChecksReached(retry_at=max(now + 1000, verification.resend_at))
-        if not verification.is_pending(now):
-            raise VerificationNotFound
+        if isinstance(which, str):
+            needs = look(APPLICATIONS, application), look(MESSAGES, verification.message)
+            rows.require(lock(NUMBER_LIMITS, application, to), webhooks.subscribed(verification.tenant), *needs)
+        if verification.is_used_up(now):
+            raise MaxChecksReached(
+                retry_at=max(now + 1000, verification.resend_at if binding is None else verification.expires_at)
+            )
         app = rows.look(APPLICATIONS, application)
+        if not verification.is_pending(now) or (app is not None and app.deleted_at is not None):
+            raise VerificationNotFound
         known = _limits(rows, verification.tenant, application, to)
         refusal = known.guessing(now, app.rules.number_checks_per_hour) if app else None
         if refusal is not None:
             raise refusal
-        expected = house.ring.code(verification.sid, verification.key_id, verification.code_length)
-        right = same(given, expected)
-        verification = verification.checked(now, right=right)
-        rows.put(VERIFICATIONS, verification)
-        rows.put(NUMBER_LIMITS, known.checked(now, right=right))
-        return Checked(verification, rows.look(MESSAGES, verification.message), right)
+        right = same(given, wording.code_of(house, verification))
+        if binding is not None:
+            right &= _bound(app, verification, binding)
+        before, verification = verification, verification.checked(now, right=right)
+        known = known.checked(now, right=right)
+        if verification.status == "max_attempts_reached":
+            known = known.uses_up(verification.sid)
+        _end(rows, before, verification, now)
+        rows.put(NUMBER_LIMITS, known)
+        message = rows.look(MESSAGES, verification.message) if isinstance(which, str) else None
+        return Checked(verification, message, right)
 
-    return Unit(decide, [lock(VERIFICATIONS, verification_sid)])
+    return Unit(decide, _keys(which))
 
 
-def cancel(house: House, whose: Whose, verification_sid: str) -> Unit[Checked]:
+def approve(house: House, whose: Whose, which: str | Number) -> Unit[Verification]:
+    """End a pending verification as approved, on the word of the application. Raises VerificationNotFound."""
+    now = house.clock()
+
+    def decide(rows: Rows) -> Verification:
+        verification = _found(rows, which)
+        if verification is None or not whose.owns(verification.tenant, verification.application):
+            raise VerificationNotFound(UNKNOWN)
+        if not verification.is_pending(now):
+            raise VerificationNotFound(UNKNOWN)
+        known = _limits(rows, verification.tenant, verification.application, verification.to)
+        before, verification = verification, verification.approved(now)
+        _end(rows, before, verification, now)
+        rows.put(NUMBER_LIMITS, known.checked(now, right=True))
+        return verification
+
+    return Unit(decide, _keys(which))
+
+
+def cancel(house: House, whose: Whose, which: str | Number) -> Unit[Checked]:
     """End a verification that nobody waits for any more.
 
     Raises VerificationNotFound, or VerificationFinal where it was approved or has expired.
     """
-    if not sid.is_sid(verification_sid, sid.VERIFICATION):
+    if isinstance(which, str) and not sid.is_sid(which, sid.VERIFICATION):
         raise VerificationNotFound(UNKNOWN)
     now = house.clock()
 
     def decide(rows: Rows) -> Checked:
-        verification = rows.get(VERIFICATIONS, verification_sid)
+        verification = _found(rows, which)
         if verification is None or not whose.owns(verification.tenant, verification.application):
             raise VerificationNotFound(UNKNOWN)
         rows.require(look(MESSAGES, verification.message))
         if verification.status_at(now) in ("approved", "expired"):
             raise VerificationFinal
         if verification.status != "canceled":
-            verification = verification.ended(now, "canceled")
-            rows.put(VERIFICATIONS, verification)
+            before, verification = verification, verification.ended(now, "canceled")
+            _end(rows, before, verification, now)
         return Checked(verification, rows.look(MESSAGES, verification.message), False)
 
-    return Unit(decide, [lock(VERIFICATIONS, verification_sid)])
+    return Unit(decide, _keys(which))
+
+
+def cancel_all(house: House, application: str) -> Unit[int]:
+    """Cancel what is pending of an application that is no more; their count, at most 500 a time."""
+    now = house.clock()
+    query = Query(
+        VERIFICATIONS,
+        "status = 'pending' AND application = :application LIMIT :many",
+        application=application,
+        many=500,
+    )
+
+    def decide(rows: Rows) -> int:
+        pending = rows.found(query)
+        rows.require(*(webhooks.subscribed(verification.tenant) for verification in pending))
+        for verification in pending:
+            _end(rows, verification, verification.ended(now, "canceled"), now)
+        return len(pending)
+
+    return Unit(decide, query=query)
 
 
 def expire(house: House) -> Unit[int]:
@@ -218,8 +298,9 @@ def expire(house: House) -> Unit[int]:
 
     def decide(rows: Rows) -> int:
         over = rows.found(query)
+        rows.require(*(webhooks.subscribed(verification.tenant) for verification in over))
         for verification in over:
-            rows.put(VERIFICATIONS, verification.ended(verification.expires_at, "expired"))
+            _end(rows, verification, verification.ended(verification.expires_at, "expired"), now)
         return len(over)
 
     return Unit(decide, query=query)
@@ -246,50 +327,71 @@ def unlock(house: House, actor: Actor, to: str) -> Unit[int]:
 
 def rendered(house: House, app: Application, verification: Verification, number: int, now: int) -> str:
     """The text with the code in it, as it is sent now; never kept anywhere."""
-    code = house.ring.code(verification.sid, verification.key_id, verification.code_length)
-    return _text(app, verification, number, now, code)
+    return wording.text(app, verification, number, now, wording.code_of(house, verification))
 
 
-def client_network(address: str) -> str:
-    """What counts as one client: an IPv4 address, or an IPv6 network of 64 bits. Invalid for anything else."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        raise invalid("client_ip", "invalid", "client_ip must be the IP address of the recipient's client.") from None
-    if isinstance(ip, ipaddress.IPv6Address):
-        mapped = ip.ipv4_mapped
-        return str(mapped) if mapped else str(ipaddress.IPv6Network((int(ip), 64), strict=False))
-    return str(ip)
+def _keys(which: str | Number) -> list[Key]:
+    """What `_found` reads first."""
+    if isinstance(which, str):
+        return [lock(VERIFICATIONS, which)]
+    return [
+        lock_by(VERIFICATIONS, "pending", *which),
+        lock(NUMBER_LIMITS, *which),
+        look(APPLICATIONS, which.application),
+    ]
 
 
-def _judge_number(app: Application, to: PhoneNumber) -> None:
-    allowed = app.rules.allowed_dialing_codes
-    if allowed and not any(to.e164.startswith(dialing_code) for dialing_code in allowed):
-        raise invalid(
-            "to",
-            "dialing_code_refused",
-            f"This application sends only to numbers that begin with {', '.join(allowed)}.",
-        )
+def _found(rows: Rows, which: str | Number) -> Verification | None:
+    if isinstance(which, str):
+        return rows.get(VERIFICATIONS, which)
+    pending = next(iter(rows.find(VERIFICATIONS, "pending", *which)), None)
+    if pending is not None:
+        return pending
+    known = rows.get(NUMBER_LIMITS, *which)
+    return None if known is None or known.used_up is None else rows.get(VERIFICATIONS, known.used_up)
 
 
-def _judge_variables(app: Application, given: Mapping[str, str]) -> None:
-    lacking = sorted(name for name in text.variables_needed(app.rules.body) if not given.get(name))
-    if lacking:
-        raise Invalid(
-            "The application's text needs more variables than were given.",
-            errors=tuple(
-                FieldError(f"variables.{name}", "variable_missing", f"The application's text needs {{{name}}}.")
-                for name in lacking
-            ),
-        )
+def _read(typed: str, verification: Verification | None) -> str:
+    """What was typed as a code, or Invalid; a caller's own code may have letters."""
+    extras = None if verification is None else verification.extras
+    code = typed.strip() if extras is not None and extras.custom_code is not None else read_code(typed)
+    if not code:
+        raise invalid("code", "invalid", "The code is a string of digits; send what the recipient typed.")
+    return code
+
+
+def _bound(app: Application | None, verification: Verification, binding: Binding) -> bool:
+    """Whether the code is for this amount and payee; Invalid where they are required and one lacks."""
+    required = verification.binding != (None, None) or (app is not None and app.features.psd2)
+    if required and None in binding:
+        raise invalid("Amount", "amount_and_payee_required", "The code was sent for an amount and a payee: name both.")
+    return not required or binding == verification.binding
+
+
+def _joined(standing: Extras | None, more: Extras | None) -> Extras | None:
+    """The extras of the text that is sent now; a caller's own code stays until another is brought."""
+    if standing is None or standing.custom_code is None:
+        return standing if more is None else more
+    if more is None:
+        return standing
+    return msgspec.structs.replace(more, custom_code=more.custom_code or standing.custom_code)
+
+
+def _end(rows: Rows, before: Verification, after: Verification, now: int) -> None:
+    """Keep what became of a verification, and tell those who want to know."""
+    rows.put(VERIFICATIONS, after)
+    webhooks.told(rows, before, after, now)
 
 
 def _limits(rows: Rows, tenant: str, application: str, to: str) -> NumberLimits:
     return rows.get(NUMBER_LIMITS, application, to) or NumberLimits(application, to, tenant, until=0)
 
 
-def _take_places(rows: Rows, app: Application, client: str | None, now: int) -> list[Window]:
+def _take_places(rows: Rows, app: Application, known: NumberLimits, client: str | None, now: int) -> list[Window]:
+    """The windows with this send in them; LimitReached where one, or the number itself, has no place for it."""
     taken = []
+    if (refusal := known.sending(now, app.rules.number_sends_per_hour, app.rules.number_sends_per_day)) is not None:
+        raise refusal
     if (limit := app.rules.max_sends_per_hour) is not None:
         window = rows.get(WINDOWS, "application", app.sid) or Window("application", app.sid, until=0)
         if (refusal := limits.application_sends(window, now, limit)) is not None:
@@ -305,9 +407,15 @@ def _take_places(rows: Rows, app: Application, client: str | None, now: int) -> 
 
 
 def _message(
-    house: House, app: Application, verification: Verification, route: Route, message_sid: str, now: int
+    house: House,
+    app: Application,
+    verification: Verification,
+    route: Route,
+    message_sid: str,
+    wait_ms: int,
+    now: int,
 ) -> Message:
-    longest = _text(app, verification, verification.sends, now, "0" * verification.code_length)
+    longest = wording.text(app, verification, verification.sends, now, "0" * wording.code_length(verification))
     segments = text.segments(longest).count
     if segments > app.rules.max_segments:
         raise invalid(
@@ -316,11 +424,10 @@ def _message(
             f"The text would be billed as {segments} segments; the application allows {app.rules.max_segments}. "
             "Shorten its body or the variables, or raise max_segments.",
         )
-    wait_ms = house.lane_wait_ms(route.lane)
     if now + wait_ms > verification.expires_at - NO_STALE_TEXT_S * 1000:
         raise Unavailable(
             "The sender service cannot take the text within the code's life; nothing was started.",
-            retry_at=now + min(wait_ms, verification.lifetime_s * 1000),
+            retry_at=now + min(wait_ms, verification.lifetime_s * 1000) if wait_ms else verification.expires_at,
         )
     return queued(
         message_sid,
@@ -333,21 +440,5 @@ def _message(
         segments=segments,
         verification=verification.sid,
         number=verification.sends,
-    )
-
-
-def _text(app: Application, verification: Verification, number: int, now: int, code: str) -> str:
-    minutes_left = -((now - verification.expires_at) // 60_000)
-    return text.render(
-        app.rules.body,
-        {
-            "user": "",
-            "endpoint": "",
-            "event": "",
-            **verification.variables,
-            "otp": code,
-            "application": app.name,
-            "number": str(number),
-            "minutes": str(max(1, minutes_left)),
-        },
+        turn=house.turns.take(app.sid, now, house.lane_step_ms(lane_of(app.tenant, route))),
     )

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from otpost.domain.access import ApiKey, AuditLine, FirstAnswer, KeyCheck, Session, SignInLink, Tenant, User
 from otpost.domain.application import Application
-from otpost.domain.limits import NumberLimits, Window
-from otpost.domain.message import Attempt, Message, Node, Report, SandboxText
-from otpost.domain.notice import Notice
-from otpost.domain.policy import Policy, Revision, StoredSecret
+from otpost.domain.limits import NumberLimits, RateLimit, SafeNumber, Window
+from otpost.domain.locale import Template
+from otpost.domain.message import Attempt, Message, MessageExtras, Node, Report, SandboxText
+from otpost.domain.policy import Breaker, Notice, Policy, Revision, StoredSecret
 from otpost.domain.verification import Verification
+from otpost.domain.webhook import Delivery, Webhook
 from otpost.store import tables
 from otpost.store.units import Index, Kind
 
 TENANTS = Kind(tables.tenants, Tenant, [Index("name", ("name",))], settled=True)
-API_KEYS = Kind(tables.api_keys, ApiKey, settled=True)
+API_KEYS = Kind(
+    tables.api_keys,
+    ApiKey,
+    [
+        Index(
+            "application", ("tenant", "application"), "application IS NOT NULL", lambda row: row.application is not None
+        )
+    ],
+    settled=True,
+)
 USERS = Kind(tables.users, User, [Index("name", ("name",)), Index("tenant", ("tenant",))])
 SIGN_IN_LINKS = Kind(tables.sign_in_links, SignInLink, [Index("user", ("user",))])
 SESSIONS = Kind(tables.sessions, Session, [Index("user", ("user",))])
@@ -38,6 +48,12 @@ ATTEMPTS = Kind(
     [
         Index("message", ("message",)),
         Index(
+            "service_sid",
+            ("service", "vendor_sid"),
+            "vendor_sid IS NOT NULL",
+            lambda row: row.vendor_sid is not None,
+        ),
+        Index(
             "vendor_sid",
             ("service", "account_sid", "vendor_sid"),
             "vendor_sid IS NOT NULL",
@@ -47,5 +63,12 @@ ATTEMPTS = Kind(
 )
 REPORTS = Kind(tables.reports, Report, [Index("message", ("message",))])
 NODES = Kind(tables.nodes, Node)
+BREAKERS = Kind(tables.breakers, Breaker)
 NOTICES = Kind(tables.notices, Notice)
 SANDBOX_TEXTS = Kind(tables.sandbox_texts, SandboxText, [Index("tenant", ("tenant",))])
+WEBHOOKS = Kind(tables.webhooks, Webhook, [Index("tenant", ("tenant",)), Index("application", ("application",))])
+WEBHOOK_DELIVERIES = Kind(tables.webhook_deliveries, Delivery)
+RATE_LIMITS = Kind(tables.rate_limits, RateLimit, [Index("application", ("application",))])
+TEMPLATES = Kind(tables.templates, Template, [Index("tenant", ("tenant",))])
+SAFE_NUMBERS = Kind(tables.safe_numbers, SafeNumber)
+MESSAGE_EXTRAS = Kind(tables.message_extras, MessageExtras)

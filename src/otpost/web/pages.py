@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from otpost import __version__
+from otpost.domain.outcome import REASONS, ReasonName
 from otpost.domain.phone import trusted
 from otpost.web.static_files import address
 
@@ -47,7 +48,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(at=at, precisely=precisely, masked=masked, field_id=field_id, grouped=grouped)
+    made.filters.update(at=at, precisely=precisely, masked=masked, field_id=field_id, grouped=grouped, because=because)
     made.globals.update(static=address, version=__version__, status_of=status_of)
     return made
 
@@ -80,6 +81,11 @@ def masked(e164: str) -> str:
 def field_id(name: str) -> str:
     """The id of the control with this name: `twilio.subaccounts[0].sender_phone` is `f-twilio-subaccounts-0-…`."""
     return "f-" + re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")
+
+
+def because(reason: ReasonName) -> str:
+    """A reason in words for the administrator, with what to do."""
+    return REASONS[reason].for_administrator
 
 
 def grouped(number: int) -> str:

@@ -9,17 +9,19 @@ from starlette.responses import Response
 
 from otpost.domain.errors import FieldError, Invalid, RevisionConflict, refusal
 from otpost.domain.policy import Policy
-from otpost.senders.base import found
+from otpost.senders.base import Preset, falls_back, found, presets
 from otpost.senders.reading import read
 from otpost.senders.settings import join, places, plain
-from otpost.services import draft
-from otpost.services import policy as policies
+from otpost.services.policy import draft
+from otpost.services.policy import revisions as policies
 from otpost.store.kinds import POLICIES
 from otpost.web.policy_form import PolicyForm, Row, part_of, read_form, read_row, saved_form, section
 from otpost.web.policy_revisions import ROOMS as REVISIONS
 from otpost.web.policy_routes import ROOMS as ROUTES
 from otpost.web.policy_routes import Explained, TooMany, explain, split
 from otpost.web.policy_seals import Held, Seals
+from otpost.web.policy_standby import FIELDS as STANDBY_FIELDS
+from otpost.web.policy_standby import resting
 from otpost.web.policy_trial import compared, send, test
 from otpost.web.policy_view import View, stored_secrets
 from otpost.web.visit import Room, Visit, Wrong
@@ -38,13 +40,18 @@ async def shown(visit: Visit) -> Response:
 async def pressed(visit: Visit) -> Response:
     """One of the form's buttons; the form comes back with everything that was typed."""
     policy_form = read_form(visit)
+    name, _, at = visit.form.get("do").partition(":")
+    stood_in = list(policy_form.standby.fallback)
+    focus = policy_form.standby.press(name, at)
     row = policy_form.row
-    if row is not None and row.service != policy_form.chosen:
+    if row is not None and row.service not in policy_form.shown:
         if policy_form.row_changed:
-            policy_form.chosen = row.service
+            policy_form.standby.fallback = stood_in
+            policy_form.chosen = policy_form.chosen if row.service in policy_form.shown else row.service
             return await _page(visit, policy_form, _not_committed(policy_form))
         policy_form.close_row()
-    name, _, at = visit.form.get("do").partition(":")
+    if focus is not None:
+        return await _page(visit, policy_form, focus=focus)
     return await _BUTTONS.get(name, _show)(visit, policy_form, at)
 
 
@@ -73,7 +80,7 @@ async def _edit(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
 
 
 async def _open(visit: Visit, policy_form: PolicyForm, row: Row | None) -> Response:
-    if row is None or row.service != policy_form.chosen:
+    if row is None or row.service not in policy_form.shown:
         return await _page(visit, policy_form)
     if policy_form.row_changed:
         return await _page(visit, policy_form, _not_committed(policy_form))
@@ -153,6 +160,7 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     if policy_form.row_changed:
         return await _page(visit, policy_form, _not_committed(policy_form))
     policy_form.close_row()
+    policy_form.standby.drop_empty_rates()
     if errors := list(policy_form.lost()):
         return await _page(visit, policy_form, errors)
     saved = await _saved(visit)
@@ -185,9 +193,25 @@ async def _test(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     if policy_form.row_changed:
         return await _page(visit, policy_form, _not_committed(policy_form), what="Nothing was sent")
     policy_form.close_row()
-    errors = [error for error in policy_form.lost() if error.field.startswith(f"{policy_form.chosen}.")]
+    errors = [error for error in policy_form.lost() if error.field.startswith(f"{policy_form.tested}.")]
     told = await test(visit, policy_form, errors)
     return await _page(visit, policy_form, told.errors, what="Nothing was sent", limit=told.limit, focus="tried")
+
+
+async def _preset(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
+    """Fill a service's form in with a preset's values, in place of what stands in it."""
+    if at not in policy_form.shown:
+        return await _page(visit, policy_form)
+    service = found()[at]
+    preset = next((one for one in presets(service) if one.name == visit.form.get(f"preset-{at}")), None)
+    if preset is None:
+        return await _page(visit, policy_form, focus=f"preset-{at}")
+    if policy_form.row_changed:
+        return await _page(visit, policy_form, _not_committed(policy_form))
+    policy_form.close_row()
+    settings = read(service.Settings, dict(preset.section), at).settings
+    policy_form.parts[at] = part_of(service.Settings, plain(settings))
+    return await _page(visit, policy_form, filled=(at, preset), focus=f"filled-{at}")
 
 
 async def _send(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
@@ -235,27 +259,31 @@ async def _page(
     status: int = 200,
     newer: Sequence[Any] = (),
     explained: Sequence[Explained] = (),
+    filled: tuple[str, Preset] | None = None,
 ) -> Response:
     """The page, or for htmx the form alone."""
     wrong = Wrong(_at_what_is_shown(policy_form, errors))
     seals = Seals(visit, policy_form.id)
     saved = await _saved(visit)
-    view = View(policy_form, seals, await stored_secrets(visit.house, visit.tenant), wrong, visit.now)
+    view = View(visit, policy_form, seals, await stored_secrets(visit.house, visit.tenant), wrong, filled)
+    focus = "" if wrong or newer else focus
     values: dict[str, Any] = {
         "form": policy_form,
         "saved": saved,
         "saved_title": _title(saved.sender_service),
         "services": [("", "None: no text is sent"), *((name, one.TITLE) for name, one in found().items())],
-        "section": view.section(),
+        "section": view.section(policy_form.chosen) if policy_form.chosen else None,
         "carried": list(view.carried()),
-        "fallbacks": view.fallbacks(),
-        "fallback_choices": [("", "None"), *view.fallback_choices()],
+        "fallbacks": list(view.fallbacks(saved_form(saved), focus)),
+        "falls_back": bool(policy_form.chosen) and falls_back(found()[policy_form.chosen]),
+        "testers": [(name, found()[name].TITLE) for name in policy_form.shown],
+        "fallback_choices": view.fallback_choices(),
         "changed": visit.method == "POST" and _differs(policy_form, saved),
         "wrong": wrong,
         "what": what,
         "notice": notice,
         "limit": limit,
-        "focus": "" if wrong or newer else focus,
+        "focus": focus,
         "newer": newer,
         "explained": explained,
         "compared": await compared(visit, policy_form, seals),
@@ -263,7 +291,7 @@ async def _page(
     status = 422 if wrong else 429 if limit else status
     if visit.htmx:
         return visit.fragment("policy_form.html", status, **values)
-    return await visit.page("policy.html", status, **values)
+    return await visit.page("policy.html", status, resting=await resting(visit), **values)
 
 
 def _title(name: str | None) -> str:
@@ -282,8 +310,11 @@ def _at_what_is_shown(policy_form: PolicyForm, errors: Sequence[FieldError]) -> 
     placed = []
     for error in errors:
         name = error.field.split(".")[0]
-        if name in found() and name != policy_form.chosen:
+        if name in found() and name not in policy_form.shown:
             message = f"{found()[name].TITLE}, which is not shown: {error.message}"
+            error = FieldError("sender_service", error.code, message)
+        elif name.split("[")[0] in STANDBY_FIELDS and not policy_form.asks_standby:
+            message = f"When it fails, which is not shown: {error.message}"
             error = FieldError("sender_service", error.code, message)
         elif (row := read_row(error.field.rpartition(".")[0])) is not None and policy_form.row is None:
             policy_form.open_row(row)
@@ -300,6 +331,7 @@ _BUTTONS: Final[dict[str, Callable[[Visit, PolicyForm, str], Done]]] = {
     "remove": _remove,
     "keep": _keep,
     "save": _save,
+    "preset": _preset,
     "test": _test,
     "send": _send,
     "explain": _explain,

@@ -15,7 +15,9 @@ from otpost.domain.policy import Policy
 from otpost.domain.secret import Secret
 from otpost.senders.base import found
 from otpost.senders.settings import Field, SecretRef, destination, form, join, load, plain
+from otpost.web import policy_standby
 from otpost.web.policy_seals import Held, Seals, lost_words
+from otpost.web.policy_standby import Standby
 from otpost.web.visit import Form, Visit
 
 MESSAGE: Final = "This is a test of the sender policy."
@@ -57,14 +59,15 @@ class Row:
 class PolicyForm:
     """The whole form. `before` is the open row as it was, None while it is a new one.
 
-    `sent` is the SID of the message that went through the messaging service, `tried` the last test's outcome, packed.
+    `sent` is the SID of the message that went through the messaging service, `tried` the last test's outcome, packed;
+    `tester` the service that the test goes through, where it is not the chosen one.
     """
 
     id: str
     revision: int
     chosen: str
     parts: dict[str, Part]
-    fallback: list[str] = field(default_factory=list)
+    standby: Standby = field(default_factory=Standby)
     row: Row | None = None
     before: Part | None = None
     to: str = ""
@@ -72,6 +75,27 @@ class PolicyForm:
     numbers: str = ""
     sent: str = ""
     tried: str = ""
+    tester: str = ""
+
+    @property
+    def standing_in(self) -> list[str]:
+        """The services that stand in for the chosen one, in their order."""
+        return self.standby.standing_in(self.chosen)
+
+    @property
+    def asks_standby(self) -> bool:
+        """Whether the page asks what happens when the chosen service fails, which the sandbox does not."""
+        return bool(self.chosen) and found()[self.chosen].may_be_fallback
+
+    @property
+    def shown(self) -> list[str]:
+        """The services whose settings have fields in the page: the chosen one, then those that stand in for it."""
+        return [self.chosen, *self.standing_in] if self.asks_standby else [self.chosen] if self.chosen else []
+
+    @property
+    def tested(self) -> str:
+        """The service that a test goes through."""
+        return self.tester if self.tester in self.shown else self.chosen
 
     def rows(self, row: Row) -> list[Part]:
         rows: list[Part] = self.parts[row.service][row.name]
@@ -111,15 +135,16 @@ class PolicyForm:
         self.row = row
 
     def body(self, only: str | None = None) -> dict[str, Any]:
-        """The policy as the API takes it; of the sections all, or `only` one."""
+        """The policy as the API takes it; or of `only` one service, as if it were chosen."""
         services = found()
-        sections = {
-            name: section(services[name].Settings, part) for name, part in self.parts.items() if only in (None, name)
-        }
-        chosen = {"sender_service": self.chosen or None}
         if only is not None:
-            return {**chosen, **sections}
-        return {**chosen, "revision": self.revision, "fallback": self.fallback, **sections}
+            return {"sender_service": only, only: section(services[only].Settings, self.parts[only])}
+        return {
+            "sender_service": self.chosen or None,
+            "revision": self.revision,
+            **self.standby.body(self.chosen),
+            **{name: section(services[name].Settings, part) for name, part in self.parts.items()},
+        }
 
     def lost(self) -> Iterator[FieldError]:
         """Every place where a secret was typed which the form does not hold any more."""
@@ -145,7 +170,8 @@ def saved_form(policy: Policy) -> PolicyForm:
         name: part_of(service.Settings, plain(load(service.Settings, policy.sections.get(name, {}))))
         for name, service in found().items()
     }
-    return PolicyForm(secrets.token_hex(16), policy.revision, policy.sender_service or "", parts, list(policy.fallback))
+    chosen = policy.sender_service if policy.sender_service in parts else None
+    return PolicyForm(secrets.token_hex(16), policy.revision, chosen or "", parts, standby=policy_standby.saved(policy))
 
 
 def read_form(visit: Visit) -> PolicyForm:
@@ -155,17 +181,17 @@ def read_form(visit: Visit) -> PolicyForm:
     form_id = given if re.fullmatch(r"[0-9a-f]{32}", given) else secrets.token_hex(16)
     reader = _Reader(sent, Seals(visit, form_id), read_row(sent.get("open")))
     services = found()
-    shown = sent.get("shown")
+    shown = sent.get("shown").split()
     parts = {
         name: reader.shown(service.Settings, name)
-        if name == shown
+        if name in shown
         else reader.packed(service.Settings, sent.get(f"section:{name}"), None)
         for name, service in services.items()
     }
     chosen = sent.get("sender_service")
     revision = sent.get("revision")
     row = reader.row
-    if row is not None and (row.service != shown or row.index >= len(parts[row.service][row.name])):
+    if row is not None and (row.service not in shown or row.index >= len(parts[row.service][row.name])):
         row = None
     before = None
     if row is not None and "before" in sent:
@@ -175,9 +201,7 @@ def read_form(visit: Visit) -> PolicyForm:
         revision=int(revision) if re.fullmatch(r"[0-9]{1,9}", revision) else 0,
         chosen=chosen if chosen in services else "",
         parts=parts,
-        fallback=[
-            name for index in range(len(services)) if (name := sent.get(f"fallback[{index}]")) and name != chosen
-        ],
+        standby=policy_standby.read(sent),
         row=row,
         before=before,
         to=sent.get("to"),
@@ -185,6 +209,7 @@ def read_form(visit: Visit) -> PolicyForm:
         numbers=sent.get("numbers"),
         sent=sent.get("sent"),
         tried=sent.get("tried"),
+        tester=sent.get("tester"),
     )
 
 
@@ -221,7 +246,7 @@ class _Reader:
             elif one.row is not None:
                 part[one.name] = list(self.rows(one.row, at, urls))
             else:
-                part[one.name] = self.sent.get(at)
+                part[one.name] = self.sent.get(at).replace("\n", " ")
         return part
 
     def rows(self, cls: type[Any], path: str, urls: Mapping[str, str]) -> Iterator[Part]:

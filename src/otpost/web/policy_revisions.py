@@ -15,8 +15,8 @@ from otpost.domain.policy import Policy, Revision
 from otpost.domain.secret import Secret
 from otpost.senders.base import found
 from otpost.senders.settings import changes, load, places, plain
-from otpost.services import draft
-from otpost.services import policy as policies
+from otpost.services.policy import draft
+from otpost.services.policy import revisions as policies
 from otpost.store.kinds import POLICIES, REVISIONS
 from otpost.web.policy_seals import Held, Seals
 from otpost.web.policy_view import TYPED, Stored, stored_secrets
@@ -99,20 +99,12 @@ async def _page(
 
 def _differences(current: Policy, revision: Revision) -> Iterator[str]:
     """What Restore would change, in words."""
-    if current.sender_service != revision.sender_service:
-        yield f"Sender service: {_title(current.sender_service)} → {_title(revision.sender_service)}"
-    if current.fallback != revision.fallback:
-        before, after = (", ".join(map(_title, names)) or "none" for names in (current.fallback, revision.fallback))
-        yield f"Fallback: {before} → {after}"
+    yield from policies.choice_changes(current, revision)
     for name, service in found().items():
         old = plain(load(service.Settings, current.sections.get(name, {})))
         new = plain(load(service.Settings, revision.sections.get(name, {})))
         for change in changes(service.Settings, old, new):
             yield f"{service.TITLE}: {change}"
-
-
-def _title(name: str | None) -> str:
-    return found()[name].TITLE if name in found() else name or "none"
 
 
 def _lacking(

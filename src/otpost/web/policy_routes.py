@@ -10,8 +10,7 @@ from starlette.responses import Response
 
 from otpost.domain.errors import FieldError
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
-from otpost.domain.policy import Policy
-from otpost.domain.routing import NoRoute, longest_prefix
+from otpost.domain.policy import NoRoute, Policy, longest_prefix
 from otpost.senders.base import SenderService, found
 from otpost.senders.settings import form, load
 from otpost.store.kinds import POLICIES

@@ -18,8 +18,9 @@ from otpost.domain.errors import (
 )
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
 from otpost.domain.text import MAX_BODY_CHARACTERS
-from otpost.services import access, messages, reading, trial
-from otpost.services.trial import Tried
+from otpost.services import access, messages, reading
+from otpost.services.policy import trial
+from otpost.services.policy.trial import Tried
 from otpost.services.vault import KeyRingError
 from otpost.services.verify import Whose
 from otpost.store.kinds import TENANTS
@@ -62,7 +63,7 @@ async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]
     if not policy_form.chosen:
         return Told([FieldError("sender_service", "required", "Choose the sender service that is to be tested.")])
     body = {
-        trial.POLICY: policy_form.body(policy_form.chosen),
+        trial.POLICY: policy_form.body(policy_form.tested),
         "to": policy_form.to,
         "message": policy_form.message,
     }

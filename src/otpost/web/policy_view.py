@@ -8,18 +8,25 @@ from datetime import UTC, datetime
 from typing import Any
 
 from otpost.domain.policy import StoredSecret
-from otpost.senders.base import found
-from otpost.senders.settings import Field, SecretRef, form, join
+from otpost.senders.base import Preset, found, presets, proven_by_address
+from otpost.senders.reading import read
+from otpost.senders.settings import Field, SecretRef, form, join, places
+from otpost.services import reports
 from otpost.services.house import House
-from otpost.services.plan import ref_of
+from otpost.services.policy.plan import ref_of
 from otpost.store.kinds import SECRETS
-from otpost.web.policy_form import Part, PolicyForm, Row, packed, ref_in, row_name, urls_of
+from otpost.web.policy_form import Part, PolicyForm, Row, packed, ref_in, row_name, section, urls_of
 from otpost.web.policy_seals import Held, Seals
-from otpost.web.visit import Wrong
+from otpost.web.policy_standby import possible
+from otpost.web.visit import Visit, Wrong
 
 Stored = Mapping[tuple[str, SecretRef], StoredSecret]
 
 TYPED = "typed, not saved yet"
+LONG = 2000
+"""A text that may be longer than this is given several lines."""
+ASKED_OF_ALL = frozenset({"origin", "choice"})
+"""Kinds of fields that are not folded away, wherever they stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,10 @@ class Control:
     sealed: str = ""
     stored: bool = False
     cleared: bool = False
+
+    @property
+    def is_long(self) -> bool:
+        return self.field.kind == "text" and self.field.max_length > LONG
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +82,42 @@ class List:
 
 
 @dataclass(frozen=True, slots=True)
+class Filled:
+    """What is said after a preset filled the section: where it comes from, what is still to be typed and done."""
+
+    title: str
+    link: str
+    typed: list[str]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """The chosen service's part of the form: what is asked of everybody, and what is folded away."""
+    """A service's part of the form: what is asked of everybody, and what is folded away.
+
+    `presets` are pairs of name and title. `by_address`: the service reports to a fixed address, which is
+    `report_address` where Otpost knows its own.
+    """
 
     name: str
     title: str
-    about: str
     main: list[Control | List]
     advanced: list[Control]
     advanced_open: bool
+    presets: list[tuple[str, str]]
+    filled: Filled | None
+    by_address: bool
+    report_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """A service that stands in, with its place; `lacks` names what it needs before it can be saved."""
+
+    path: str
+    section: Section
+    lacks: list[str]
+    is_open: bool
 
 
 async def stored_secrets(house: House, tenant: str) -> dict[tuple[str, SecretRef], StoredSecret]:
@@ -98,14 +136,20 @@ def set_words(secret: StoredSecret, now: int) -> str:
 class View:
     """Makes the parts of the page from a form."""
 
-    def __init__(self, policy_form: PolicyForm, seals: Seals, stored: Stored, wrong: Wrong, now: int) -> None:
-        self.form, self.seals, self.stored, self.wrong, self.now = policy_form, seals, stored, wrong, now
+    def __init__(
+        self,
+        visit: Visit,
+        policy_form: PolicyForm,
+        seals: Seals,
+        stored: Stored,
+        wrong: Wrong,
+        filled: tuple[str, Preset] | None = None,
+    ) -> None:
+        self.visit, self.form, self.seals, self.stored, self.wrong = visit, policy_form, seals, stored, wrong
+        self.filled = filled
 
-    def section(self) -> Section | None:
-        """The chosen service's section; None while no service is chosen."""
-        name = self.form.chosen
-        if not name:
-            return None
+    def section(self, name: str) -> Section:
+        """The section of a service that is shown."""
         service = found()[name]
         part = self.form.parts[name]
         urls = urls_of(service.Settings, part)
@@ -118,40 +162,86 @@ class View:
             if one.row is not None:
                 after_rows = True
                 main.append(self._list(name, one, path, part[one.name], urls))
-            elif after_rows or (one.kind == "url" and one.default):
+            elif (after_rows and one.kind not in ASKED_OF_ALL) or (one.kind == "url" and not one.required):
                 advanced.append(self._control(name, one, path, part, urls))
             else:
                 under = before is not None and before.kind == "flag" and one.kind != "flag"
                 main.append(self._control(name, one, path, part, urls, under=under))
             before = one
         changed = any(control.value != _default(control.field) for control in advanced)
+        by_address = proven_by_address(service)
         return Section(
             name=name,
             title=service.TITLE,
-            about=(service.Settings.__doc__ or "").strip(),
             main=main,
             advanced=advanced,
             advanced_open=changed or any(self.wrong.at(control.path) for control in advanced),
+            presets=[(preset.name, preset.title) for preset in presets(service)],
+            filled=self._filled(name),
+            by_address=by_address,
+            report_address=self._report_address(name) if by_address else "",
         )
 
     def carried(self) -> Iterator[tuple[str, str]]:
-        """The sections that are not shown, by the name of their field."""
+        """What is not shown, by the name of its field."""
         for name, service in found().items():
-            if name != self.form.chosen:
+            if name not in self.form.shown:
                 yield f"section:{name}", packed(service.Settings, self.form.parts[name], self.seals)
+        for index, name in enumerate(self.form.standing_in):
+            yield f"fallback[{index}]", name
+        if not self.form.asks_standby:
+            yield "failover_after_s", self.form.standby.failover_after_s
+            for index, rate in enumerate(self.form.standby.rates):
+                yield f"rates[{index}].origin", rate.origin
+                yield f"rates[{index}].messages_per_second", rate.messages_per_second
 
-    def fallbacks(self) -> list[tuple[str, str]]:
-        """The places in the order of fallbacks, each with what stands there."""
-        possible = [name for name, _ in self.fallback_choices()]
-        kept = [name for name in self.form.fallback if name in possible]
-        return [(f"fallback[{index}]", name) for index, name in enumerate([*kept, ""][: len(possible)])]
+    def fallbacks(self, saved: PolicyForm, focus: str) -> Iterator[StandIn]:
+        """The services that stand in; those that need attention are unfolded."""
+        if not self.form.asks_standby:
+            return
+        for index, name in enumerate(self.form.standing_in):
+            lacks = list(dict.fromkeys(self._lacking(name)))
+            is_open = (
+                bool(lacks)
+                or self.form.parts[name] != saved.parts[name]
+                or (self.form.row is not None and self.form.row.service == name)
+                or any(error.field.startswith(f"{name}.") for error in self.wrong)
+                or focus in (f"fallback[{index}]", f"preset-{name}", f"filled-{name}")
+                or focus.startswith(f"{name}.")
+            )
+            yield StandIn(f"fallback[{index}]", self.section(name), lacks, is_open)
 
     def fallback_choices(self) -> list[tuple[str, str]]:
-        return [
-            (name, service.TITLE)
-            for name, service in found().items()
-            if service.may_be_fallback and name != self.form.chosen
-        ]
+        """The services that may stand in as well."""
+        taken = self.form.shown
+        return [(name, found()[name].TITLE) for name in possible() if name not in taken]
+
+    def _lacking(self, name: str) -> Iterator[str]:
+        """What a service lacks before it may be used, in words."""
+        service = found()[name]
+        reading = read(service.Settings, section(service.Settings, self.form.parts[name]), name)
+        labels = {join(name, one.name): one.label for one in form(service.Settings)}
+        for error in [*reading.errors, *service.problems(reading.settings, name)]:
+            yield labels.get(error.field.split("[")[0], service.TITLE)
+        for place in places(reading.settings, name):
+            if place.field.required and place.ref not in reading.typed and (name, place.ref) not in self.stored:
+                yield place.label
+
+    def _filled(self, name: str) -> Filled | None:
+        if self.filled is None or self.filled[0] != name:
+            return None
+        preset = self.filled[1]
+        labels = {place.path: place.label for place in places(_settings(name, preset), "")}
+        labels |= {one.name: one.label for one in form(found()[name].Settings)}
+        return Filled(preset.title, preset.link, [labels.get(path, path) for path in preset.typed], preset.note)
+
+    def _report_address(self, name: str) -> str:
+        """The one address that the service calls for all messages; empty where Otpost does not know its own."""
+        public_url = self.visit.surroundings.public_url
+        if public_url is None:
+            return ""
+        proof = reports.proof(self.visit.house, name, self.visit.tenant)
+        return f"{public_url}/callbacks/{name}/{self.visit.tenant}?proof={proof}"
 
     def _control(
         self, service: str, of: Field, path: str, part: Part, urls: Mapping[str, str], *, under: bool = False
@@ -171,7 +261,7 @@ class View:
             return "typed again, please", secret
         if held.clear:
             return "forgotten as soon as this is saved", secret
-        return (set_words(secret, self.now) if secret is not None else "not set"), secret
+        return (set_words(secret, self.visit.now) if secret is not None else "not set"), secret
 
     def _list(self, service: str, of: Field, path: str, rows: list[Part], urls: Mapping[str, str]) -> List:
         assert of.row is not None, "only lists have rows"
@@ -213,4 +303,8 @@ class View:
 
 
 def _default(of: Field) -> Any:
-    return of.default if of.kind == "flag" else str(of.default)
+    return of.default if of.kind == "flag" else "" if of.kind == "secret" else str(of.default)
+
+
+def _settings(name: str, preset: Preset) -> Any:
+    return read(found()[name].Settings, dict(preset.section), name).settings

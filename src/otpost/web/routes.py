@@ -24,6 +24,7 @@ from otpost.web.rooms.settings import ROOMS as SETTINGS
 from otpost.web.rooms.sign_in import ROOMS as SIGN_IN
 from otpost.web.rooms.sign_in import own_page
 from otpost.web.rooms.verifications import ROOMS as VERIFICATIONS
+from otpost.web.rooms.webhooks import ROOMS as WEBHOOKS
 from otpost.web.static_files import serve
 from otpost.web.visit import Form, Room, Surroundings, Visit
 
@@ -34,6 +35,7 @@ ROOMS: Final[tuple[Room, ...]] = (
     *MESSAGES,
     *POLICY,
     *APPLICATIONS,
+    *WEBHOOKS,
     *SETTINGS,
     *SANDBOX,
     *REFERENCE,

@@ -1,4 +1,4 @@
-"""Cuts the Messages part out of Twilio's OpenAPI document: `python trim.py twilio_api_v2010.json > messages.json`."""
+"""Cuts parts out of Twilio's OpenAPI documents: `python trim.py messages twilio_api_v2010.json > messages.json`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,31 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PATHS = (
-    "/2010-04-01/Accounts/{AccountSid}/Messages.json",
-    "/2010-04-01/Accounts/{AccountSid}/Messages/{Sid}.json",
-)
+PATHS = {
+    "messages": (
+        "/2010-04-01/Accounts/{AccountSid}/Messages.json",
+        "/2010-04-01/Accounts/{AccountSid}/Messages/{Sid}.json",
+    ),
+    "verify": (
+        "/v2/Services",
+        "/v2/Services/{Sid}",
+        "/v2/Services/{ServiceSid}/Verifications",
+        "/v2/Services/{ServiceSid}/Verifications/{Sid}",
+        "/v2/Services/{ServiceSid}/VerificationCheck",
+        "/v2/Services/{ServiceSid}/RateLimits",
+        "/v2/Services/{ServiceSid}/RateLimits/{Sid}",
+        "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets",
+        "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}",
+        "/v2/Services/{ServiceSid}/MessagingConfigurations",
+        "/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}",
+        "/v2/Templates",
+        "/v2/Attempts",
+        "/v2/Attempts/{Sid}",
+        "/v2/Attempts/Summary",
+        "/v2/SafeList/Numbers",
+        "/v2/SafeList/Numbers/{PhoneNumber}",
+    ),
+}
 SCHEMA_REF = "#/components/schemas/"
 
 
@@ -25,9 +46,9 @@ def schemas_named_in(node: Any) -> set[str]:
     return own.union(*(schemas_named_in(value) for value in node.values()))
 
 
-def trim(document: dict[str, Any]) -> dict[str, Any]:
-    """The two Messages paths unchanged, and the component schemas that they need, directly or through others."""
-    paths = {path: document["paths"][path] for path in PATHS}
+def trim(part: str, document: dict[str, Any]) -> dict[str, Any]:
+    """A part's paths unchanged, and the component schemas that they need, directly or through others."""
+    paths = {path: document["paths"][path] for path in PATHS[part]}
     schemas: dict[str, Any] = {}
     wanted = schemas_named_in(paths)
     while wanted:
@@ -46,5 +67,5 @@ def trim(document: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    whole = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    print(json.dumps(trim(whole), indent=1, ensure_ascii=False))
+    whole = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
+    print(json.dumps(trim(sys.argv[1], whole), indent=1, ensure_ascii=False))

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from otpost.store.tables import metadata
+from otpost.store.columns import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

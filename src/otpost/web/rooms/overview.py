@@ -8,6 +8,8 @@ from starlette.responses import Response
 
 from otpost.services import reading, rooms
 from otpost.services.rooms import SetUp
+from otpost.services.webhooks import endpoints
+from otpost.web.policy_standby import resting
 from otpost.web.rooms.timeline import service_title
 from otpost.web.visit import Room, Visit
 
@@ -23,6 +25,8 @@ async def overview(visit: Visit) -> Response:
         day=await rooms.day(visit.house, visit.tenant),
         steps=_steps(there),
         notices=await reading.notices(visit.house, visit.tenant),
+        resting=await resting(visit),
+        webhooks=await endpoints.disabled(visit.house, visit.tenant),
         service=service_title(there.sender_service) if there.sender_service else "",
         statuses=MESSAGE_STATUSES,
     )

@@ -1,4 +1,4 @@
-"""Settings: who has the console, how it looks, and who did what."""
+"""Settings: who has the console, the account for software that speaks Twilio, how it looks, and who did what."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.responses import Response
 from otpost.domain.errors import Invalid
 from otpost.services import access, console, rooms
 from otpost.services.access import MadeLink
+from otpost.store.kinds import TENANTS
 from otpost.web.visit import Room, Visit, Wrong
 
 LINES: Final = 50
@@ -44,6 +45,12 @@ async def remove_user(visit: Visit) -> Response:
     return visit.go("/settings", flash=f"{user.name} has no access any more.")
 
 
+async def renew_token(visit: Visit) -> Response:
+    """A new auth token for software that speaks Twilio; the answer shows it."""
+    made = await visit.house.store.run(access.renew_auth_token(visit.house, visit.actor))
+    return await _shown(visit, token=made.token)
+
+
 async def look(visit: Visit) -> Response:
     """Light, dark, or as the system is."""
     visit.set_theme(visit.form.get("theme"))
@@ -51,7 +58,12 @@ async def look(visit: Visit) -> Response:
 
 
 async def _shown(
-    visit: Visit, name: str = "", wrong: Wrong | None = None, link: MadeLink | None = None, link_for: str = ""
+    visit: Visit,
+    name: str = "",
+    wrong: Wrong | None = None,
+    link: MadeLink | None = None,
+    link_for: str = "",
+    token: str = "",
 ) -> Response:
     cursor = visit.query.get("cursor")
     known = cursor.startswith(LINE) and cursor.isalnum()
@@ -60,6 +72,9 @@ async def _shown(
         "settings.html",
         422 if wrong else 200,
         users=await rooms.users(visit.house, visit.tenant),
+        account=await visit.house.store.get(TENANTS, visit.tenant),
+        address=base,
+        token=token,
         audit=await rooms.audit(visit.house, visit.tenant, limit=LINES, cursor=cursor if known else None),
         older=known,
         name=name,
@@ -74,5 +89,6 @@ ROOMS: Final[tuple[Room, ...]] = (
     Room("/settings/users", post=make_user, entry="settings"),
     Room("/settings/users/{sid}/link", post=make_link, entry="settings"),
     Room("/settings/users/{sid}/remove", post=remove_user, entry="settings"),
+    Room("/settings/auth-token", post=renew_token, entry="settings"),
     Room("/settings/look", post=look, entry="settings"),
 )

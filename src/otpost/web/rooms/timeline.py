@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
-from otpost.domain.message import Attempt, Message, Report
+from otpost.domain import message as domain
+from otpost.domain.message import Attempt, Message
+from otpost.domain.outcome import REASONS
 from otpost.domain.verification import Event, Verification
 from otpost.senders.base import found
 from otpost.services.reading import MessageStory
 from otpost.web.pages import status_of
 
-LIVE_FOR_MS = 600_000
-_UNDER_WAY = frozenset({"queued", "sending", "accepted", "sent"})
+LIVE_FOR_MS: Final = 600_000
+_UNDER_WAY: Final = frozenset({"queued", "sending", "accepted", "sent"})
 
-_EVENTS = {
+_EVENTS: Final = {
     "started": ("blue", "Started", "A verification began, and its first text was put into the outbox."),
     "resent": ("blue", "Sent once more", "The application asked for one more text; the code stays the same."),
     "wrong_code": ("orange", "Wrong code", "A code was checked, and it was not the right one."),
@@ -24,20 +27,20 @@ _EVENTS = {
     "max_attempts_reached": ("orange", "Checks used up", "No further code is looked at."),
 }
 
-_OUTCOMES = {
-    None: ("blue", "Being sent"),
-    "accepted": ("azure", "Accepted"),
-    "refused": ("red", "Refused"),
-    "unavailable": ("orange", "Not taken, and to be tried again"),
-    "unknown": ("orange", "Answer lost"),
+_TRIES: Final = {
+    "sending": ("blue", "Being sent through {}"),
+    "accepted": ("azure", "Accepted by {}"),
+    "refused": ("red", "Refused by {}"),
+    "unavailable": ("orange", "Not taken by {}"),
+    "unknown": ("orange", "Answer of {} lost"),
+    "found": ("azure", "Found again at {}"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One entry; `said` are the vendor's words, `code` its code and `link` the vendor's page on it.
-
-    `place` is where it stands among those of the same millisecond.
+    """One entry. `words` tell what happened, `advice` what to do about it; `said` are the vendor's own words, `code`
+    its code and `link` its page on it. `place` is where it stands among those of the same millisecond.
     """
 
     at: int
@@ -45,6 +48,7 @@ class Line:
     colour: str
     title: str
     words: str = ""
+    advice: str = ""
     said: str = ""
     code: str = ""
     link: str = ""
@@ -58,13 +62,13 @@ def of_verification(row: Verification, stories: Iterable[MessageStory], now: int
     if row.status == "pending" and row.status_at(now) == "expired":
         lines.append(_event(Event(row.expires_at, "expired")))
     for story in stories:
-        lines += _of_message(story)
-    return sorted(lines, key=_order)
+        lines += of_message(story)
+    return sorted(lines, key=lambda line: (line.at, line.place))
 
 
 def of_message(story: MessageStory) -> list[Line]:
     """The lines of one message, oldest first."""
-    return sorted(_of_message(story), key=_order)
+    return list(_lines(story))
 
 
 def is_live(messages: Iterable[Message], now: int, *, pending: bool = False) -> bool:
@@ -79,15 +83,11 @@ def service_title(name: str) -> str:
     return service.TITLE if service else name
 
 
-def route_words(message: Message) -> str:
-    via = service_title(message.service)
-    origin = f" from {message.origin}" if message.origin not in ("", via) else ""
-    account = f" of {message.account_sid}" if message.account_sid else ""
+def route_words(taken: Message | Attempt) -> str:
+    via = service_title(taken.service)
+    origin = f" from {taken.origin}" if taken.origin not in ("", via) else ""
+    account = f" of {taken.account_sid}" if taken.account_sid else ""
     return f"{via}{origin}{account}"
-
-
-def _order(line: Line) -> tuple[int, int]:
-    return line.at, line.place
 
 
 def _event(event: Event) -> Line:
@@ -95,62 +95,54 @@ def _event(event: Event) -> Line:
     return Line(event.at, 0 if event.what in ("started", "resent") else 4, colour, title, words)
 
 
-def _of_message(story: MessageStory) -> Iterator[Line]:
+def _lines(story: MessageStory) -> Iterator[Line]:
     message = story.message
-    yield Line(
-        message.created_at,
-        1,
-        "secondary",
-        f"Message queued: {route_words(message)}",
-        message.route_reason,
-        message=message.sid,
-        facts=(("Segments", str(message.segments)),),
+    attempts = {attempt.sid: attempt for attempt in story.attempts}
+    statuses: dict[tuple[str, str], str] = {(one.attempt, one.status): one.vendor_status for one in story.reports}
+    told: set[str] = set()
+    for line in domain.timeline(message, story.attempts, story.reports):
+        words, attempt = line.detail or "", attempts.get(line.attempt or "")
+        advice = REASONS[line.reason].for_administrator if line.reason is not None else ""
+        if line.what == "queued":
+            first = story.attempts[0] if story.attempts else message
+            title = f"Message queued: {route_words(first)}"
+            segments = ("Segments", str(message.segments))
+            yield Line(line.at, 1, "secondary", title, words, message=message.sid, facts=(segments,))
+        elif line.who == "otpost" or attempt is None:
+            colour, title = status_of(line.what)
+            yield Line(line.at, 5, colour, f"Message {title.lower()}", words, advice, message=message.sid)
+        elif line.what in _TRIES and attempt.sid not in told:
+            told.add(attempt.sid)
+            colour, title = _TRIES[line.what]
+            taken = f" in {line.duration_ms} ms" if line.duration_ms is not None else ""
+            yield Line(
+                line.at,
+                2,
+                colour,
+                f"{title.format(service_title(line.who))}{taken}",
+                words,
+                advice,
+                attempt.vendor_message or "",
+                line.vendor_code or "",
+                line.link or "",
+                facts=_facts(attempt),
+            )
+        elif line.what == "found":
+            colour, title = _TRIES[line.what]
+            yield Line(line.at, 3, colour, title.format(service_title(line.who)), words)
+        else:
+            colour, title = status_of(line.what)
+            theirs = statuses.get((attempt.sid, line.what), "")
+            facts = (("Reported as", theirs),) if theirs not in ("", line.what) else ()
+            code, link = line.vendor_code or "", line.link or ""
+            yield Line(line.at, 3, colour, title, words, advice, "", code, link, facts=facts)
+
+
+def _facts(attempt: Attempt) -> tuple[tuple[str, str], ...]:
+    told = (
+        ("Attempt", attempt.sid),
+        (f"{service_title(attempt.service)}'s SID", attempt.vendor_sid),
+        ("Request", attempt.vendor_request_id),
+        ("HTTP status", str(attempt.vendor_http_status) if attempt.vendor_http_status else None),
     )
-    for attempt in story.attempts:
-        yield _attempt(attempt)
-    for report in story.reports:
-        yield _report(report)
-    if message.status in ("failed", "expired", "unconfirmed") and message.reason and not _told(story):
-        colour, title = status_of(message.status)
-        yield Line(_last(story), 5, colour, f"Message {title.lower()}", message.reason, message=message.sid)
-
-
-def _told(story: MessageStory) -> bool:
-    """Whether the last attempt says already why the message ended."""
-    return bool(story.attempts) and story.attempts[-1].reason == story.message.reason
-
-
-def _last(story: MessageStory) -> int:
-    ends = [attempt.started_at + (attempt.duration_ms or 0) for attempt in story.attempts]
-    return max([story.message.created_at, *ends, *(report.at for report in story.reports)]) + 1
-
-
-def _attempt(attempt: Attempt) -> Line:
-    colour, title = _OUTCOMES[attempt.outcome]
-    taken = f" in {attempt.duration_ms} ms" if attempt.duration_ms is not None else ""
-    if attempt.outcome == "accepted" and attempt.unknown_at is not None:
-        title = "Found again and accepted"
-    facts = [("Attempt", attempt.sid)]
-    if attempt.vendor_sid:
-        facts.append((f"{service_title(attempt.service)}'s SID", attempt.vendor_sid))
-    if attempt.vendor_request_id:
-        facts.append(("Request", attempt.vendor_request_id))
-    if attempt.vendor_http_status:
-        facts.append(("HTTP status", str(attempt.vendor_http_status)))
-    return Line(
-        attempt.started_at,
-        2,
-        colour,
-        f"{title} by {service_title(attempt.service)}{taken}" if attempt.outcome else "Being sent",
-        attempt.reason or "",
-        attempt.vendor_message or "",
-        attempt.vendor_code or "",
-        attempt.link or "",
-        facts=tuple(facts),
-    )
-
-
-def _report(report: Report) -> Line:
-    colour, title = status_of(report.status)
-    words = f"Reported as “{report.vendor_status}”." if report.vendor_status else ""
-    return Line(report.at, 3, colour, title, words, code=report.vendor_code)
+    return tuple((name, value) for name, value in told if value)

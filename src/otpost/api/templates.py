@@ -1,0 +1,138 @@
+"""`/v1/templates`: the tenant's texts in several languages, which the Twilio-shaped API lists and starts name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from otpost.api import shapes
+from otpost.api.http import Call, Endpoint, Reply
+from otpost.api.lists import ListQuery
+from otpost.api.moments import moment
+from otpost.domain.locale import FALLBACK, Template
+from otpost.domain.sid import TEMPLATE
+from otpost.services import reading
+from otpost.services.once import Answer
+from otpost.services.twilio import templates
+
+
+class TemplateBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`translations` are texts by locale (`pt-BR`), each with `{{code}}`."""
+
+    friendly_name: str
+    translations: dict[str, str]
+    default_locale: str = FALLBACK
+
+
+class TemplatePatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What is left out stays as it is; `translations` are all of them."""
+
+    friendly_name: str | UnsetType = UNSET
+    translations: dict[str, str] | UnsetType = UNSET
+    default_locale: str | UnsetType = UNSET
+
+
+class TemplateShape(msgspec.Struct):
+    sid: str
+    friendly_name: str
+    channels: list[str]
+    translations: dict[str, str]
+    default_locale: str
+    created_at: str
+    updated_at: str
+
+
+def shape(row: Template) -> TemplateShape:
+    return TemplateShape(
+        row.sid,
+        row.friendly_name,
+        list(row.channels),
+        row.translations,
+        row.default_locale,
+        moment(row.created_at),
+        moment(row.updated_at),
+    )
+
+
+async def listing(call: Call[None]) -> Reply:
+    query: ListQuery = call.query
+    page = await reading.templates(call.house, call.principal.tenant.sid, limit=query.limit, cursor=query.at(TEMPLATE))
+    return Reply(200, shapes.Page([shape(row) for row in page.rows], page.next))
+
+
+async def create(call: Call[TemplateBody]) -> Reply | Answer:
+    body = call.body
+    name = body.friendly_name.strip()
+    unit = templates.make(call.house, call.principal.actor, name, body.translations, body.default_locale)
+    return await call.run(unit, lambda template: Reply(201, shape(template)))
+
+
+async def read(call: Call[None]) -> Reply:
+    return Reply(200, shape(await templates.one(call.house, call.principal.tenant.sid, call.path["sid"])))
+
+
+async def change(call: Call[TemplatePatch]) -> Reply | Answer:
+    changes: dict[str, Any] = {
+        name: value for name in TemplatePatch.__struct_fields__ if (value := getattr(call.body, name)) is not UNSET
+    }
+    if "friendly_name" in changes:
+        changes["friendly_name"] = changes["friendly_name"].strip()
+    unit = templates.change(call.house, call.principal.actor, call.path["sid"], changes)
+    return await call.run(unit, lambda template: Reply(200, shape(template)))
+
+
+async def remove(call: Call[None]) -> Reply:
+    await call.house.store.run(templates.remove(call.house, call.principal.actor, call.path["sid"]))
+    return Reply(204)
+
+
+ENDPOINTS = (
+    Endpoint(
+        "GET",
+        "/v1/templates",
+        listing,
+        "List templates, newest first",
+        "admin",
+        {200: shapes.Page[TemplateShape]},
+        query=ListQuery,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/templates",
+        create,
+        "Make a template",
+        "admin",
+        {201: TemplateShape},
+        body=TemplateBody,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/templates/{sid}",
+        read,
+        "Read a template",
+        "admin",
+        {200: TemplateShape},
+        refuses=("not_found",),
+    ),
+    Endpoint(
+        "PATCH",
+        "/v1/templates/{sid}",
+        change,
+        "Change a template",
+        "admin",
+        {200: TemplateShape},
+        body=TemplatePatch,
+        refuses=("not_found",),
+    ),
+    Endpoint(
+        "DELETE",
+        "/v1/templates/{sid}",
+        remove,
+        "Delete a template",
+        "admin",
+        {204: None},
+        refuses=("not_found",),
+    ),
+)

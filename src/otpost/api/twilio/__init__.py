@@ -1,0 +1,35 @@
+"""The Twilio-shaped API: Twilio's paths, parameters, answers and errors over the use cases of the native one.
+
+A module here is one resource. It holds the shapes of its answers (`msgspec.Struct`s with exactly the keys of
+Twilio's schema, in the schema's order) and ends with `ENDPOINTS`, which `routes` lists:
+
+    async def fetch(call: Call) -> Reply:
+        service = await call.service()                  # the path's {ServiceSid}; Twilio's 404 unless the caller's own
+        row = ...                                       # a use case of `services`, or `call.house.store`
+        if row is None:
+            call.nothing()                              # Twilio's 404 for this path
+        return Reply(200, shape(row, call.base))
+
+    ENDPOINTS = (
+        Endpoint("GET", "/v2/Services/{ServiceSid}/RateLimits/{Sid}", fetch),
+        Endpoint("POST", "/v2/Services/{ServiceSid}/RateLimits", create, "admin", numbers={"duplicate_name": 60208}),
+    )
+
+- `call.path`, `call.query`, `call.form`: decoded text by Twilio's names; a leading `+` of a path survives. In the form
+  `needed` (20001 where it is not there), `flag`, `whole`. `call.tenant`, `call.whose`, `call.principal.actor`.
+- `await call.run(unit)` runs a unit of work while the caller's key is in force.
+- `Endpoint.scope`: `verify` (the default) lets keys of one application in, `admin` only those of the tenant.
+- Errors: `TwilioError(60213)` by the number in `errors.DICTIONARY`, `missing(name)`, `wrong(name, detail)`. Refusals of
+  use cases are translated: by `Endpoint.numbers`, then the tables in `errors`; an `Invalid` by its first field's name
+  or code, where a field has Twilio's name (`UniqueName`) the answer is 60200 with it. A `LimitReached` is 20429
+  unless the tables say otherwise; `domain.limits.RateLimitReached` also answers `Twilio-Reached-Rate-Limit`.
+- Dates: `dates.iso` (Verify), `dates.rfc_2822` (2010-04-01).
+- Lists: `page = await paging.turned(call, KIND, statement)` (by a unique column, greatest first) or
+  `paging.sliced(call, rows, key)`, then `paging.listed(call, "rate_limits", page, [shape(row) for row in page.rows])`.
+  The older API's envelope takes its paths from `paging.addresses`.
+- 201 for create, 200 for fetch and update, `Reply(204)` for delete. URLs begin with `call.base`.
+"""
+
+from otpost.api.twilio.routes import ENDPOINTS, PREFIXES, application
+
+__all__ = ["ENDPOINTS", "PREFIXES", "application"]

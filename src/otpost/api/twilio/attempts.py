@@ -1,0 +1,175 @@
+"""`/v2/Attempts` and their summary: each text of a verification, and whether it brought the code back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from otpost.api.twilio import paging
+from otpost.api.twilio.dates import iso
+from otpost.api.twilio.errors import wrong
+from otpost.api.twilio.http import Call, Endpoint, Reply
+from otpost.api.twilio.verifications import attempt_sid
+from otpost.domain.phone import NumberRefused, parse_recipient, region_known, trusted
+from otpost.domain.sid import APPLICATION, MESSAGE, VERIFICATION, is_sid
+from otpost.services.twilio import attempts
+from otpost.services.twilio.attempts import Sent, Wanted
+from otpost.services.twilio.status_callbacks import error_code, word
+from otpost.store.kinds import MESSAGES
+
+PREFIX = "VL"
+CHANNELS = {"sms", "call", "email", "whatsapp", "rbm"}
+RATE_DIGITS = 9
+
+
+class AttemptShape(msgspec.Struct):
+    sid: str
+    account_sid: str
+    service_sid: str
+    verification_sid: str
+    date_created: str
+    date_updated: str
+    conversion_status: Literal["converted", "unconverted"]
+    channel: str
+    price: dict[str, str | None]
+    channel_data: dict[str, Any]
+    url: str
+
+
+class SummaryShape(msgspec.Struct):
+    total_attempts: int
+    total_converted: int
+    total_unconverted: int
+    conversion_rate_percentage: str
+    url: str
+
+
+def shape(sent: Sent, now: int, base: str) -> AttemptShape:
+    row, of = sent.message, sent.verification
+    sid, code = attempt_sid(row.sid), error_code(row, sent.attempt)
+    return AttemptShape(
+        sid,
+        row.tenant,
+        row.application,
+        of.sid,
+        iso(row.created_at),
+        iso(_updated_at(sent)),
+        "converted" if sent.converted else "unconverted",
+        "sms",
+        {"value": None, "currency": "usd"},
+        {
+            "verification_sid": of.sid,
+            "to": row.to,
+            "status": _status(sent, now),
+            "message_status": word(row),
+            "error_code": None if code is None else str(code),
+            "country": trusted(row.to).region or None,
+            "code_length": of.code_length,
+            "locale": of.locale,
+            "mcc": None,
+            "mnc": None,
+            "carrier": None,
+        },
+        f"{base}/v2/Attempts/{sid}",
+    )
+
+
+def _status(sent: Sent, now: int) -> str:
+    if sent.converted:
+        return "confirmed"
+    return "expired" if sent.verification.status_at(now) == "expired" else "unconfirmed"
+
+
+def _updated_at(sent: Sent) -> int:
+    tried = sent.attempt
+    handed_over = 0 if tried is None else tried.started_at + (tried.duration_ms or 0)
+    return max(sent.message.created_at, handed_over, (sent.verification.approved_at or 0) if sent.converted else 0)
+
+
+async def listing(call: Call) -> Reply:
+    wanted = _wanted(call, status=call.query.get("Status"), to=call.query.get("ChannelData.To"))
+    if wanted is None:
+        return paging.listed(call, "attempts", paging.sliced(call, [], str), [])
+    statement = attempts.statement(call.whose, wanted)
+    page = await paging.turned(call, MESSAGES, statement, holds=wanted.holds)
+    told, now = await attempts.told(call.house, page.rows), call.house.clock()
+    return paging.listed(call, "attempts", page, [shape(sent, now, call.base) for sent in told])
+
+
+async def fetch(call: Call) -> Reply:
+    named = call.path["Sid"]
+    if not is_sid(named, PREFIX):
+        call.nothing()
+    sent = await attempts.one(call.house, call.whose, MESSAGE + named[len(PREFIX) :])
+    return Reply(200, shape(sent, call.house.clock(), call.base))
+
+
+async def summary(call: Call) -> Reply:
+    wanted = _wanted(call, prefix=call.query.get("DestinationPrefix"))
+    found = attempts.Summary(0, 0) if wanted is None else await attempts.summary(call.house, call.whose, wanted)
+    share = 100 * found.converted / found.total if found.total else 0.0
+    shown = f"{share:.{RATE_DIGITS}f}".rstrip("0").rstrip(".")
+    unconverted = found.total - found.converted
+    url = f"{call.base}/v2/Attempts/Summary"
+    return Reply(200, SummaryShape(found.total, found.converted, unconverted, shown, url))
+
+
+def _wanted(
+    call: Call, *, status: str | None = None, to: str | None = None, prefix: str | None = None
+) -> Wanted | None:
+    """What the query asks for; None for what there can be none of: other channels than SMS."""
+    country, channel = call.query.get("Country"), call.query.get("Channel")
+    if country is not None and not region_known(country := country.strip().upper()):
+        raise wrong("Country", "Send the two letters of ISO 3166-1, as in CA.")
+    if channel is not None and channel.lower() not in CHANNELS:
+        raise wrong("Channel", f"Send one of {', '.join(sorted(CHANNELS))}.")
+    if status is not None and status.lower() not in ("converted", "unconverted"):
+        raise wrong("Status", "Send converted or unconverted.")
+    if prefix is not None and not (prefix := "+" + prefix.strip().removeprefix("+"))[1:].isdigit():
+        raise wrong("DestinationPrefix", "Send the digits with which numbers begin, as in +4479.")
+    wanted = Wanted(
+        after=_moment(call, "DateCreatedAfter"),
+        before=_moment(call, "DateCreatedBefore"),
+        to=None if to is None else _number(to),
+        prefix=prefix,
+        country=country,
+        application=_sid(call, "VerifyServiceSid", APPLICATION),
+        verification=_sid(call, "VerificationSid", VERIFICATION),
+        status=None if status is None else "converted" if status.lower() == "converted" else "unconverted",
+    )
+    return wanted if channel is None or channel.lower() == "sms" else None
+
+
+def _number(text: str) -> str:
+    try:
+        return parse_recipient("+" + text.lstrip() if text.startswith(" ") else text).e164
+    except NumberRefused as refused:
+        raise wrong("ChannelData.To", refused.message) from None
+
+
+def _sid(call: Call, name: str, prefix: str) -> str | None:
+    text = call.query.get(name)
+    if text is not None and not is_sid(text, prefix):
+        raise wrong(name, f"Send a SID that begins with {prefix}.")
+    return text
+
+
+def _moment(call: Call, name: str) -> int | None:
+    """Milliseconds since the epoch; a moment without an offset is UTC."""
+    text = call.query.get(name)
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise wrong(name, "Send an ISO 8601 moment, as in 2026-11-23T02:06:27Z.") from None
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/v2/Attempts", listing),
+    Endpoint("GET", "/v2/Attempts/Summary", summary),
+    Endpoint("GET", "/v2/Attempts/{Sid}", fetch),
+)

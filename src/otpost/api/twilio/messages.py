@@ -1,0 +1,317 @@
+"""`/2010-04-01/Accounts/{AC}/Messages`: callers' own texts as Twilio's Messages, through the sender policy.
+
+The policy alone decides who sends: `From` and `MessagingServiceSid` may be left out, and must otherwise be what it
+gives to the number. A verification's texts are no Messages here, as they are none at Twilio. `body` is answered while
+Otpost keeps it, which is until the message is final, and is empty after that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, func, select
+
+from otpost.api.lists import number
+from otpost.api.twilio import paging
+from otpost.api.twilio.dates import rfc_2822, rfc_2822_or_none
+from otpost.api.twilio.errors import TwilioError, missing
+from otpost.api.twilio.http import Call, Endpoint, Reply
+from otpost.domain.message import Attempt
+from otpost.domain.outcome import REASONS
+from otpost.domain.phone import NumberRefused, parse_origin, parse_recipient
+from otpost.services import messages, reading
+from otpost.services.reading import MessageStory
+from otpost.services.twilio import status_callbacks
+from otpost.store.kinds import ATTEMPTS, MESSAGES
+
+PATH: Final = "/2010-04-01/Accounts/{AccountSid}/Messages"
+SHORTEST_S, LONGEST_S = 1, 36_000
+LEAST_S: Final = 20
+"""What has less of its life left than 10 s is not sent any more, so that a shorter validity would send nothing."""
+DAY_MS: Final = 86_400_000
+URL_LENGTH: Final = 4_000
+
+NUMBERS: Final = {
+    "sender_policy_incomplete": 21603,
+    "invalid_number": 21211,
+    "number_type_refused": 21614,
+    "dialing_code_refused": 21408,
+    "token_required": 21609,
+    "required": 21602,
+    "text_too_long": 21617,
+    "invalid": 21618,
+    "not_complete": 20009,
+    "From": 21606,
+    "MessagingServiceSid": 21701,
+}
+REFUSED: Final = {
+    "MediaUrl": 21622,
+    "ContentSid": 21655,
+    "ContentVariables": 21656,
+    "ScheduleType": 35114,
+    "SendAt": 35114,
+}
+"""What a text message through Otpost cannot have. Parameters that only tune Twilio's own sending are ignored."""
+
+_SERVICE_SID: Final = re.compile(r"MG[0-9a-fA-F]{32}")
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+class MessageShape(msgspec.Struct):
+    body: str
+    num_segments: str
+    direction: str
+    from_: str | None = msgspec.field(name="from")
+    to: str
+    date_updated: str
+    price: None
+    error_message: str | None
+    uri: str
+    account_sid: str
+    num_media: str
+    status: str
+    messaging_service_sid: str | None
+    sid: str
+    date_sent: str | None
+    date_created: str
+    error_code: int | None
+    price_unit: None
+    api_version: str
+    subresource_uris: dict[str, str]
+
+
+class MessagePage(msgspec.Struct):
+    end: int
+    first_page_uri: str
+    next_page_uri: str | None
+    page: int
+    page_size: int
+    previous_page_uri: str | None
+    start: int
+    uri: str
+    messages: list[MessageShape]
+
+
+def shape(story: MessageStory, body: str) -> MessageShape:
+    row, attempts, reports = story
+    latest = next((attempt for attempt in attempts if attempt.sid == row.attempt), None)
+    code = status_callbacks.error_code(row, latest)
+    uri = f"/{status_callbacks.API_VERSION}/Accounts/{row.tenant}/Messages/{row.sid}"
+    by_service = status_callbacks.is_messaging_service(row.origin)
+    moments = [row.created_at, *map(_ended_at, attempts), *(report.at for report in reports)]
+    return MessageShape(
+        body=body,
+        num_segments=str(row.segments),
+        direction="outbound-api",
+        from_=None if by_service or not row.origin else row.origin,
+        to=row.to,
+        date_updated=rfc_2822(max(moments)),
+        price=None,
+        error_message=None if code is None else REASONS[row.reason or "unknown"].for_application,
+        uri=f"{uri}.json",
+        account_sid=row.tenant,
+        num_media="0",
+        status=status_callbacks.word(row),
+        messaging_service_sid=row.origin if by_service else None,
+        sid=row.sid,
+        date_sent=rfc_2822_or_none(next((_ended_at(one) for one in attempts if one.outcome == "accepted"), None)),
+        date_created=rfc_2822(row.created_at),
+        error_code=code,
+        price_unit=None,
+        api_version=status_callbacks.API_VERSION,
+        subresource_uris={"media": f"{uri}/Media.json"},
+    )
+
+
+def _ended_at(attempt: Attempt) -> int:
+    return attempt.started_at + (attempt.duration_ms or 0)
+
+
+async def create(call: Call) -> Reply:
+    _own(call)
+    if "To" not in call.form:
+        raise TwilioError(21604)
+    for name, code in REFUSED.items():
+        if call.form.get(name):
+            raise TwilioError(code, detail=f"Otpost sends texts at once, and has no {name}.")
+    app = await reading.application(call.house, call.tenant, call.principal.application)
+    to = number(call.form["To"], "to", app.rules.default_region)
+    body = call.form.get("Body", "")
+    messages.judge_body(body)
+    unit = messages.send(
+        call.house,
+        call.tenant,
+        app.sid,
+        to,
+        body,
+        _valid_for_s(call),
+        senders=_senders(call),
+        status_callback=await _status_callback(call),
+    )
+    row = await call.run(unit)
+    return Reply(201, shape(MessageStory(row, [], []), body))
+
+
+async def listing(call: Call) -> Reply:
+    _own(call)
+    table = MESSAGES.table
+    statement = select(table).where(table.c.tenant == call.tenant, table.c.verification.is_(None))
+    if call.whose.application is not None:
+        statement = statement.where(table.c.application == call.whose.application)
+    for condition in _conditions(call):
+        statement = statement.where(condition)
+    page = await paging.turned(call, MESSAGES, statement)
+    stories = await reading.stories(call.house, page.rows)
+    want = paging.asked(call)
+    first, own, following, before = paging.addresses(call, page)
+    start = want.page * want.size
+    return Reply(
+        200,
+        MessagePage(
+            end=start + max(0, len(page.rows) - 1),
+            first_page_uri=first,
+            next_page_uri=following,
+            page=want.page,
+            page_size=want.size,
+            previous_page_uri=before,
+            start=start,
+            uri=own,
+            messages=[shape(story, messages.body_of(call.house, story.message)) for story in stories],
+        ),
+    )
+
+
+async def fetch(call: Call) -> Reply:
+    story = await _story(call)
+    return Reply(200, shape(story, messages.body_of(call.house, story.message)))
+
+
+async def update(call: Call) -> Reply:
+    """Redact (`Body=`); a message that was sent at once can no longer be canceled."""
+    story = await _story(call)
+    if "Status" in call.form:
+        if call.form["Status"] != "canceled":
+            raise TwilioError(20422, "Invalid Parameter: Status", detail="canceled is the only status to ask for.")
+        raise TwilioError(30409, detail="Texts are sent at once; only a scheduled one could be canceled.")
+    if "Body" not in call.form:
+        raise missing("Body")
+    if call.form["Body"]:
+        raise TwilioError(20422, "Invalid Parameter: Body", detail="A text can be erased (an empty Body), not changed.")
+    row = await call.run(messages.redact(call.house, call.tenant, story.message.sid))
+    return Reply(200, shape(story._replace(message=row), messages.body_of(call.house, row)))
+
+
+async def delete(call: Call) -> Reply:
+    _own(call)
+    await call.run(messages.erase(call.house, call.principal.actor, call.path["Sid"]))
+    return Reply(204)
+
+
+def _own(call: Call) -> None:
+    """Twilio's 404 unless the path names the caller's own account."""
+    if call.path["AccountSid"] != call.tenant:
+        call.nothing()
+
+
+async def _story(call: Call) -> MessageStory:
+    _own(call)
+    story = await reading.message(call.house, call.whose, call.path["Sid"])
+    if story.message.verification is not None:
+        call.nothing()
+    return story
+
+
+def _valid_for_s(call: Call) -> int:
+    text = call.form.get("ValidityPeriod")
+    if text is None:
+        return LONGEST_S
+    seconds = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
+    if not SHORTEST_S <= seconds <= LONGEST_S:
+        raise TwilioError(21624, detail=f"Send a whole number of seconds from {SHORTEST_S} to {LONGEST_S}.")
+    return max(LEAST_S, seconds)
+
+
+def _senders(call: Call) -> dict[str, str]:
+    """The senders that the caller names, written as the policy writes them."""
+    named: dict[str, str] = {}
+    if service := call.form.get("MessagingServiceSid"):
+        if not _SERVICE_SID.fullmatch(service):
+            raise TwilioError(21705, detail="A Messaging Service's SID is MG and 32 hex digits.")
+        named["MessagingServiceSid"] = service
+    if sender := call.form.get("From"):
+        try:
+            named["From"] = parse_origin(sender)
+        except NumberRefused as refused:
+            raise TwilioError(21212, f"Invalid From Number: {sender}", detail=refused.message) from None
+    return named
+
+
+async def _status_callback(call: Call) -> str | None:
+    """The address for callbacks; what stands after `#` sets how Twilio tries again, and is no part of it."""
+    given = call.form.get("StatusCallback", "").strip()
+    if not given:
+        return None
+    url = given.partition("#")[0]
+    if len(url) > URL_LENGTH:
+        raise TwilioError(21609, detail=f"The address has at most {URL_LENGTH} characters.")
+    underscore = "_" in re.split("[/?]", url.partition("://")[2])[0]
+    refused = "The host name holds an underscore." if underscore else await call.surroundings.http.judge(url)
+    if refused is not None:
+        raise TwilioError(21609, f"Invalid 'StatusCallback': {url}", detail=refused)
+    return url
+
+
+def _conditions(call: Call) -> list[ColumnElement[bool]]:
+    """What the query's filters ask of a message; a number or date that cannot be matches nothing."""
+    table, query, found = MESSAGES.table.c, call.query, list[ColumnElement[bool]]()
+    if "To" in query:
+        found.append(table.to == _written(lambda text: parse_recipient(text).e164, query["To"]))
+    if "From" in query:
+        found.append(table.origin == _written(parse_origin, query["From"]))
+    for name in ("DateSent", "DateSent<", "DateSent>"):
+        if text := query.get(name):
+            at, until = _moments(name, text)
+            sent_at = _sent_at()
+            if name == "DateSent":
+                found += [sent_at >= at, sent_at < until]
+            else:
+                found.append(sent_at < at if name == "DateSent<" else sent_at >= at)
+    return found
+
+
+def _written(parse: Callable[[str], str], text: str) -> str:
+    try:
+        return parse(text)
+    except NumberRefused:
+        return text
+
+
+def _sent_at() -> Any:
+    """When the first service took the message, as a column."""
+    attempts = ATTEMPTS.table.c
+    ended = func.min(attempts.started_at + func.coalesce(attempts.duration_ms, 0))
+    of_it = (attempts.message == MESSAGES.table.c.sid) & (attempts.outcome == "accepted")
+    return select(ended).where(of_it).correlate(MESSAGES.table).scalar_subquery()
+
+
+def _moments(name: str, text: str) -> tuple[int, int]:
+    """The day in UTC (`2026-11-23`) or the second (`2026-11-23T02:06:27Z`) as its beginning and its end."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise TwilioError(20422, f"Invalid Parameter: {name}", detail="Send YYYY-MM-DD or a moment.") from None
+    at = int((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()) * 1000
+    return at, at + (DAY_MS if _DATE.fullmatch(text) else 1000)
+
+
+ENDPOINTS = (
+    Endpoint("GET", f"{PATH}.json", listing),
+    Endpoint("POST", f"{PATH}.json", create, "admin", numbers=NUMBERS),
+    Endpoint("GET", f"{PATH}/{{Sid}}.json", fetch),
+    Endpoint("POST", f"{PATH}/{{Sid}}.json", update, "admin", numbers=NUMBERS),
+    Endpoint("DELETE", f"{PATH}/{{Sid}}.json", delete, "admin", numbers=NUMBERS),
+)

@@ -1,0 +1,97 @@
+"""`/v2/Services/{VA}/MessagingConfigurations`: the main account's Messaging Service for a country, or for `all`."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from otpost.api.twilio import paging
+from otpost.api.twilio.dates import iso
+from otpost.api.twilio.errors import wrong
+from otpost.api.twilio.http import Call, Endpoint, Reply
+from otpost.domain.application import Application, MessagingConfiguration
+from otpost.services.twilio import configurations
+
+_SERVICE = re.compile("MG[0-9a-fA-F]{32}")
+
+
+class ConfigurationShape(msgspec.Struct):
+    account_sid: str
+    service_sid: str
+    country: str
+    messaging_service_sid: str
+    date_created: str
+    date_updated: str
+    url: str
+
+
+def shape(service: Application, country: str, row: MessagingConfiguration, base: str) -> ConfigurationShape:
+    return ConfigurationShape(
+        service.tenant,
+        service.sid,
+        country,
+        row.service_sid,
+        iso(row.created_at),
+        iso(row.updated_at),
+        f"{base}/v2/Services/{service.sid}/MessagingConfigurations/{country}",
+    )
+
+
+async def listing(call: Call) -> Reply:
+    service = await call.service()
+    page = paging.sliced(call, sorted(service.features.messaging.items()), lambda pair: pair[0])
+    shapes = [shape(service, country, row, call.base) for country, row in page.rows]
+    return paging.listed(call, "messaging_configurations", page, shapes)
+
+
+async def create(call: Call) -> Reply:
+    service = await call.service()
+    country = configurations.country_of(call.needed("Country").strip())
+    if country is None:
+        raise wrong("Country", "Send the two letters of ISO 3166-1, as in CA, or all.")
+    unit = configurations.make(call.house, call.principal.actor, service.sid, country, _service_sid(call))
+    return Reply(201, shape(service, country, await call.run(unit), call.base))
+
+
+async def fetch(call: Call) -> Reply:
+    service, country = await _found(call)
+    return Reply(200, shape(service, country, configurations.of(service, country), call.base))
+
+
+async def update(call: Call) -> Reply:
+    service, country = await _found(call)
+    unit = configurations.change(call.house, call.principal.actor, service.sid, country, _service_sid(call))
+    return Reply(200, shape(service, country, await call.run(unit), call.base))
+
+
+async def delete(call: Call) -> Reply:
+    service, country = await _found(call)
+    await call.run(configurations.remove(call.house, call.principal.actor, service.sid, country))
+    return Reply(204)
+
+
+async def _found(call: Call) -> tuple[Application, str]:
+    """The service and the country of the path; Twilio's 404 where it has nothing for that."""
+    service, country = await call.service(), configurations.country_of(call.path["Country"])
+    if country is None or country not in service.features.messaging:
+        call.nothing()
+    return service, country
+
+
+def _service_sid(call: Call) -> str:
+    text = call.needed("MessagingServiceSid").strip()
+    if not _SERVICE.fullmatch(text):
+        raise wrong("MessagingServiceSid", "A Messaging Service's SID is MG and 32 hex digits.")
+    return text
+
+
+_ALL = "/v2/Services/{ServiceSid}/MessagingConfigurations"
+
+ENDPOINTS = (
+    Endpoint("GET", _ALL, listing),
+    Endpoint("POST", _ALL, create, "admin"),
+    Endpoint("GET", _ALL + "/{Country}", fetch),
+    Endpoint("POST", _ALL + "/{Country}", update, "admin"),
+    Endpoint("DELETE", _ALL + "/{Country}", delete, "admin"),
+)

@@ -1,0 +1,153 @@
+"""Lists as Twilio pages them: `PageSize`, `Page`, `PageToken`, and an envelope with absolute URLs.
+
+A page follows by the key of the row next to it, not by its number, so that rows made meanwhile shift nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+from sqlalchemy import Select
+
+from otpost.api.twilio.errors import TwilioError
+from otpost.api.twilio.http import Call, Reply
+from otpost.store.base import rows_of
+from otpost.store.units import Kind
+
+R = TypeVar("R", bound=msgspec.Struct)
+T = TypeVar("T")
+
+DEFAULT_SIZE, LARGEST_SIZE = 50, 1000
+AFTER, BEFORE = "PA", "PB"
+JUDGED_AT_ONCE = 500
+
+
+class Meta(msgspec.Struct):
+    page: int
+    page_size: int
+    first_page_url: str
+    previous_page_url: str | None
+    url: str
+    next_page_url: str | None
+    key: str
+
+
+class Asked(NamedTuple):
+    """Which page is asked for: that after the row with the key `after`, that before `before`, or the first."""
+
+    page: int
+    size: int
+    after: str | None = None
+    before: str | None = None
+
+
+class Turned(NamedTuple):
+    """One page's rows, and the keys by which its neighbours are found (None: there is none)."""
+
+    rows: list[Any]
+    next: str | None
+    previous: str | None
+
+
+def asked(call: Call) -> Asked:
+    """What the query asks for; 20007 for a page that is too large."""
+    size, page = _number(call, "PageSize", DEFAULT_SIZE), _number(call, "Page", 0)
+    if not 1 <= size <= LARGEST_SIZE:
+        raise TwilioError(20007)
+    token = call.query.get("PageToken", "")
+    kind, key = token[:2], token[2:]
+    if not token or page == 0:
+        return Asked(0, size)
+    if not key or kind not in (AFTER, BEFORE):
+        raise TwilioError(20422, "Invalid Parameter: PageToken")
+    return Asked(page, size, after=key) if kind == AFTER else Asked(page, size, before=key)
+
+
+def _number(call: Call, name: str, default: int) -> int:
+    text = call.query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise TwilioError(20422, f"Invalid Parameter: {name}")
+    return int(text)
+
+
+async def turned(
+    call: Call, kind: Kind[R], statement: Select[Any], column: str = "sid", holds: Callable[[R], bool] | None = None
+) -> Turned:
+    """The rows of the page that is asked for, by a column whose values are unique, the greatest first.
+
+    `holds` judges what SQL cannot tell; it is read on until the page is full.
+    """
+    want, by = asked(call), kind.table.c[column]
+    many = want.size + 1 if holds is None else max(want.size + 1, JUDGED_AT_ONCE)
+    upward, at = want.before is not None, want.before or want.after
+    rows: list[R] = []
+    while True:
+        part = statement if at is None else statement.where(by > at if upward else by < at)
+        read = await rows_of(call.house.store, kind, part.order_by(by.asc() if upward else by.desc()).limit(many))
+        rows += read if holds is None else [row for row in read if holds(row)]
+        if holds is None or len(read) < many or len(rows) > want.size:
+            return _turned(rows, want, lambda row: str(getattr(row, column)))
+        at = str(getattr(read[-1], column))
+
+
+def sliced(call: Call, rows: Sequence[T], key: Callable[[T], str]) -> Turned:
+    """The same for rows that are all at hand, in the order of the list."""
+    want, keys = asked(call), [key(row) for row in rows]
+    if want.before is not None:
+        end = keys.index(want.before) if want.before in keys else 0
+        return _turned(list(reversed(rows[:end]))[: want.size + 1], want, key)
+    begin = 0 if want.after is None else keys.index(want.after) + 1 if want.after in keys else len(keys)
+    return _turned(list(rows[begin : begin + want.size + 1]), want, key)
+
+
+def _turned(rows: list[Any], want: Asked, key: Callable[[Any], str]) -> Turned:
+    more, rows = len(rows) > want.size, rows[: want.size]
+    if not rows:
+        return Turned([], None, None)
+    if want.before is not None:
+        rows.reverse()
+        return Turned(rows, key(rows[-1]), key(rows[0]) if more and want.page > 0 else None)
+    return Turned(rows, key(rows[-1]) if more else None, key(rows[0]) if want.page > 0 else None)
+
+
+def listed(call: Call, key: str, page: Turned, shapes: Iterable[Any]) -> Reply:
+    """The envelope of Verify: the rows as `shapes` under `key`, and `meta`."""
+    return Reply(200, {key: list(shapes), "meta": meta(call, key, page)})
+
+
+def meta(call: Call, key: str, page: Turned) -> Meta:
+    want = asked(call)
+    first, own, following, before = addresses(call, page)
+    base = call.base
+    return Meta(
+        want.page,
+        want.size,
+        base + first,
+        None if before is None else base + before,
+        base + own,
+        None if following is None else base + following,
+        key,
+    )
+
+
+def addresses(call: Call, page: Turned) -> tuple[str, str, str | None, str | None]:
+    """The first page's path with its query, this one's, the next one's and the previous one's."""
+    want = asked(call)
+    own = call.query.get("PageToken") if want.page else None
+    return (
+        _address(call, want.size, 0),
+        _address(call, want.size, want.page, own),
+        None if page.next is None else _address(call, want.size, want.page + 1, AFTER + page.next),
+        None if page.previous is None else _address(call, want.size, max(0, want.page - 1), BEFORE + page.previous),
+    )
+
+
+def _address(call: Call, size: int, page: int, token: str | None = None) -> str:
+    filters = {name: value for name, value in call.query.items() if name not in ("Page", "PageSize", "PageToken")}
+    query = {**filters, "PageSize": size, "Page": page, **({} if token is None else {"PageToken": token})}
+    return f"{quote(call.scope['path'], safe='/+')}?{urlencode(query)}"

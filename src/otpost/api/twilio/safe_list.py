@@ -1,0 +1,54 @@
+"""`/v2/SafeList/Numbers`: numbers that limits against pumping do not hold back."""
+
+from __future__ import annotations
+
+import msgspec
+
+from otpost.api.twilio.errors import wrong
+from otpost.api.twilio.http import Call, Endpoint, Reply
+from otpost.domain.limits import SafeNumber
+from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
+from otpost.services.twilio import safe_list
+
+
+class SafeNumberShape(msgspec.Struct):
+    sid: str
+    phone_number: str
+    url: str
+
+
+def shape(row: SafeNumber, base: str) -> SafeNumberShape:
+    return SafeNumberShape(row.sid, row.to, f"{base}/v2/SafeList/Numbers/{row.to}")
+
+
+async def create(call: Call) -> Reply:
+    try:
+        to = parse_recipient(call.needed("PhoneNumber"))
+    except NumberRefused as refused:
+        raise wrong("PhoneNumber", refused.message) from None
+    return Reply(201, shape(await call.run(safe_list.add(call.house, call.principal.actor, to)), call.base))
+
+
+async def fetch(call: Call) -> Reply:
+    return Reply(200, shape(await safe_list.one(call.house, call.tenant, _number(call)), call.base))
+
+
+async def delete(call: Call) -> Reply:
+    await call.run(safe_list.remove(call.house, call.principal.actor, _number(call)))
+    return Reply(204)
+
+
+def _number(call: Call) -> PhoneNumber:
+    try:
+        return parse_recipient(call.path["PhoneNumber"])
+    except NumberRefused:
+        call.nothing()
+
+
+_ONE = "/v2/SafeList/Numbers/{PhoneNumber}"
+
+ENDPOINTS = (
+    Endpoint("POST", "/v2/SafeList/Numbers", create, "admin"),
+    Endpoint("GET", _ONE, fetch, "admin"),
+    Endpoint("DELETE", _ONE, delete, "admin"),
+)

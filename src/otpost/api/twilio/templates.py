@@ -1,0 +1,35 @@
+"""`/v2/Templates`: the tenant's templates, which it makes through `/v1/templates`, and our own built-in one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from otpost.api.twilio import paging
+from otpost.api.twilio.dates import iso
+from otpost.api.twilio.http import Call, Endpoint, Reply
+from otpost.domain.locale import Template, twilio_translations
+from otpost.services.twilio import templates
+
+
+class TemplateShape(msgspec.Struct):
+    sid: str
+    account_sid: str
+    friendly_name: str
+    channels: list[str]
+    translations: dict[str, dict[str, Any]]
+
+
+def shape(row: Template) -> TemplateShape:
+    return TemplateShape(row.sid, row.tenant, row.friendly_name, list(row.channels), twilio_translations(row, iso))
+
+
+async def listing(call: Call) -> Reply:
+    named = call.query.get("FriendlyName")
+    rows = await templates.every(call.house, call.tenant)
+    page = paging.sliced(call, [row for row in rows if named in (None, row.friendly_name)], lambda row: row.sid)
+    return paging.listed(call, "templates", page, [shape(row) for row in page.rows])
+
+
+ENDPOINTS = (Endpoint("GET", "/v2/Templates", listing),)

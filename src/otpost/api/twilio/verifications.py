@@ -1,0 +1,213 @@
+"""`…/Verifications` and `…/VerificationCheck`: starts, checks, reads and ends as Twilio Verify has them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from otpost.api.twilio import starting
+from otpost.api.twilio.dates import iso
+from otpost.api.twilio.errors import TwilioError, wrong
+from otpost.api.twilio.http import Call, Endpoint, Reply
+from otpost.domain.application import Application
+from otpost.domain.errors import Refusal
+from otpost.domain.sid import VERIFICATION, is_sid
+from otpost.domain.verification import Status, Verification
+from otpost.services import reading, verify
+from otpost.services.verify import Number, Whose
+from otpost.store.kinds import VERIFICATIONS
+from otpost.telemetry import CHECKS, STARTS
+
+SHORTEST_CODE, LONGEST_CODE = 4, 10
+
+
+class SendShape(msgspec.Struct):
+    time: str
+    channel: str
+    attempt_sid: str
+
+
+class VerificationShape(msgspec.Struct):
+    sid: str
+    service_sid: str
+    account_sid: str
+    to: str
+    channel: Literal["sms"]
+    status: Status
+    valid: bool
+    lookup: dict[str, Any]
+    amount: str | None
+    payee: str | None
+    send_code_attempts: list[SendShape]
+    date_created: str
+    date_updated: str
+    sna: None
+    url: str
+
+
+class CheckShape(msgspec.Struct):
+    sid: str
+    service_sid: str
+    account_sid: str
+    to: str
+    channel: Literal["sms"]
+    status: Status
+    valid: bool
+    amount: str | None
+    payee: str | None
+    date_created: str
+    date_updated: str
+    sna_attempts_error_codes: list[Any]
+
+
+def attempt_sid(message_sid: str) -> str:
+    """What Twilio calls an attempt is one message of ours: `VL` and the digits of the message's SID."""
+    return "VL" + message_sid[2:]
+
+
+def shape(row: Verification, base: str) -> VerificationShape:
+    amount, payee = row.binding
+    return VerificationShape(
+        row.sid,
+        row.application,
+        row.tenant,
+        row.to,
+        "sms",
+        row.status,
+        row.status == "approved",
+        {},
+        amount,
+        payee,
+        [
+            SendShape(iso(event.at), "SMS", attempt_sid(event.detail))
+            for event in row.events
+            if event.what in ("started", "resent")
+        ],
+        iso(row.created_at),
+        iso(row.updated_at),
+        None,
+        f"{base}/v2/Services/{row.application}/Verifications/{row.sid}",
+    )
+
+
+def check_shape(row: Verification, *, valid: bool) -> CheckShape:
+    """A wrong code leaves a check `pending`, the last one as well: that it was the last shows at the next."""
+    amount, payee = row.binding
+    return CheckShape(
+        row.sid,
+        row.application,
+        row.tenant,
+        row.to,
+        "sms",
+        row.status if valid else "pending",
+        valid,
+        amount,
+        payee,
+        iso(row.created_at),
+        iso(row.updated_at),
+        [],
+    )
+
+
+async def start(call: Call) -> Reply:
+    service = await call.service()
+    to = starting.number(call)
+    starting.judge_channel(call, service)
+    extras, locale = await starting.extras(call, service, to)
+    unit = verify.start(
+        call.house,
+        call.tenant,
+        service.sid,
+        to,
+        locale=locale,
+        client_ip=call.form.get("DeviceIp") or None,
+        extras=extras,
+        rate_limits=starting.rate_limits(call),
+    )
+    try:
+        started = await call.run(unit)
+    except Refusal as refused:
+        STARTS.labels(refused.code).inc()
+        raise
+    STARTS.labels("created" if started.created else "resent").inc()
+    return Reply(201, shape(started.verification, call.base))
+
+
+async def check(call: Call) -> Reply:
+    service = await call.service()
+    which = _named(call, service)
+    code = call.form.get("Code", "")
+    if not SHORTEST_CODE <= len(code.strip()) <= LONGEST_CODE:
+        raise wrong("Code", "A code has 4 to 10 digits.")
+    unit = verify.check(call.house, Whose(call.tenant, service.sid), which, code, starting.binding(call))
+    try:
+        done = await call.run(unit)
+    except Refusal as refused:
+        CHECKS.labels(refused.code).inc()
+        raise
+    CHECKS.labels("right" if done.valid else "wrong").inc()
+    return Reply(201, check_shape(done.verification, valid=done.valid))
+
+
+def _named(call: Call, service: Application) -> str | Number:
+    """Which verification a check is about; 60221 where it says neither SID nor number."""
+    sid = call.form.get("VerificationSid")
+    if sid:
+        return sid
+    if not call.form.get("To"):
+        raise TwilioError(60221)
+    return Number(service.sid, starting.number(call).e164)
+
+
+async def fetch(call: Call) -> Reply:
+    service = await call.service()
+    which = _placed(call, service)
+    if isinstance(which, Number):
+        row = await reading.latest(call.house, call.tenant, *which)
+    else:
+        row = await call.house.store.get(VERIFICATIONS, which)
+    now = call.house.clock()
+    if row is None or (row.tenant, row.application) != (call.tenant, service.sid) or now >= row.expires_at:
+        call.nothing()
+    if row.status_at(now) in ("approved", "expired"):
+        call.nothing()
+    return Reply(200, shape(row, call.base))
+
+
+async def update(call: Call) -> Reply:
+    service = await call.service()
+    which, whose = _placed(call, service), Whose(call.tenant, service.sid)
+    status = call.needed("Status")
+    if status == "approved":
+        return Reply(200, shape(await call.run(verify.approve(call.house, whose, which)), call.base))
+    if status != "canceled":
+        raise wrong("Status", "Send canceled or approved.")
+    done = await call.run(verify.cancel(call.house, whose, which))
+    return Reply(200, shape(done.verification, call.base))
+
+
+def _placed(call: Call, service: Application) -> str | Number:
+    """Which verification the path names, by SID or by number; a plus sign may have come as a blank."""
+    text = call.path["Sid"]
+    if is_sid(text, VERIFICATION):
+        return text
+    if text.startswith(" "):
+        text = "+" + text[1:]
+    try:
+        return Number(service.sid, starting.parsed(text, "To").e164)
+    except TwilioError:
+        call.nothing()
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/v2/Services/{ServiceSid}/Verifications",
+        start,
+        numbers={"number_checks_reached": 60203, "number_locked": 60203},
+    ),
+    Endpoint("GET", "/v2/Services/{ServiceSid}/Verifications/{Sid}", fetch),
+    Endpoint("POST", "/v2/Services/{ServiceSid}/Verifications/{Sid}", update),
+    Endpoint("POST", "/v2/Services/{ServiceSid}/VerificationCheck", check),
+)

@@ -1,0 +1,187 @@
+"""A tenant's sender policy made ready for use: which route a number takes, and with which secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from otpost.domain.delivery import Way
+from otpost.domain.errors import SenderPolicyIncomplete
+from otpost.domain.message import Message
+from otpost.domain.phone import PhoneNumber, trusted
+from otpost.domain.policy import CountrySender, NoRoute, Policy, Route, StoredSecret, lane_of
+from otpost.domain.secret import Secret
+from otpost.senders.base import Account, FallsBack, HasAccounts, SenderService, by_country, falls_back, found
+from otpost.senders.settings import SecretRef, fill, load
+from otpost.services.house import House
+from otpost.store.kinds import APPLICATIONS, POLICIES, SECRETS
+from otpost.store.units import Rows
+
+SEAL = "secrets"
+KEPT_MS = 48 * 3_600_000
+"""How long a secret that was replaced or removed still proves reports and look-ups."""
+
+
+class Tokens(NamedTuple):
+    """A tenant's stored secrets, opened, as of a version of its policy."""
+
+    version: tuple[int, int]
+    kept: list[tuple[StoredSecret, Secret]]
+
+
+class Plan:
+    """The policy in force, with every section's settings and secrets."""
+
+    def __init__(self, policy: Policy, settings: dict[str, Any]) -> None:
+        self.policy = policy
+        self.settings = settings
+        self._rates = {rate.origin: rate.messages_per_second for rate in policy.rates}
+
+    @property
+    def ready(self) -> bool:
+        """Whether the chosen service has all that it needs."""
+        return self.policy.sender_service is not None and not self.policy.incomplete
+
+    def service(self) -> SenderService:
+        """The chosen service; SenderPolicyIncomplete while none is ready."""
+        if self.policy.sender_service is None or self.policy.incomplete:
+            raise SenderPolicyIncomplete
+        return found()[self.policy.sender_service]
+
+    def route(self, to: PhoneNumber, chosen: CountrySender | None = None) -> Route | NoRoute:
+        """What production does with this number; SenderPolicyIncomplete while no service is ready.
+
+        `chosen` is what the application asks for: `Application.sender_for`.
+        """
+        return self._route(self.service(), to, chosen)
+
+    def _route(self, service: SenderService, to: PhoneNumber, chosen: CountrySender | None) -> Route | NoRoute:
+        settings = self.settings[service.NAME]
+        if chosen is not None and (choosing := by_country(service)) is not None:
+            return choosing.route_by_country(settings, to, chosen)
+        return service.route(settings, to)
+
+    def ways(self, to: PhoneNumber, chosen: CountrySender | None = None) -> list[Way]:
+        """The routes that a text to this number may take, in their order: the policy's own, then those that stand in.
+
+        Empty where the policy sends nothing to it; SenderPolicyIncomplete while no service is ready.
+        """
+        first = self.route(to, chosen)
+        if isinstance(first, NoRoute):
+            return []
+        ways, service = [Way(first)], self.service()
+        if (choosing := by_country(service)) is not None:
+            other = choosing.other_route_by_country(self.settings[service.NAME], first, chosen)
+        else:
+            other = service.other_route(self.settings[service.NAME], first) if isinstance(service, FallsBack) else None
+        if other is not None:
+            ways.append(Way(other, for_account_reasons=True))
+        for name in self.policy.fallback:
+            stand_in = found().get(name)
+            route = self._route(stand_in, to, chosen) if stand_in is not None else None
+            if isinstance(route, Route):
+                reason = f"{service.TITLE} could not deliver it. {route.reason}"
+                ways.append(Way(msgspec.structs.replace(route, reason=reason)))
+        return ways
+
+    def wait_ms(
+        self, of_lane: Callable[[str], int], first: Route, to: PhoneNumber, chosen: CountrySender | None = None
+    ) -> int:
+        """How long a text to this number would wait on that of its ways where it waits the shortest.
+
+        `first` is its route; `of_lane` tells how long it would wait there.
+        """
+        wait = of_lane(lane_of(self.policy.tenant, first))
+        if not wait or not self.policy.fallback:
+            return wait
+        others = [way.route for way in self.ways(to, chosen) if not way.for_account_reasons]
+        return min([wait, *(of_lane(lane_of(self.policy.tenant, route)) for route in others)])
+
+    @property
+    def has_other_ways(self) -> bool:
+        """Whether a text may have more than one way."""
+        return bool(self.policy.fallback) or falls_back(self.service())
+
+    def rate(self, origin: str) -> float | None:
+        """How many messages a second the origin may send, where the policy says so."""
+        return self._rates.get(origin)
+
+
+def sender_of(rows: Rows, message: Message) -> CountrySender | None:
+    """What the application asks for where it sends a verification's text; nothing for a caller's own text."""
+    app = rows.look(APPLICATIONS, message.application) if message.verification is not None else None
+    return app.sender_for(trusted(message.to)) if app is not None and app.features.messaging else None
+
+
+def ref_of(secret: StoredSecret) -> SecretRef:
+    return SecretRef(secret.field, secret.owner, secret.destination)
+
+
+def opened(house: House, secret: StoredSecret) -> Secret:
+    """The secret itself."""
+    return house.ring.open(SEAL, secret.sealed, secret.sid)
+
+
+def plan_of(house: House, rows: Rows, tenant: str) -> Plan:
+    """The tenant's plan; made anew only after a Save."""
+    policy = rows.look(POLICIES, tenant) or Policy(tenant)
+    known = house.plans.get(tenant)
+    if known is not None and (known.policy.revision, known.policy.updated_at) == (policy.revision, policy.updated_at):
+        return known
+    plan = make(house, policy, rows.find(SECRETS, "tenant", tenant, locked=False))
+    house.plans[tenant] = plan
+    return plan
+
+
+def make(house: House, policy: Policy, secrets: list[StoredSecret]) -> Plan:
+    settings: dict[str, Any] = {}
+    for name, service in found().items():
+        own = {
+            ref_of(secret): opened(house, secret)
+            for secret in secrets
+            if secret.service == name and secret.retired_at is None
+        }
+        settings[name] = fill(load(service.Settings, policy.sections.get(name, {})), own)
+    return Plan(policy, settings)
+
+
+async def accounts(house: House, tenant: str, route: Route) -> list[Account]:
+    """The account that a route sent from, once for each token that may open it: those in force, then replaced ones.
+
+    Empty where the service has no accounts, or no token of it is kept any more.
+    """
+    service = found().get(route.service)
+    if service is None or not isinstance(service, HasAccounts):
+        return []
+    policy = await house.store.get(POLICIES, tenant) or Policy(tenant)
+    settings = load(service.Settings, policy.sections.get(route.service, {}))
+    wanted = service.account_secret(settings, route)
+    if wanted is None:
+        return []
+    secrets = [
+        secret
+        for secret in await house.store.find(SECRETS, "tenant", tenant)
+        if (secret.service, secret.field, secret.owner) == (route.service, wanted.field, wanted.owner)
+        and secret.destination == wanted.destination
+    ]
+    secrets.sort(key=lambda secret: (secret.retired_at is not None, -secret.set_at))
+    return [service.account(settings, route, opened(house, secret)) for secret in secrets]
+
+
+def tokens(house: House, rows: Rows, tenant: str, service: str) -> dict[str, list[Secret]]:
+    """Every token that may have signed a report of this service, by account SID; those replaced of late too."""
+    policy = rows.look(POLICIES, tenant) or Policy(tenant)
+    version = (policy.revision, policy.updated_at)
+    known = house.tokens.get(tenant)
+    if known is None or known.version != version:
+        stored = rows.find(SECRETS, "tenant", tenant, locked=False)
+        known = house.tokens[tenant] = Tokens(version, [(secret, opened(house, secret)) for secret in stored])
+    oldest = house.clock() - KEPT_MS
+    known.kept[:] = [pair for pair in known.kept if pair[0].retired_at is None or pair[0].retired_at > oldest]
+    by_owner: dict[str, list[Secret]] = {}
+    for secret, token in known.kept:
+        if secret.service == service:
+            by_owner.setdefault(secret.owner, []).append(token)
+    return by_owner

@@ -1,0 +1,75 @@
+"""How the accounts of the policy in force stand: which of them rest behind an open circuit breaker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from sqlalchemy import select
+
+from otpost.domain.phone import PhoneNumber, trusted
+from otpost.domain.policy import Breaker, Policy, longest_prefix
+from otpost.senders.settings import form
+from otpost.services.house import House
+from otpost.services.policy import plan
+from otpost.services.policy.plan import Plan
+from otpost.store.base import rows_of
+from otpost.store.kinds import BREAKERS, POLICIES
+
+NOWHERE: Final = "+999"
+"""Belongs to no country, so that no filter of dialing codes matches it."""
+
+
+class Standing(NamedTuple):
+    """An account that some route uses; `breaker` is None where it is closed."""
+
+    service: str
+    account_sid: str
+    breaker: Breaker | None
+
+
+async def open_breakers(house: House, tenant: str) -> list[Breaker]:
+    """The accounts that are left alone now, the longest first. A breaker of an older revision counts as closed."""
+    return await _open(house, await house.store.get(POLICIES, tenant) or Policy(tenant))
+
+
+async def accounts(house: House, tenant: str) -> list[Standing]:
+    """Every account that a route of the policy in force uses: main account, subaccounts, then those of the fallbacks.
+
+    Empty while no sender service is ready.
+    """
+    policy = await house.store.get(POLICIES, tenant) or Policy(tenant)
+    made = plan.make(house, policy, [])
+    if not made.ready:
+        return []
+    resting = {(breaker.service, breaker.account_sid): breaker for breaker in await _open(house, policy)}
+    routes = [way.route for to in _numbers(made) for way in made.ways(to)]
+    order = (policy.sender_service, *policy.fallback)
+    routes.sort(key=lambda route: order.index(route.service))
+    named = dict.fromkeys([*((route.service, route.account_sid) for route in routes), *resting])
+    return [Standing(*account, resting.get(account)) for account in named]
+
+
+async def _open(house: House, policy: Policy) -> list[Breaker]:
+    own = BREAKERS.table
+    statement = select(own).where(own.c.tenant == policy.tenant, own.c.revision == policy.revision)
+    return list(await rows_of(house.store, BREAKERS, statement.order_by(own.c.opened_at, own.c.lane)))
+
+
+def _numbers(made: Plan) -> Iterator[PhoneNumber]:
+    """A number for each route there is: one that no filter matches, then one for each filter."""
+    yield trusted(NOWHERE)
+    filters = list(_filters(made))
+    for own in filters:
+        tail = next((digit for digit in "0123456789" if longest_prefix(own + digit, filters) == own), None)
+        if tail is not None:
+            yield trusted(own + tail)
+
+
+def _filters(made: Plan) -> Iterable[str]:
+    for name in (made.policy.sender_service, *made.policy.fallback):
+        settings = made.settings.get(name or "")
+        for field in form(type(settings)) if settings is not None else ():
+            keys = [] if field.row is None else [one.name for one in form(field.row) if one.kind == "dialing_code"]
+            for row in getattr(settings, field.name) if keys else ():
+                yield from (value for key in keys if (value := getattr(row, key)))

@@ -1,0 +1,151 @@
+"""docs/reference/delivery.md is what the code does: its tables and times are made from it.
+
+`python tests/test_delivery_page.py` writes them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from otpost.domain import delivery, message
+from otpost.domain.message import MessageStatus
+from otpost.domain.outcome import REASONS, ReasonName
+from otpost.messaging import breaker, pace
+from otpost.senders._twilio_codes import CODES, RANGES, link
+from otpost.senders.base import fetches_reports, found, looks_up, proven_by_address, reads_reports
+from otpost.services import house
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "delivery.md"
+HELP = {
+    "again": "another try, later",
+    "elsewhere": "another account or service, at once",
+    "nobody": "nobody",
+}
+STATUSES: dict[MessageStatus, str] = {
+    "queued": "waits for its turn, for another try, or for an account to recover",
+    "sending": "an attempt is under way, or its answer was lost and is being looked for",
+    "accepted": "a sender service has taken it",
+    "sent": "the service says that it has handed it to the carrier",
+    "delivered": "the service says that the phone has it",
+    "undelivered": "the service says that the carrier could not deliver it",
+    "failed": "nothing was sent, or the service gave it up; no attempt will follow",
+    "expired": "it could not leave while it was of use; nothing stale is sent",
+    "unconfirmed": "the answer was lost and nobody could tell what became of it; a late report still may",
+}
+
+
+def reasons() -> Iterator[str]:
+    yield "| Reason | For the application | For the administrator | Who can help | Counts for the breaker |"
+    yield "|---|---|---|---|---|"
+    for name, reason in REASONS.items():
+        who = HELP[reason.help] + ("; for a subaccount also its main account" if reason.account else "")
+        trips = "yes" if reason.trips else ""
+        yield f"| `{name}` | {reason.for_application} | {reason.for_administrator} | {who} | {trips} |"
+
+
+def statuses() -> Iterator[str]:
+    yield "| Status | Meaning |"
+    yield "|---|---|"
+    for name, meaning in STATUSES.items():
+        yield f"| `{name}` | {meaning} |"
+
+
+def times() -> Iterator[str]:
+    def seconds(*values_ms: int) -> str:
+        return ", ".join(f"{value / 1000:g}" for value in values_ms) + " s"
+
+    silent = f"half after a 429, at least 1; half after silence, at least {pace.LEAST_WHEN_SILENT}"
+    rows = {
+        "Life that must be left for a text to be sent": f"{message.NO_STALE_TEXT_S} s",
+        "Backoff without `Retry-After`": f"1, 2, 4, … s, at most {delivery.LONGEST_BACKOFF_S} s, ± 25 %",
+        "Tries on one way before the next is taken; an unknown outcome counts twice": str(delivery.TIRED_AFTER),
+        "Rest of an account that is waited for despite another way": f"up to {seconds(delivery.SHORT_REST_MS)}",
+        "Looks at the account's listing after an answered 5xx": seconds(*delivery.LOOKS_AFTER_ANSWER_MS),
+        "Looks after a lost answer or a crash": seconds(*delivery.LOOKS_AFTER_SILENCE_MS),
+        "First fetch of a report that did not come, then after gaps that double": seconds(delivery.FIRST_FETCH_MS),
+        "Reports are fetched for": f"{delivery.FETCHED_FOR_MS // 3_600_000} h",
+        "Failures in a row that open a circuit breaker": str(breaker.OPENS_AFTER),
+        "Rest of an open breaker": f"{seconds(breaker.FIRST_REST_MS)}, doubling to {seconds(breaker.LONGEST_REST_MS)}",
+        "Requests in flight per account and node": f"at most {pace.IN_FLIGHT}; {silent}",
+        "Longest lead of a burst over the clock": seconds(house.LONGEST_LEAD_MS),
+        "Head start of verifications before plain messages": seconds(message.PLAIN_AFTER_MS),
+    }
+    yield "| What | Value |"
+    yield "|---|---|"
+    for what, value in rows.items():
+        yield f"| {what} | {value} |"
+
+
+def services() -> Iterator[str]:
+    yield "| Service | Lists what it was asked to send | Reports | Reports can be fetched |"
+    yield "|---|---|---|---|"
+    for name, service in found().items():
+        report = "proven by the address" if proven_by_address(service) else "signed"
+        yield (
+            f"| {service.TITLE} (`{name}`) | {'yes' if looks_up(service) else ''} "
+            f"| {report if reads_reports(service) else ''} | {'yes' if fetches_reports(service) else ''} |"
+        )
+
+
+def twilio() -> Iterator[str]:
+    yield "| Code | Reason | What it means | Setting |"
+    yield "|---|---|---|---|"
+    for number, code in CODES.items():
+        setting = f"`{code.setting}`" if code.setting else ""
+        yield f"| [{number}]({link(number)}) | `{code.reason}` | {code.sentence} | {setting} |"
+
+
+def ranges() -> Iterator[str]:
+    yield "| From | To | Reason | About |"
+    yield "|---|---|---|---|"
+    for known in RANGES:
+        yield f"| {known.first} | {known.last} | `{known.reason}` | {known.about} |"
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "statuses": statuses,
+    "reasons": reasons,
+    "times": times,
+    "services": services,
+    "twilio": twilio,
+    "ranges": ranges,
+}
+
+
+def written(page: str) -> str:
+    """The page with its made parts made anew."""
+    for name, part in PARTS.items():
+        before, mark, rest = page.partition(f"<!-- made: {name} -->\n")
+        assert mark, f"the page has no place for {name}"
+        page = before + mark + "\n".join(part()) + "\n<!-- end -->" + rest.partition("<!-- end -->")[2]
+    return page
+
+
+def test_the_page_says_what_the_code_does() -> None:
+    page = PAGE.read_text()
+    assert page == written(page), "run python tests/test_delivery_page.py"
+
+
+def test_every_reason_of_the_vocabulary_has_its_words() -> None:
+    assert set(REASONS) == set(get_args(ReasonName))
+    for reason in REASONS.values():
+        for words in (reason.for_application, reason.for_administrator):
+            assert words[0].isupper()
+            assert words.endswith(".")
+
+
+def test_every_status_is_explained() -> None:
+    assert list(STATUSES) == list(get_args(MessageStatus))
+
+
+@pytest.mark.parametrize("name", [name for name, reason in REASONS.items() if reason.trips])
+def test_what_opens_a_breaker_is_the_accounts_own_trouble_or_the_networks(name: ReasonName) -> None:
+    assert REASONS[name].account or REASONS[name].help == "again"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text()))
