@@ -1,0 +1,411 @@
+"""AWS End User Messaging SMS: the signed request, what each answer means, and the events that report.
+
+https://docs.aws.amazon.com/pinpoint/latest/apireference_smsvoicev2/API_SendTextMessage.html and
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from otpost.domain.errors import FieldError
+from otpost.domain.outcome import Accepted, Outcome, ReasonName, Refused, Unavailable, Unknown, Vendor
+from otpost.domain.phone import PhoneNumber
+from otpost.domain.policy import NoRoute, Route
+from otpost.domain.secret import Secret
+from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
+from otpost.senders._twilio_answers import SID, header, json_object, name_in, retry_after_s, words
+from otpost.senders.base import CONNECT_S, TOTAL_S, Account, Http, NotProven, Reported, ReportRequest, Text
+from otpost.senders.settings import SecretRef, destination, missing, setting
+
+NAME: Final = "aws"
+TITLE: Final = "AWS End User Messaging"
+PLACE: Final = 50
+PROVEN_BY_ADDRESS: Final = True
+may_be_fallback: Final = True
+
+_ANY_SENDER: Final = "any sender of the account"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """An access key of AWS, the region that sends, and the sender that is shown."""
+
+    access_key_id: str = setting(
+        "Access key ID",
+        pattern="(?!ASIA)[A-Z0-9]{16,128}",
+        rule="An access key ID has at least 16 capital letters and digits, as in AKIAIOSFODNN7EXAMPLE. One that begins "
+        "with ASIA is temporary and cannot be used.",
+        required=True,
+        help="Of a user whose policy allows sms-voice:SendTextMessage and nothing else.",
+    )
+    secret_access_key: Secret | None = setting(
+        "Secret access key",
+        secret=True,
+        owner="access_key_id",
+        destination="api_url",
+        required=True,
+        help="It is not shown again once saved.",
+    )
+    region: str = setting(
+        "Region",
+        pattern=r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}",
+        rule="A region is written as in eu-central-1.",
+        required=True,
+        help="The region in which the senders are, as in eu-central-1.",
+    )
+    origination_identity: str = setting(
+        "Origination identity",
+        pattern=r"[A-Za-z0-9_:/+-]{1,256}",
+        rule="A number as in +15005550006, a sender ID, or the ID or ARN of a number, a sender ID or a pool.",
+        help="Who is shown: a number, a sender ID or a pool (pool-…), which picks a sender for each country. Left "
+        "empty, AWS picks one of the account's.",
+        max_length=256,
+    )
+    configuration_set: str = setting(
+        "Configuration set",
+        pattern="[A-Za-z0-9_:/-]{1,256}",
+        rule="A configuration set is written as its name or its ARN.",
+        help="Left empty, the account's own rules hold. For reports, let an EventBridge rule with the source "
+        "aws.sms-voice call Otpost's address for reports as its API destination: it needs neither a configuration set "
+        "nor a confirmation. An SNS topic that gets the set's events may call the address too, once its subscription "
+        "is confirmed, which Otpost does not do by itself.",
+        max_length=256,
+    )
+    api_url: str = setting(
+        "API URL",
+        kind="url",
+        pattern="https?://[^/?]+/?",
+        rule="The API URL must have no path and no query: https://sms-voice.eu-central-1.amazonaws.com.",
+        help="Left empty, it is the region's own. Change it only for a VPC endpoint or a compatible service.",
+    )
+
+
+def problems(settings: Settings, path: str) -> list[FieldError]:
+    """What keeps these settings from being used: the access key and the region."""
+    return missing(settings, path)
+
+
+def route(settings: Settings, to: PhoneNumber) -> Route | NoRoute:
+    """Every number is sent to from the one origination identity, or from one that AWS picks."""
+    if settings.origination_identity:
+        reason = f"AWS in {settings.region} sends from the origination identity of the settings."
+        return Route(NAME, settings.access_key_id, settings.origination_identity, reason)
+    reason = f"No origination identity is set, so AWS in {settings.region} picks one of the account's."
+    return Route(NAME, settings.access_key_id, _ANY_SENDER, reason)
+
+
+def account_secret(settings: Settings, route: Route) -> SecretRef | None:
+    """The secret of the access key that the route names."""
+    return SecretRef("secret_access_key", route.account_sid, destination(settings.api_url))
+
+
+def utc_now() -> int:
+    """The time that a request is signed with."""
+    return time.time_ns() // 1_000_000
+
+
+async def send(
+    http: Http, settings: Settings, route: Route, text: Text, *, clock: Callable[[], int] = utc_now
+) -> Outcome:
+    """Call SendTextMessage once; `attempt` in its context comes back in the events."""
+    secret = settings.secret_access_key
+    if secret is None:
+        detail = "The secret of the access key is not stored; type it in the settings."
+        return Refused("wrong_settings", detail, field="secret_access_key")
+    account = Account(route.account_sid, secret, settings.api_url or url_of(settings.region))
+    asked: dict[str, Any] = {
+        "DestinationPhoneNumber": text.to.e164,
+        "MessageBody": text.body,
+        "MessageType": "TRANSACTIONAL",
+        "TimeToLive": max(_MIN_VALIDITY_S, min(_MAX_VALIDITY_S, int(text.valid_for_s))),
+        "Context": {"attempt": text.attempt},
+    }
+    origin = {} if route.origin == _ANY_SENDER else {"OriginationIdentity": route.origin}
+    configured = {"ConfigurationSetName": settings.configuration_set} if settings.configuration_set else {}
+    body = msgspec.json.encode({**asked, **origin, **configured})
+    try:
+        response = await http.request(
+            "POST",
+            account.url,
+            headers=signed_headers(account, settings.region, body, clock()),
+            body=body,
+            connect_s=CONNECT_S,
+            total_s=TOTAL_S,
+        )
+    except OutboundRefused as error:
+        return Refused("wrong_settings", error.reason, field="api_url")
+    except NotConnected as error:
+        return Unavailable("network_trouble", f"AWS could not be reached. {error.reason}")
+    except AnswerLost as error:
+        return Unknown(f"The text was handed to AWS, but no answer came. {error.reason}")
+    return _outcome(response, account, text)
+
+
+def url_of(region: str) -> str:
+    """The region's own address. https://docs.aws.amazon.com/general/latest/gr/end-user-messaging.html"""
+    return f"https://sms-voice.{region}.{_DOMAINS.get(region.split('-')[0], 'amazonaws.com')}"
+
+
+def signed_headers(account: Account, region: str, body: bytes, at: int) -> dict[str, str]:
+    """All headers of a POST of `body` to the account's URL at `at` (ms), signed with Signature Version 4."""
+    date = datetime.fromtimestamp(at // 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+    headers = {
+        "Content-Type": "application/x-amz-json-1.0",
+        "Host": _host(account.url),
+        "X-Amz-Date": date,
+        "X-Amz-Target": "PinpointSMSVoiceV2.SendTextMessage",
+    }
+    names = ";".join(headers).lower()
+    lines = "".join([f"{name.lower()}:{value}\n" for name, value in headers.items()])
+    canonical = f"POST\n/\n\n{lines}\n{names}\n{sha256(body).hexdigest()}"
+    scope = f"{date[:8]}/{region}/sms-voice/aws4_request"
+    to_sign = f"AWS4-HMAC-SHA256\n{date}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
+    key = f"AWS4{account.token.reveal()}".encode()
+    for part in (*scope.split("/"), to_sign):
+        key = hmac.digest(key, part.encode(), "sha256")
+    signature = f"Credential={account.sid}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
+    return {**headers, "Authorization": f"AWS4-HMAC-SHA256 {signature}"}
+
+
+def _host(url: str) -> str:
+    """What the Host header says: lower case, and the port only where it is not the scheme's own."""
+    parts = urlsplit(url)
+    name = parts.hostname or ""
+    host = f"[{name}]" if ":" in name else name
+    return host if parts.port in (None, {"https": 443, "http": 80}.get(parts.scheme)) else f"{host}:{parts.port}"
+
+
+def _outcome(response: Response, account: Account, text: Text) -> Outcome:
+    status, said = response.status, json_object(response.body)
+    kind = str(said.get("__type") or header(response.headers, "x-amzn-ErrorType") or "").split("#")[-1].split(":")[0]
+    vendor = Vendor(
+        http_status=status,
+        code=name_in(said.get("Reason"), account, text) or name_in(kind, account, text),
+        message=words(said.get("Message") or said.get("message"), account, text),
+        sid=name_in(said.get("MessageId"), account, text),
+        request_id=name_in(header(response.headers, "x-amzn-RequestId"), account, text),
+    )
+    if 200 <= status < 300:
+        if vendor.sid is not None:
+            return Accepted(vendor)
+        return Unknown("AWS took the text, but its answer does not name the message.", vendor, answered=True)
+    if 300 <= status < 400:
+        detail = "The API URL answers with a redirect, which is not followed."
+        return Refused("wrong_settings", detail, vendor, field="api_url")
+    if status < 200 or status == 408 or status >= 500:
+        return Unknown(f"AWS answered {status}. The text may or may not have gone out.", vendor, answered=True)
+    if status == 429 or kind in _THROTTLED:
+        detail = "AWS is getting more requests or texts of this account than it may send."
+        return Unavailable("throttled", detail, vendor, retry_after_s(response.headers))
+    known = _known(kind, said)
+    if known is not None:
+        return Refused(known.reason, known.sentence, vendor, ERRORS_PAGE, known.setting or None)
+    if status in (401, 403):
+        detail = "AWS did not accept the access key."
+        return Refused("credentials_refused", detail, vendor, ERRORS_PAGE, "access_key_id")
+    if vendor.code is not None:
+        detail = f"AWS refused the text with {vendor.code}, which Otpost does not know."
+        return Refused("unknown", detail, vendor, ERRORS_PAGE)
+    detail = f"The API URL answered {status} and none of AWS's errors. Check that it is AWS's."
+    return Refused("wrong_settings", detail, vendor, field="api_url")
+
+
+def _known(kind: str, said: Mapping[str, Any]) -> Code | None:
+    """What an error means: by its reason, else by the field or resource that it names, else by its kind alone."""
+    reason, fields, resource = said.get("Reason"), said.get("Fields"), said.get("ResourceType")
+    if isinstance(reason, str) and reason in REASONS:
+        return REASONS[reason]
+    if kind == "ResourceNotFoundException" and resource == "configuration-set":
+        return Code("wrong_settings", "AWS knows no such configuration set.", "configuration_set")
+    for field in fields if kind == "ValidationException" and isinstance(fields, list) else ():
+        name = field.get("Name") if isinstance(field, dict) else None
+        if isinstance(name, str) and name in FIELDS:
+            return FIELDS[name]
+    return ERRORS.get(kind)
+
+
+def read_report(
+    settings: Settings, request: ReportRequest, tokens: Mapping[str, Sequence[Secret]]
+) -> Reported | NotProven:
+    """Read an event as EventBridge (`detail`) or SNS (`Message`) hands it on, or bare.
+
+    SNS begins with a call that asks for a confirmation, which is no report. Nothing here is signed by the account:
+    that the address was right is the proof.
+    https://docs.aws.amazon.com/sms-voice/latest/userguide/configuration-sets-event-format.html,
+    https://docs.aws.amazon.com/sns/latest/dg/http-notification-json.html
+    """
+    said = json_object(request.body)
+    if str(said.get("Type")).endswith("Confirmation"):
+        url = said.get("SubscribeURL")
+        found = re.match(r"https://([a-z0-9.-]{1,100})/", url) if isinstance(url, str) else None
+        at = found[1] if found else "an address that could not be read"
+        return NotProven(f"SNS asks to confirm a subscription at {at}, which Otpost does not do")
+    if said.get("Type") == "Notification":
+        said = json_object(str(said.get("Message")).encode("utf-8", "replace"))
+    elif isinstance(said.get("detail"), dict):
+        said = said["detail"]
+    event, vendor_sid = said.get("eventType"), said.get("messageId")
+    if not isinstance(event, str) or not re.fullmatch("(TEXT|RCS)_[A-Z_]{1,40}", event, re.ASCII):
+        return NotProven("this is no event on a text")
+    if not isinstance(vendor_sid, str) or not SID.fullmatch(vendor_sid):
+        return NotProven("the event does not name a message")
+    known = EVENTS.get(event.split("_", 1)[1], EVENTS["PENDING"])
+    if known.reason is not None and said.get("isFinal") is False:
+        known = EVENTS["PENDING"]
+    code, page = (event, EVENTS_PAGE) if known.reason is not None else (None, None)
+    context = said.get("context")
+    attempt = context.get("attempt") if isinstance(context, dict) else None
+    return Reported(
+        known.status,
+        event,
+        code,
+        vendor_sid,
+        settings.access_key_id,
+        known.reason,
+        known.sentence,
+        page,
+        attempt if isinstance(attempt, str) and SID.fullmatch(attempt) else None,
+    )
+
+
+class Code(NamedTuple):
+    """What an error means: its reason, our sentence, the setting at fault."""
+
+    reason: ReasonName
+    sentence: str
+    setting: str = ""
+
+
+class Event(NamedTuple):
+    """What an event means: the message's status, and the reason and our sentence where something went wrong."""
+
+    status: Literal["accepted", "sent", "delivered", "undelivered", "failed"]
+    reason: ReasonName | None = None
+    sentence: str = ""
+
+
+ERRORS_PAGE: Final = (
+    "https://docs.aws.amazon.com/pinpoint/latest/apireference_smsvoicev2/API_SendTextMessage.html"
+    "#API_SendTextMessage_Errors"
+)
+EVENTS_PAGE: Final = "https://docs.aws.amazon.com/sms-voice/latest/userguide/configuration-sets-event-types.html"
+
+_MIN_VALIDITY_S: Final = 5
+_MAX_VALIDITY_S: Final = 259_200
+_DOMAINS: Final = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}
+_THROTTLED: Final = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException"})
+
+_KEY: Final = Code("credentials_refused", "AWS does not accept the access key.", "access_key_id")
+_SIGNATURE: Final = Code(
+    "credentials_refused",
+    "AWS did not accept the signature: the secret access key is wrong, or the clock here is minutes off.",
+    "secret_access_key",
+)
+
+# Those that SendTextMessage documents first, then those that every AWS service has.
+ERRORS: Final[Mapping[str, Code]] = {
+    "AccessDeniedException": Code(
+        "credentials_refused", "The access key's policy does not allow sms-voice:SendTextMessage.", "access_key_id"
+    ),
+    "ConflictException": Code("wrong_settings", "The text does not fit how the account's senders are set up."),
+    "ResourceNotFoundException": Code("wrong_settings", "AWS knows no such sender there.", "origination_identity"),
+    "ServiceQuotaExceededException": Code("account_trouble", "A quota of the AWS account is used up."),
+    "ValidationException": Code("wrong_settings", "AWS does not accept a parameter of the request."),
+    "ExpiredTokenException": _KEY,
+    "InvalidClientTokenId": _KEY,
+    "MissingAuthenticationTokenException": _KEY,
+    "NotAuthorized": _KEY,
+    "UnrecognizedClientException": _KEY,
+    "IncompleteSignatureException": _SIGNATURE,
+    "InvalidSignatureException": _SIGNATURE,
+    "SignatureDoesNotMatch": _SIGNATURE,
+    "RequestExpired": Code("wrong_settings", "AWS finds the request too old or too new; set the clock here right."),
+    "OptInRequired": Code("account_trouble", "The AWS account has not been enabled for the service."),
+    "UnknownOperationException": Code("wrong_settings", "The API URL does not take texts.", "api_url"),
+}
+
+_COUNTRY: Final = Code("country_not_permitted", "The AWS account may not send to this country.")
+_SENDER: Final = Code(
+    "sender_not_allowed",
+    "The sender may not send to this country, or must be registered first.",
+    "origination_identity",
+)
+
+# The reasons that a text can meet; the others are about what a console does, and their error's kind says enough.
+REASONS: Final[Mapping[str, Code]] = {
+    "ACCOUNT_DISABLED": Code("account_trouble", "The AWS account is disabled."),
+    "INSUFFICIENT_ACCOUNT_REPUTATION": Code("account_trouble", "The AWS account's reputation does not allow sending."),
+    "MONTHLY_SPEND_LIMIT_REACHED_FOR_TEXT": Code("account_trouble", "The account's monthly limit for texts is spent."),
+    "CHANNEL_NOT_ENABLED": Code("account_trouble", "Texts are not enabled for the AWS account."),
+    "DESTINATION_PHONE_NUMBER_NOT_VERIFIED": Code(
+        "account_trouble", "The account is in AWS's sandbox and sends only to numbers that were verified there."
+    ),
+    "DESTINATION_PHONE_NUMBER_OPTED_OUT": Code("opted_out", "The recipient is on the account's opt-out list."),
+    "DESTINATION_PHONE_NUMBER_BLOCKED_BY_PROTECT_NUMBER_OVERRIDE": Code(
+        "blocked_as_fraud", "A rule of the account's protect configuration blocks this number."
+    ),
+    "COUNTRY_NOT_ENABLED": _COUNTRY,
+    "DESTINATION_COUNTRY_BLOCKED": _COUNTRY,
+    "DESTINATION_COUNTRY_BLOCKED_BY_PROTECT_CONFIGURATION": Code(
+        "country_not_permitted", "The account's protect configuration blocks this country."
+    ),
+    "COUNTRY_CODE_MISMATCH": _SENDER,
+    "INTERNATIONAL_SENDING_NOT_SUPPORTED": _SENDER,
+    "INVALID_IDENTITY_FOR_DESTINATION_COUNTRY": _SENDER,
+    "NO_ORIGINATION_IDENTITIES_FOUND": Code(
+        "sender_not_allowed", "The AWS account has no sender for this country.", "origination_identity"
+    ),
+    "PHONE_NUMBER_NOT_IN_REGISTRATION_REGION": _SENDER,
+    "REGISTRATION_NOT_COMPLETE": _SENDER,
+    "SENDER_ID_NOT_REGISTERED": _SENDER,
+    "SENDER_ID_NOT_SUPPORTED": _SENDER,
+    "SENDER_ID_REQUIRES_REGISTRATION": _SENDER,
+    "RESOURCE_NOT_ACTIVE": Code("sender_not_allowed", "The sender is not active at AWS.", "origination_identity"),
+    "INVALID_ARN": Code("wrong_settings", "An ARN of the settings is not valid.", "origination_identity"),
+    "MESSAGE_TYPE_MISMATCH": Code(
+        "wrong_settings", "The sender is not for transactional texts.", "origination_identity"
+    ),
+    "NUMBER_CAPABILITIES_MISMATCH": Code("wrong_settings", "The sender cannot send texts.", "origination_identity"),
+    "RESOURCE_NOT_ACCESSIBLE": Code("wrong_settings", "The sender is not the account's own.", "origination_identity"),
+    "MAXIMUM_SIZE_EXCEEDED": Code("text_refused", "The text is longer than AWS allows."),
+}
+
+FIELDS: Final[Mapping[str, Code]] = {
+    "DestinationPhoneNumber": Code("invalid_number", "The recipient's number is not a valid phone number."),
+    "MessageBody": Code("text_refused", "AWS does not accept the text: it may be too long."),
+    "OriginationIdentity": Code("wrong_settings", "AWS does not accept the sender.", "origination_identity"),
+    "ConfigurationSetName": Code("wrong_settings", "AWS does not accept the set's name.", "configuration_set"),
+}
+
+# Without the TEXT_ or RCS_ that each begins with. In some countries SUCCESSFUL is the last that is ever told.
+EVENTS: Final[Mapping[str, Event]] = {
+    "QUEUED": Event("accepted"),
+    "PENDING": Event("accepted"),
+    "FALLEN_BACK_TO_SMS": Event("accepted"),
+    "SENT": Event("sent"),
+    "SUCCESSFUL": Event("sent"),
+    "DELIVERED": Event("delivered"),
+    "READ": Event("delivered"),
+    "INVALID": Event("undelivered", "invalid_number", "The recipient's number is not valid."),
+    "INVALID_MESSAGE": Event("failed", "text_refused", "The text is not valid and cannot be delivered."),
+    "UNREACHABLE": Event("undelivered", "not_reachable", "The phone is switched off or out of reach."),
+    "CARRIER_UNREACHABLE": Event("undelivered", "not_delivered", "The carrier's network had an error for a while."),
+    "BLOCKED": Event("undelivered", "filtered", "The phone or its carrier blocks texts to this number."),
+    "CARRIER_BLOCKED": Event("undelivered", "filtered", "The carrier blocked the text as malicious or unwanted."),
+    "SPAM": Event("undelivered", "filtered", "The carrier took the text for advertising."),
+    "TTL_EXPIRED": Event("failed", "too_late", "The text could not be handed over while it was valid."),
+    "PROTECT_BLOCKED": Event("failed", "blocked_as_fraud", "The account's protect configuration blocked the text."),
+    "FAILED": Event("undelivered", "not_delivered", "The text could not be delivered."),
+    "UNKNOWN": Event("undelivered", "not_delivered", "The text was not delivered; AWS does not know why."),
+}
