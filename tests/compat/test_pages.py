@@ -1,4 +1,4 @@
-"""The manual's own lines set the SDKs up, run as they stand there."""
+"""The pages on Twilio are true: the manual's own lines set the SDKs up, and the table says what their calls come to."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import asyncio
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
-from compat.sdks import HERE
+from compat.sdks import HERE, Node, Python, Sdk
 from compat.served import Served
+from compat.table import COMMAND, NOTES, PAGE, page, toured
+from compat.tour import Line
+from conftest import OpenStore
 
-PAGE = HERE.parents[1] / "docs" / "how-to" / "move-from-twilio-verify.md"
-BLOCKS = re.findall(r"<!-- run -->\n```(python|js)\n(.*?)\n```", PAGE.read_text(), re.DOTALL)
+MANUAL = HERE.parents[1] / "docs" / "how-to" / "move-from-twilio-verify.md"
+BLOCKS = re.findall(r"<!-- run -->\n```(python|js)\n(.*?)\n```", MANUAL.read_text(), re.DOTALL)
 
 
 @pytest.fixture
@@ -45,3 +49,16 @@ async def test_the_manuals_lines_start_a_verification(served: Served) -> None:
         out, _ = await process.communicate()
         assert (process.returncode, out) == (0, b"pending\n"), block
         await served.texts("+15005550006", sent)
+
+
+async def test_the_table_says_what_both_sdks_did(
+    node: Node, open_store: OpenStore, sqlite_template: Path, tmp_path: Path
+) -> None:
+    async def tour(sdk: Sdk) -> list[Line]:
+        path = tmp_path / f"{sdk.name}.sqlite"
+        shutil.copyfile(sqlite_template, path)
+        return await toured(sdk, await open_store(f"sqlite:///{path}"))
+
+    lines = await tour(Python())
+    assert page(lines, await tour(node)) == PAGE.read_text(encoding="utf-8"), f"to renew it: {COMMAND}"
+    assert {(line.resource, line.operation) for line in lines} >= NOTES.keys()
