@@ -64,8 +64,9 @@ async def accepted(otpost: Installation, twilio: TwilioStandIn, to: str = "+9191
     await otpost.message(sid)
     (attempt,) = await attempts(otpost, sid)
     text = next(text for text in await twilio.messages() if text.sid == attempt.vendor_sid)
-    assert text.status_callback == f"{PUBLIC_URL}/callbacks/twilio/{attempt.sid}"
-    return Sent(sid, attempt.sid, text.sid, text.status_callback)
+    address = f"{PUBLIC_URL}/callbacks/twilio/{attempt.sid}"
+    assert text.status_callback == f"{address}#rc=5&rp=5xx,ct,rt"
+    return Sent(sid, attempt.sid, text.sid, address)
 
 
 def fields(sent: Sent, status: str = "delivered", **more: str) -> dict[str, str]:

@@ -240,7 +240,7 @@ async def test_the_request_is_this_and_nothing_else():
     assert (request.method, request.target) == ("POST", f"/2010-04-01/Accounts/{MAIN}/Messages.json")
     assert request.body == (
         b"To=%2B4915112345678&From=%2B15005550006&Body=123456+is+your+Acme+code.&ValidityPeriod=290"
-        b"&StatusCallback=https%3A%2F%2Fotp.example.com%2Fcallbacks%2Ftwilio%2FAT0190"
+        b"&StatusCallback=https%3A%2F%2Fotp.example.com%2Fcallbacks%2Ftwilio%2FAT0190%23rc%3D5%26rp%3D5xx%2Cct%2Crt"
     )
     headers = {name: request.headers[name] for name in ("Authorization", "Accept", "Content-Type")}
     assert headers == {

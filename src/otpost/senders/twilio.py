@@ -218,7 +218,7 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
         "ValidityPeriod": str(max(1, min(_MAX_VALIDITY_S, int(text.valid_for_s)))),
     }
     if text.callback_url:
-        form["StatusCallback"] = text.callback_url
+        form["StatusCallback"] = text.callback_url + _CALLED_AGAIN
     sending = account(settings, route, token)
     try:
         response = await http.request(
@@ -412,6 +412,9 @@ def _reported(status: str, error_code: object, vendor_sid: str, account_sid: str
     return Reported(known, status[:32], None, vendor_sid, account_sid, reason)
 
 
+# https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides: by itself Twilio does not repeat a call that
+# was answered with 5xx or not in time. The fragment is not sent and not signed.
+_CALLED_AGAIN: Final = "#rc=5&rp=5xx,ct,rt"
 _MAX_VALIDITY_S: Final = 36_000
 _PAGE_SIZE: Final = 50
 _MAX_PAGES: Final = 10
