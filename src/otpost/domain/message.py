@@ -185,6 +185,13 @@ class Attempt(msgspec.Struct, frozen=True):
         """Whether the service has told the last word on it."""
         return self.status in FINAL
 
+    @property
+    def may_arrive(self) -> bool:
+        """Whether its text is on its way, as far as anybody knows."""
+        if self.outcome == "unknown":
+            return self.look_at is not None
+        return self.outcome is None or (self.outcome == "accepted" and not self.final)
+
 
 class Report(msgspec.Struct, frozen=True):
     """What the service told later about an attempt; kept once for each status."""
