@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -75,13 +76,14 @@ def postgres_server() -> Iterator[postgres.Cluster]:
 
 
 @pytest.fixture(scope="session")
-def _postgres_databases(postgres_server: postgres.Cluster) -> postgres.Databases:
-    return postgres.Databases(postgres_server)
+def _postgres_databases(postgres_server: postgres.Cluster) -> Iterator[postgres.Databases]:
+    with closing(postgres.Databases(postgres_server)) as databases:
+        yield databases
 
 
 @pytest.fixture(scope="session")
 def postgres_template(_postgres_databases: postgres.Databases) -> PostgresTemplate:
-    """`postgres_template(name, initialise)` names a template that `initialise(url)` fills once in the session.
+    """`postgres_template(name, initialise)` names a template whose tables `initialise(url)` makes once in the session.
 
     Pass what it answers to `postgres_database`; `initialise` must leave no connection open.
     """
@@ -90,9 +92,9 @@ def postgres_template(_postgres_databases: postgres.Databases) -> PostgresTempla
 
 @pytest.fixture
 def postgres_database(_postgres_databases: postgres.Databases) -> Iterator[PostgresDatabase]:
-    """`postgres_database(template)` answers the URL of a new copy, `postgres_database()` of an empty one.
+    """`postgres_database(template)` answers the URL of a copy without rows, `postgres_database()` of an empty database.
 
-    All are dropped after the test.
+    All are given back after the test: copies are wiped for the next, the others dropped.
     """
     made: list[str] = []
 
@@ -103,7 +105,7 @@ def postgres_database(_postgres_databases: postgres.Databases) -> Iterator[Postg
 
     yield create
     for url in made:
-        _postgres_databases.drop(url)
+        _postgres_databases.give_back(url)
 
 
 @pytest.fixture
@@ -122,7 +124,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """`sqlite:///…` or `postgresql://…` of a database of this program's schema, new for each test."""
+    """`sqlite:///…` or `postgresql://…` of a database of this program's schema, without a row."""
     if request.param == "sqlite":
         path = tmp_path / "otpost.sqlite"
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)

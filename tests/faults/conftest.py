@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Literal
 
 import pytest
@@ -18,8 +19,9 @@ def durable_server() -> Iterator[postgres.Cluster]:
 
 
 @pytest.fixture(scope="session")
-def _durable_databases(durable_server: postgres.Cluster) -> postgres.Databases:
-    return postgres.Databases(durable_server)
+def _durable_databases(durable_server: postgres.Cluster) -> Iterator[postgres.Databases]:
+    with closing(postgres.Databases(durable_server)) as databases:
+        yield databases
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def durable_url(_durable_databases: postgres.Databases) -> Iterator[str]:
     """`postgresql://…` of a new, empty database on it."""
     url = _durable_databases.create()
     yield url
-    _durable_databases.drop(url)
+    _durable_databases.give_back(url)
 
 
 @pytest.fixture
