@@ -6,14 +6,14 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
+from otpost.address import Network, read_network
 from otpost.services.vault import KeyRing, KeyRingError
 
-Network = IPv4Network | IPv6Network
 Role = Literal["api", "console", "messaging"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 T = TypeVar("T")
@@ -197,10 +197,10 @@ def _networks(value: str) -> tuple[Network, ...]:
     networks = []
     for entry in _entries(value):
         try:
-            networks.append(ip_network(entry))
+            networks.append(read_network(entry))
         except ValueError:
             try:
-                meant = ip_network(entry, strict=False)
+                meant = read_network(entry, strict=False)
             except ValueError:
                 raise _Wrong(
                     f"names {entry!r}, which is not a network: write networks like 10.0.0.0/8,fd00::/8."

@@ -20,6 +20,7 @@ from aiohttp import hdrs
 from yarl import URL
 
 from otpost import __version__
+from otpost.address import Address, lies_in, plain, read_address
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
@@ -42,7 +43,6 @@ _ALWAYS_SENT: Final = {
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 _UNICAST: Final = IPv6Network("2000::/3")
-_NAT64: Final = IPv6Network("64:ff9b::/96")
 # Beside what the standard library knows, whose list differs from one Python release to the next.
 _RESERVED: Final = (
     "0.0.0.0/8 10.0.0.0/8 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 "  # CGNAT the last
@@ -273,13 +273,10 @@ class Outbound:
         return socket.socket(family, kind, proto)
 
     def _address_refused(self, address: str, plain: bool, host: str) -> str | None:
-        try:
-            ip = ip_address(address)
-        except ValueError:
+        ip = read_address(address)
+        if ip is None:
             return f"{host} does not lead to an address; correct it, or name its network in OTPOST_OUTBOUND_ALLOW."
-        if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        if any(ip in network for network in self._allow):
+        if lies_in(ip, self._allow):
             return None
         what = host if host == str(ip) else f"{host} leads to {ip}, which"
         if not is_public(ip):
@@ -350,15 +347,13 @@ class Outbound:
         return False, None
 
 
-def is_public(ip: IPv4Address | IPv6Address) -> bool:
+def is_public(ip: Address) -> bool:
     """Whether an address belongs to the public internet, as itself and by the IPv4 address that it carries."""
-    if isinstance(ip, IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return is_public(ip.ipv4_mapped)
-        if ip in _NAT64:
-            return is_public(IPv4Address(int(ip) & 0xFFFFFFFF))
-        if ip not in _UNICAST or (ip.sixtofour is not None and not is_public(ip.sixtofour)):
-            return False
+    ip = plain(ip)
+    if isinstance(ip, IPv6Address) and (
+        ip not in _UNICAST or (ip.sixtofour is not None and not is_public(ip.sixtofour))
+    ):
+        return False
     return ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
 
 

@@ -162,6 +162,9 @@ async def test_used_up_sends_are_told_before_the_cooldown(otpost: Installation) 
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
+        ("203.0.113.7:4711", "203.0.113.7"),
+        ("[2001:db8:1:2::7]:443", "2001:db8:1:2::/64"),
+        ("64:ff9b::203.0.113.7", "203.0.113.7"),
         ("::1", "::/64"),
     ],
 )
@@ -169,7 +172,7 @@ def test_a_client_is_an_address_or_a_network_of_64_bits(address: str, network: s
     assert client_network(address) == network
 
 
-@pytest.mark.parametrize("address", ["", "1.2.3", "1.2.3.4/32", "host", "01.2.3.4", "1.2.3.4 ", "::g", "١.٢.٣.٤"])
+@pytest.mark.parametrize("address", ["", "1.2.3", "1.2.3.4/32", "host", "01.2.3.4", "1.2.3.4:x", "::g", "١.٢.٣.٤"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(Invalid):
         client_network(address)

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import parse_qsl
 
@@ -17,6 +16,7 @@ import msgspec
 from prometheus_client import Counter, Histogram
 from starlette.types import Receive, Scope, Send
 
+from otpost.address import Caller, Network, read_caller
 from otpost.api.problems import Internal, TooLarge, UnsupportedMediaType, problem, retry_after_s, status_of
 from otpost.api.reading import read_body, read_query
 from otpost.domain.errors import Malformed, Refusal, ScopeMissing, Unauthenticated, invalid
@@ -55,9 +55,16 @@ class Surroundings:
     house: House
     http: Outbound
     public_url: str | None
-    trusted_proxies: Sequence[IPv4Network | IPv6Network]
+    trusted_proxies: Sequence[Network]
     ready: Callable[[], Awaitable[dict[str, str]]]
     metrics: Callable[[], bytes]
+
+    def caller(self, scope: Scope) -> Caller:
+        """Who calls: the client's address, its scheme and the host that it called, past trusted proxies."""
+        client = scope.get("client")
+        return read_caller(
+            client[0] if client else None, scope["scheme"], scope["headers"], self.public_url, self.trusted_proxies
+        )
 
 
 @dataclass(frozen=True, slots=True)

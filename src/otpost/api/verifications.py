@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from prometheus_client import Counter
 
+from otpost.address import LONGEST
 from otpost.api import shapes
 from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery, number
@@ -34,7 +35,7 @@ class StartBody(msgspec.Struct, forbid_unknown_fields=True):
     to: str
     application: str | None = None
     locale: Locale | None = None
-    client_ip: Annotated[str, msgspec.Meta(max_length=45)] | None = None
+    client_ip: Annotated[str, msgspec.Meta(max_length=LONGEST)] | None = None
     variables: Variables | None = None
 
 

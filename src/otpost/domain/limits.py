@@ -10,6 +10,7 @@ import ipaddress
 
 import msgspec
 
+from otpost.address import read_address
 from otpost.domain.errors import (
     ApplicationSendsReached,
     ClientSendsReached,
@@ -199,11 +200,7 @@ def client_sends(window: Window, now: int, limit: int) -> LimitReached | None:
 
 def client_network(address: str) -> str:
     """What counts as one client: an IPv4 address, or an IPv6 network of 64 bits. Invalid for anything else."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        raise invalid("client_ip", "invalid", "client_ip must be the IP address of the recipient's client.") from None
-    if isinstance(ip, ipaddress.IPv6Address):
-        mapped = ip.ipv4_mapped
-        return str(mapped) if mapped else str(ipaddress.IPv6Network((int(ip), 64), strict=False))
-    return str(ip)
+    ip = read_address(address)
+    if ip is None:
+        raise invalid("client_ip", "invalid", "client_ip must be the IP address of the recipient's client.")
+    return str(ip) if ip.version == 4 else str(ipaddress.IPv6Network((int(ip), 64), strict=False))

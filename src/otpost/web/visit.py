@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
 import msgspec
 from starlette.responses import HTMLResponse, Response
 
+from otpost.address import Network
 from otpost.domain.access import Actor
 from otpost.domain.errors import FieldError
 from otpost.domain.policy import Policy
@@ -40,7 +40,7 @@ class Surroundings:
     house: House
     http: Outbound
     public_url: str | None = None
-    trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()
+    trusted_proxies: Sequence[Network] = ()
     openapi: Mapping[str, Any] = field(default_factory=dict)
     passwords: Passwords = field(default_factory=Passwords)
 

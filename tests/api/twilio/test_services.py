@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from api.twilio.shaped import basic, call, ok, refusal, service
 from api.world import neighbour
-from installation import Installation
+from asgi import ask
+from installation import LOOPBACK, Installation
+from otpost.api import Surroundings, application
 from otpost.services import access
 
 BASE = "http://otpost.test/v2/Services"
@@ -290,3 +294,22 @@ async def test_urls_follow_the_public_url_where_there_is_one_and_no_forged_host(
     forged: dict[str, Any] = {"headers": {"host": "evil.example/x?"}}
     page = await ok(otpost, "GET", "/v2/Services", **forged)
     assert page["meta"]["url"] == "http://localhost/v2/Services?PageSize=50&Page=0"
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "base"),
+    [
+        ("127.0.0.1", {"x-forwarded-proto": "https", "x-forwarded-host": "otp.example"}, "https://otp.example"),
+        ("::ffff:127.0.0.1", {"x-forwarded-proto": "https"}, "https://otpost.test"),
+        ("192.0.2.1", {"x-forwarded-proto": "https", "x-forwarded-host": "otp.example"}, "http://otpost.test"),
+    ],
+)
+async def test_links_are_those_of_the_trusted_proxy(
+    otpost: Installation, peer: str, headers: dict[str, str], base: str
+) -> None:
+    app = application(Surroundings(otpost.house, otpost.http, None, LOOPBACK, ready=otpost._ready, metrics=lambda: b""))
+    given = {**headers, "authorization": basic(otpost.admin.key.sid, otpost.admin.secret)}
+    answer = await ask(app, "GET", "/v2/Services?PageSize=1", headers=given, client=(peer, 4711))
+    page = answer.json()
+    assert page["meta"]["first_page_url"] == f"{base}/v2/Services?PageSize=1&Page=0"
+    assert page["services"][0]["url"].startswith(f"{base}/v2/Services/VA")

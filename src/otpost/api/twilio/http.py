@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -42,7 +41,6 @@ SECRET_LENGTH = 200
 _encoder = msgspec.json.Encoder()
 _HEADERS: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 _CHALLENGE = (b"www-authenticate", b'Basic realm="otpost"')
-_HOST = re.compile(r"[A-Za-z0-9._\-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 _TRUE_OR_FALSE = {"true": True, "false": False}
 
 
@@ -249,8 +247,7 @@ def base_of(surroundings: Surroundings, scope: Scope) -> str:
     """`OTPOST_PUBLIC_URL`, or else the address that the caller used."""
     if surroundings.public_url is not None:
         return surroundings.public_url.rstrip("/")
-    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-    return f"{scope['scheme']}://{host if _HOST.fullmatch(host) else 'localhost'}"
+    return surroundings.caller(scope).base
 
 
 def resource_of(scope: Scope) -> str:
