@@ -116,7 +116,7 @@ class Cluster:
         self.settings = (() if durable else CARELESS) + settings
         self._server: subprocess.Popen[bytes] | None = None
         # PostgreSQL refuses to run as root; a socket's path has room for about 100 characters.
-        self._user = _unprivileged_user() if os.geteuid() == 0 else None
+        self._user = unprivileged_user() if os.geteuid() == 0 else None
         self.directory = Path(tempfile.mkdtemp(prefix="otpost-pg-", dir="/tmp"))
         self.data = self.directory / "data"
         self.log = self.directory / "server.log"
@@ -348,7 +348,7 @@ class Databases:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
 
-def _unprivileged_user() -> pwd.struct_passwd:
+def unprivileged_user() -> pwd.struct_passwd:
     try:
         return pwd.getpwnam("postgres")
     except KeyError:

@@ -310,7 +310,10 @@ def test_a_file_that_is_no_database_is_refused(otpost: Otpost, environment: dict
     (folder / "otpost.db").write_text("not a database, but a text that is long enough to be looked at" * 20)
     ended = otpost("key", "create", "--scope", "admin")
     assert ended.code == 1
-    assert "The database cannot be used (file is not a database)" in ended.err
+    assert ended.err == (
+        f"otpost: The database {folder / 'otpost.db'} cannot be used (file is not a database): check its owner and its "
+        "disk, and that it is Otpost's.\n"
+    )
     assert ended.err.count("\n") == 1
 
 
@@ -318,13 +321,12 @@ def test_a_server_that_does_not_answer_is_told_without_its_password(
     otpost: Otpost, environment: dict[str, str], free_port: int
 ) -> None:
     environment["OTPOST_DATABASE_URL"] = f"postgresql://otpost:marker@127.0.0.1:{free_port}/otpost"
-    for command in (["key", "create", "--scope", "admin"], ["migrate"], ["serve"]):
-        ended = otpost(*command)
-        assert ended.code == 1
-        assert "The database cannot be used (" in ended.err
-        assert "check OTPOST_DATABASE_URL" in ended.err
-        assert ended.err.count("\n") == 1
-        assert "marker" not in ended.err
+    ended = otpost("key", "create", "--scope", "admin")
+    assert ended.code == 1
+    assert "The database cannot be used (" in ended.err
+    assert "check OTPOST_DATABASE_URL" in ended.err
+    assert ended.err.count("\n") == 1
+    assert "marker" not in ended.err
     doctor = otpost("doctor")
     assert "FAIL  database: cannot be used" in doctor.out
     assert "marker" not in doctor.out

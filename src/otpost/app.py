@@ -127,7 +127,7 @@ def _told(*listeners: Callable[[str], None]) -> Callable[[str], None]:
 async def serve(config: Config, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; `say` shows a line on the terminal. NotReady where it cannot start."""
     async with contextlib.AsyncExitStack() as held:
-        here = await held.enter_async_context(opened(config, serving=True))
+        here = await held.enter_async_context(opened(config, serving=True, say=say))
         main = held.enter_context(bound(config.listen, "OTPOST_LISTEN"))
         metrics = None
         if config.metrics_listen is not None:

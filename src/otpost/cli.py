@@ -156,7 +156,7 @@ def create_tenant(name: Annotated[str, Parameter(name="NAME")], /) -> None:
 def migrate() -> None:
     """Bring the database to this version's tables."""
     telemetry.configure("critical")
-    before = _run(migrated(_config()))
+    before = _run(migrated(_config(), _say))
     print("The database is up to date." if before == "current" else "The database was migrated.")
 
 

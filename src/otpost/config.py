@@ -137,6 +137,9 @@ def _database_url(value: str) -> str:
                 "special characters in the password are written as %40 and so on."
             )
         return f"postgresql://{rest}"
+    plain, plus, _ = scheme.partition("+")
+    if divider and plus and plain in ("sqlite", "postgresql", "postgres"):
+        raise _Wrong(f"names a driver: Otpost brings its own; write {plain}:// in the place of {scheme}://.")
     raise _Wrong("has to begin with sqlite:/// or postgresql://.")
 
 

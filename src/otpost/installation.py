@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ from otpost.domain.access import KeyCheck, Tenant
 from otpost.services import access, vault
 from otpost.services.house import House
 from otpost.services.vault import KeyRing, KeyRingError
-from otpost.store import migrate, tables
+from otpost.store import migrate, sessions, tables
 from otpost.store.base import Store, rows_of
 from otpost.store.kinds import KEY_CHECKS
 from otpost.store.postgresql import PostgresStore
@@ -49,10 +49,13 @@ class Installation:
 
 
 @contextlib.asynccontextmanager
-async def opened(config: Config, *, serving: bool = False) -> AsyncIterator[Installation]:
+async def opened(
+    config: Config, *, serving: bool = False, say: Callable[[str], None] | None = None
+) -> AsyncIterator[Installation]:
     """Open an installation, and make what a new one lacks; NotReady where something stands in the way.
 
-    `serving` holds the embedded database's lock meanwhile; InUse if another process holds it.
+    `serving` holds the embedded database's lock meanwhile; InUse if another process holds it. With `say`, which shows
+    a line, a server that is not up yet is waited for.
     """
     async with contextlib.AsyncExitStack() as held:
         file = config.database_file
@@ -63,12 +66,12 @@ async def opened(config: Config, *, serving: bool = False) -> AsyncIterator[Inst
         async with setting_up:
             if file is not None and serving:
                 held.enter_context(_lock(file))
-            await _bring_up_to_date(config, locked=serving)
+            await _bring_up_to_date(config, locked=serving, say=say)
             store = store_of(config)
             try:
                 await store.open()
             except (errors.Unavailable, sqlite3.Error) as error:
-                raise unreachable(error) from error
+                raise unreachable(config, error) from error
             held.push_async_callback(store.close)
             try:
                 house, tenant = await _settled(config, store)
@@ -83,31 +86,45 @@ def store_of(config: Config) -> Store:
     return PostgresStore(config.database_url) if file is None else SqliteStore(file)
 
 
-def unreachable(error: BaseException) -> NotReady:
+def unreachable(config: Config, error: BaseException) -> NotReady:
     """A database that cannot be used, as a sentence without credentials."""
     inner = error
     while (deeper := getattr(inner, "orig", None) or inner.__cause__) is not None:
         inner = deeper
     words = (str(inner).strip() or type(inner).__name__).splitlines()[0].rstrip(".")
+    if (file := config.database_file) is not None:
+        return NotReady(
+            f"The database {file} cannot be used ({words}): check its owner and its disk, and that it is Otpost's."
+        )
     return NotReady(f"The database cannot be used ({words}): check OTPOST_DATABASE_URL, and that it is running.")
 
 
-async def state_of(config: Config) -> migrate.State:
-    """How the schema stands to this program; NotReady if the database cannot be asked."""
+async def state_of(config: Config, say: Callable[[str], None] | None = None) -> migrate.State:
+    """How the schema stands to this program; NotReady if the database cannot be asked.
+
+    With `say`, which shows a line, a server that is not up yet is waited for.
+    """
     try:
+        if config.database_file is None:
+            await sessions.ready(config.database_url, wait_s=sessions.UP_WITHIN_S if say is not None else 0, say=say)
         return await asyncio.to_thread(migrate.state, config.database_url)
+    except sessions.Pooled as error:
+        raise NotReady(str(error)) from error
     except _FAILURES as error:
-        raise unreachable(error) from error
+        raise unreachable(config, error) from error
 
 
-async def migrated(config: Config) -> migrate.State:
-    """Bring the schema to this program's; what it was before. NotReady where that is not possible."""
+async def migrated(config: Config, say: Callable[[str], None] | None = None) -> migrate.State:
+    """Bring the schema to this program's; what it was before. NotReady where that is not possible.
+
+    With `say`, which shows a line, a server that is not up yet is waited for.
+    """
     async with contextlib.AsyncExitStack() as held:
         file = config.database_file
         if file is not None:
             _make_folder(file.parent)
             await held.enter_async_context(_only_one(file.parent))
-        before = await state_of(config)
+        before = await state_of(config, say)
         if before != "current":
             if file is not None and before != "newer":
                 held.enter_context(_lock(file))
@@ -116,8 +133,8 @@ async def migrated(config: Config) -> migrate.State:
 
 
 async def key_checks(store: Store) -> Sequence[KeyCheck]:
-    """The check values of all keys that the database was written with."""
-    return await rows_of(store, KEY_CHECKS, select(*tables.key_checks.columns))
+    """The check values of all keys that the database was written with; health answers ask for them."""
+    return await rows_of(store, KEY_CHECKS, select(*tables.key_checks.columns), at_once=True)
 
 
 def read_ring(config: Config) -> KeyRing | None:
@@ -181,8 +198,8 @@ def _judge(ring: KeyRing, checks: Sequence[KeyCheck]) -> None:
         raise NotReady(" ".join(wrong))
 
 
-async def _bring_up_to_date(config: Config, *, locked: bool) -> None:
-    state = await state_of(config)
+async def _bring_up_to_date(config: Config, *, locked: bool, say: Callable[[str], None] | None) -> None:
+    state = await state_of(config, say)
     if state == "current":
         return
     if state == "newer":
@@ -201,7 +218,7 @@ async def _upgrade(config: Config) -> None:
     except migrate.DatabaseNewer as error:
         raise NotReady(str(error)) from error
     except _FAILURES as error:
-        raise unreachable(error) from error
+        raise unreachable(config, error) from error
 
 
 def _make_folder(folder: Path) -> None:

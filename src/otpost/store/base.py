@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from sqlalchemy import Delete, Select, Update
 
+from otpost.domain import errors
 from otpost.store.units import Kind, Unit
 
 A = TypeVar("A")
@@ -21,12 +22,43 @@ MESSAGES_DUE = "messages_due"
 FULL = "The disk of the database is full; nothing was kept."
 OUT_OF_ORDER = "The database cannot take this right now."
 STOPPING = "Otpost is stopping; try again in a moment."
+HELD = "Another session holds a row of the database that this needs; try again in a moment."
+LOCKED = "Another session has locked a table of the database; end it or its transaction."
+STUCK_S = 2.0
+FAILED_S = 5.0
 
 _log = logging.getLogger(__name__)
 
 
 class Rejected(Exception):
     """What a unit wrote breaks a rule of the schema, or does not fit it; to try again would not help."""
+
+
+class Writing:
+    """Whether what is written gets through: what a health answer has to know and cannot try by itself."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._failed: tuple[float, str] | None = None
+
+    def begins(self, now: float) -> None:
+        self._since = now
+
+    def ends(self) -> None:
+        self._since = None
+
+    def went_well(self) -> None:
+        self._failed = None
+
+    def failed(self, now: float, words: str) -> None:
+        self._failed = (now, words)
+
+    def judge(self, now: float) -> None:
+        """Raise `errors.Unavailable` while a batch hangs, and where the latest one failed just now."""
+        if self._since is not None and now - self._since > STUCK_S:
+            raise errors.Unavailable(OUT_OF_ORDER)
+        if self._failed is not None and now - self._failed[0] < FAILED_S:
+            raise errors.Unavailable(self._failed[1])
 
 
 class Store(Protocol):
@@ -55,22 +87,22 @@ class Store(Protocol):
         """The committed rows that stand under these values in an index, ordered by key."""
         ...
 
-    async def select(self, statement: Select[Any]) -> list[tuple[Any, ...]]:
-        """The rows of a Core statement."""
+    async def select(self, statement: Select[Any], *, at_once: bool = False) -> list[tuple[Any, ...]]:
+        """The rows of a Core statement. `at_once`: they are few, and are not to wait for a list that is being read."""
         ...
 
     async def sweep(self, statement: Update | Delete) -> int:
-        """Change rows by a condition, in a transaction of its own; the count of rows."""
+        """Change rows by a condition, in a transaction of its own; the count. Rows that others hold are left alone."""
         ...
 
     async def ping(self) -> None:
-        """Raise `errors.Unavailable` unless the database answers."""
+        """Raise `errors.Unavailable` unless the database answers and takes what is written. Waits for no list."""
         ...
 
 
-async def rows_of(store: Store, kind: Kind[R], statement: Select[Any]) -> Sequence[R]:
+async def rows_of(store: Store, kind: Kind[R], statement: Select[Any], *, at_once: bool = False) -> Sequence[R]:
     """The rows of a statement that selects all columns of a kind's table, as its values."""
-    return [kind.from_columns(row) for row in await store.select(statement)]
+    return [kind.from_columns(row) for row in await store.select(statement, at_once=at_once)]
 
 
 def tell(on_signal: Callable[[str], None], signals: Iterable[str]) -> None:

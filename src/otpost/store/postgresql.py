@@ -6,17 +6,20 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar, cast
 
 import asyncpg
 import msgspec
 from asyncpg.transaction import Transaction
-from sqlalchemy import Delete, Select, Update
+from sqlalchemy import Delete, Select, Update, tuple_
+from sqlalchemy import select as core_select
 
 from otpost.domain import errors
-from otpost.store import sql
-from otpost.store.base import FULL, MESSAGES_DUE, OUT_OF_ORDER, STOPPING, Rejected, tell
+from otpost.store import sessions, sql
+from otpost.store.base import HELD, LOCKED, MESSAGES_DUE, STOPPING, Rejected, Writing, tell
+from otpost.store.held import AGAIN_S, Aside, Blocked, Held, Job, Place, held_now, needing, of_a_row, place_of
+from otpost.store.sessions import unavailable, words
 from otpost.store.units import Answer, Batch, Key, Kind, Query, Unit, Writes, decide
 from otpost.telemetry import UNITS
 
@@ -28,9 +31,10 @@ _log = logging.getLogger(__name__)
 BATCH = 256
 RETRIES = 5
 RETRIES_OF_BATCH = 2
+BLOCKED_AT_MOST = 2
+"""How many units of one batch may each wait for a lock before the rest of the batch is set aside untried."""
 CHANNEL = "otpost"
 SETTLED_CHANGED = "settled_changed"
-COMMAND_TIMEOUT_S = 15.0
 RECONNECT_S = 1.0
 PLANS_KEPT_S = 5.0
 
@@ -40,18 +44,16 @@ _TRY_AGAIN = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
 )
-# SQLSTATE classes of a server that serves nobody: connection, resources, an operator's doing, its system.
-_OUT_OF_ORDER = frozenset({"08", "53", "57", "58"})
-# Those of a statement that may succeed another time: a transaction lost against another, an error inside the server.
-_ANOTHER_TIME = frozenset({"40", "XX"})
 
 
 class PostgresStore:
     """One database on a server, shared by any number of nodes.
 
-    Settled rows are remembered while the node hears of their changes; units always read what is committed.
+    Settled rows are remembered while the node hears of their changes; units always read what is committed. A unit
+    that needs a row which another session holds waits aside, and no other unit with it.
 
-    `gather_s` is how long the first unit of a batch waits for others to share its transaction.
+    `gather_s` is how long the first unit of a batch waits for others to share its transaction. Of `readers` sessions
+    one is kept free of lists.
     """
 
     def __init__(self, url: str, *, gather_s: float = 0.001, readers: int = 4) -> None:
@@ -59,8 +61,12 @@ class PostgresStore:
         self.on_signal: Callable[[str], None] = lambda name: None
         self._gather_s = gather_s
         self._readers = readers
-        self._jobs: list[tuple[Unit[Any], asyncio.Future[Any]]] = []
+        self._lists = asyncio.Semaphore(readers - 1)
+        self._jobs: list[Job] = []
         self._work = asyncio.Event()
+        self._aside = Aside()
+        self._set_aside = asyncio.Event()
+        self._writing = Writing()
         self._writer: asyncpg.Connection[Any] | None = None
         self._closing = False
         self._plan_anew_at = 0.0
@@ -69,21 +75,16 @@ class PostgresStore:
         self._listening = False
 
     async def open(self) -> None:
+        self._now = asyncio.get_running_loop().time
         try:
-            self._pool = await asyncpg.create_pool(
-                self.url,
-                min_size=1,
-                max_size=self._readers,
-                command_timeout=COMMAND_TIMEOUT_S,
-                timeout=COMMAND_TIMEOUT_S,
-                server_settings={"plan_cache_mode": "force_custom_plan"},
-            )
+            self._pool = await sessions.pool(self.url, self._readers)
         except Exception as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         listening = asyncio.Event()
         self._tasks = [
             asyncio.create_task(self._write_forever()),
             asyncio.create_task(self._listen_forever(listening)),
+            asyncio.create_task(self._wait_forever()),
         ]
         await listening.wait()
 
@@ -92,20 +93,23 @@ class PostgresStore:
             return
         self._closing = True
         self._work.set()
-        writer, listener = self._tasks
+        writer, *others = self._tasks
         await writer
-        listener.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await listener
+        for task in others:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for job in self._aside.jobs:
+            job.fail(errors.Unavailable(STOPPING))
         if self._writer is not None:
-            await _left(self._writer)
+            await sessions.left(self._writer)
         await self._pool.close()
 
     async def run(self, unit: Unit[A]) -> A:
         if self._closing:
             raise errors.Unavailable(STOPPING)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._jobs.append((unit, future))
+        self._jobs.append(Job(unit, future, self._now()))
         self._work.set()
         return cast(A, await future)
 
@@ -130,25 +134,34 @@ class PostgresStore:
         found = await self._read(sql.postgresql_select(kind, index, False), [[value] for value in values])
         return [kind.from_columns(row) for row in found]
 
-    async def select(self, statement: Select[Any]) -> list[tuple[Any, ...]]:
+    async def select(self, statement: Select[Any], *, at_once: bool = False) -> list[tuple[Any, ...]]:
         text, values = sql.for_postgresql(statement)
-        return [tuple(row) for row in await self._read(text, values)]
+        async with contextlib.nullcontext() if at_once else self._lists:
+            return [tuple(row) for row in await self._read(text, values)]
 
     async def sweep(self, statement: Update | Delete) -> int:
-        text, values = sql.for_postgresql(statement)
+        key = list(statement.table.primary_key)
+        free = core_select(*key).with_for_update(skip_locked=True).correlate(None)
+        if statement.whereclause is not None:
+            free = free.where(statement.whereclause)
+        text, values = sql.for_postgresql(statement.where(tuple_(*key).in_(free)))
         try:
             return int((await self._pool.execute(text, *values)).rpartition(" ")[2])
         except Exception as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def ping(self) -> None:
         await self._read("SELECT 1", [])
+        now = self._now()
+        self._writing.judge(now)
+        if self._aside.stands_still(now):
+            raise errors.Unavailable(LOCKED)
 
     async def _read(self, text: str, values: Sequence[Any]) -> list[Any]:
         try:
             return await self._pool.fetch(text, *values)
         except Exception as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def _write_forever(self) -> None:
         while True:
@@ -163,49 +176,107 @@ class PostgresStore:
                     self._work.clear()
             if not jobs:
                 continue
-            answers, signals = await self._answered([unit for unit, _ in jobs])
             UNITS.observe(len(jobs))
-            for (_, future), (well, value) in zip(jobs, answers, strict=True):
-                if future.done():
-                    continue
-                if well:
-                    future.set_result(value)
-                else:
-                    future.set_exception(value)
-            tell(self.on_signal, signals)
+            self._writing.begins(self._now())
+            await self._serve(jobs)
+            self._writing.ends()
 
-    async def _answered(self, units: list[Unit[Any]]) -> tuple[list[Answer], set[str]]:
-        """The whole batch at once; if a statement fails, each unit by itself, so that one fails alone.
+    async def _serve(self, jobs: list[Job]) -> None:
+        """Answer each unit, or let it wait aside for rows that another session holds.
 
-        Where another node was first, again on what it has written.
+        The whole batch at once; if a statement fails, each unit by itself, so that one fails alone. Where another
+        node was first, again on what it has written.
         """
-        for tries_left in reversed(range(RETRIES if len(units) == 1 else RETRIES_OF_BATCH)):
+        tries_left = RETRIES if len(jobs) == 1 else RETRIES_OF_BATCH
+        while jobs and tries_left:
+            tries_left -= 1
             try:
-                return await self._transaction(units)
-            except _TRY_AGAIN as error:
-                if not tries_left and len(units) == 1:
-                    return [(False, _refusal(error))], set()
-            except Exception as error:
-                if len(units) == 1 or _out_of_order(error):
-                    refusal = _refusal(error)
-                    return [(False, type(refusal)(*refusal.args)) for _ in units], set()
+                answers, signals = await self._transaction([job.unit for job in jobs])
+            except Held as held:
+                self._wait([job for number, job in enumerate(jobs) if number in held.units], held.places)
+                jobs = [job for number, job in enumerate(jobs) if number not in held.units]
+                tries_left += bool(held.units)
+            except asyncpg.LockNotAvailableError as error:
+                if len(jobs) == 1:
+                    self._wait(jobs, (), whole=not of_a_row(error))
+                    return
                 break
-        answers: list[Answer] = []
-        signals: set[str] = set()
-        for unit in units:
-            own, told = await self._answered([unit])
-            answers.extend(own)
-            signals |= told
-        return answers, signals
+            except _TRY_AGAIN as error:
+                if not tries_left and len(jobs) == 1:
+                    self._refuse(jobs, error)
+                    return
+            except Exception as error:
+                if len(jobs) == 1 or sessions.out_of_order(error):
+                    self._refuse(jobs, error)
+                    return
+                break
+            else:
+                self._writing.went_well()
+                for job, (well, value) in zip(jobs, answers, strict=True):
+                    if not well:
+                        job.fail(value)
+                    elif not job.future.done():
+                        job.future.set_result(value)
+                tell(self.on_signal, signals)
+                return
+        if len(jobs) == 1:
+            # Each time its rows were found free again, and were not when it came: it comes back in a moment.
+            self._wait(jobs, ())
+        else:
+            await self._one_by_one(jobs)
+
+    async def _one_by_one(self, jobs: list[Job]) -> None:
+        blocked = 0
+        for number, job in enumerate(jobs):
+            await self._serve([job])
+            blocked += job.whole and job in self._aside.jobs
+            if blocked == BLOCKED_AT_MOST:
+                self._wait(jobs[number + 1 :], ())
+                return
+
+    def _refuse(self, jobs: list[Job], error: Exception) -> None:
+        refusal = _refusal(error)
+        if isinstance(refusal, errors.Unavailable):
+            self._writing.failed(self._now(), refusal.detail)
+        for job in jobs:
+            job.fail(type(refusal)(*refusal.args))
+
+    def _wait(self, jobs: list[Job], places: Collection[Place], *, whole: bool = False) -> None:
+        if not self._aside.jobs and jobs:
+            tables = " and ".join(sorted({place.kind.name for place in places})) or "a table"
+            _log.warning(
+                "another session holds rows of %s; what needs them waits: pg_stat_activity shows who is in a "
+                "transaction for long",
+                tables,
+            )
+        self._aside.take(jobs, places, self._now(), whole=whole)
+        self._set_aside.set()
+
+    async def _wait_forever(self) -> None:
+        """Bring back the units that waited aside, as soon as what they need is free."""
+        while True:
+            if not self._aside.jobs:
+                self._set_aside.clear()
+            await self._set_aside.wait()
+            await asyncio.sleep(AGAIN_S)
+            if given_up := self._aside.over(self._now()):
+                _log.error("another session still holds what %d units need; they are refused", len(given_up))
+                for job in given_up:
+                    job.fail(errors.Unavailable(HELD))
+            try:
+                self._aside.free(self._aside.places - await held_now(self._pool, self._aside.places))
+            except Exception as error:
+                _log.warning("the database does not tell what is held: %s", words(error))
+            if ready := self._aside.again(self._now()):
+                self._jobs[:0] = ready
+                self._work.set()
 
     async def _connection(self) -> asyncpg.Connection[Any]:
         if self._writer is None or self._writer.is_closed():
             try:
-                self._writer = await asyncpg.connect(
-                    self.url, command_timeout=COMMAND_TIMEOUT_S, timeout=COMMAND_TIMEOUT_S
-                )
+                self._writer = await sessions.connect(self.url)
             except Exception as error:
-                raise ConnectionError(_words(error)) from error
+                raise ConnectionError(words(error)) from error
         return self._writer
 
     async def _plan_anew(self, connection: asyncpg.Connection[Any]) -> None:
@@ -217,7 +288,7 @@ class PostgresStore:
                 await connection.execute("DISCARD PLANS")
             except Exception as error:
                 connection.terminate()
-                raise ConnectionError(_words(error)) from error
+                raise ConnectionError(words(error)) from error
 
     async def _transaction(self, units: list[Unit[Any]]) -> tuple[list[Answer], set[str]]:
         connection = await self._connection()
@@ -244,6 +315,10 @@ class PostgresStore:
                 self._forget_settled()
         except BaseException as error:
             await self._roll_back(connection, transaction, error)
+            if isinstance(error, Blocked):
+                # Nothing of them may be held any more: then they are simply tried once more.
+                held = error.known or await held_now(connection, {place_of(key) for key in error.keys})
+                raise Held(held, needing(units, batch, held)) from None
             raise
         return [answers[place] for place in range(len(units))], batch.signals
 
@@ -251,7 +326,7 @@ class PostgresStore:
         self, connection: asyncpg.Connection[Any], transaction: Transaction, error: BaseException
     ) -> None:
         """Leave the writer without a transaction: as it is, or, where that may not work, as no connection at all."""
-        if isinstance(error, asyncpg.PostgresError) or not _out_of_order(error):
+        if isinstance(error, asyncpg.PostgresError) or not sessions.out_of_order(error):
             with contextlib.suppress(Exception):
                 await transaction.rollback()
                 return
@@ -259,12 +334,19 @@ class PostgresStore:
         self._writer = None
 
     async def _load(self, connection: asyncpg.Connection[Any], batch: Batch, keys: list[Key]) -> None:
+        if known := self._aside.known(keys):
+            raise Blocked(keys, known)
         sets: dict[tuple[Kind[Any], str, bool], list[Key]] = defaultdict(list)
         for key in keys:
             sets[key.kind, key.by, key.lock].append(key)
         for (kind, index, locked), wanted in sorted(sets.items(), key=lambda entry: entry[0][0].place):
-            columns = _columns([key.values for key in wanted])
-            found = await connection.fetch(sql.postgresql_select(kind, index, locked), *columns)
+            columns = sql.columns_of([key.values for key in wanted])
+            try:
+                found = await connection.fetch(sql.postgresql_select(kind, index, locked), *columns)
+            except asyncpg.LockNotAvailableError as error:
+                if not of_a_row(error):
+                    raise
+                raise Blocked(wanted, set()) from None
             by_values: dict[tuple[Any, ...], list[Any]] = {key.values: [] for key in wanted}
             names = kind.indexes[index].columns if index else kind.key_columns
             for record in found:
@@ -284,16 +366,16 @@ class PostgresStore:
     async def _write(self, connection: asyncpg.Connection[Any], writes: Writes) -> None:
         """Write set by set, kinds and keys in the order of every node, so that two rarely wait for each other."""
         for kind, gone in _ordered(writes.deletes):
-            await connection.execute(sql.postgresql_delete(kind), *_columns(gone))
+            await connection.execute(sql.postgresql_delete(kind), *sql.columns_of(gone))
         for kind, updates in _ordered(writes.updates):
             named = {column for update in updates for column in update.columns}
             columns = tuple(column for column in kind.columns if column in named)
-            values = _columns([kind.values_of(update.row, (*columns, *kind.key_columns)) for update in updates])
+            values = sql.columns_of([kind.values_of(update.row, (*columns, *kind.key_columns)) for update in updates])
             status = await connection.execute(sql.postgresql_update(kind, columns), *values)
             if status != f"UPDATE {len(updates)}":
                 raise RuntimeError(f"{status} of {len(updates)} rows of {kind!r}")
         for kind, rows in _ordered(writes.inserts):
-            values = _columns([kind.to_columns(row) for row in sorted(rows, key=kind.key)])
+            values = sql.columns_of([kind.to_columns(row) for row in sorted(rows, key=kind.key)])
             await connection.execute(sql.postgresql_insert(kind), *values)
 
     async def _listen_forever(self, listening: asyncio.Event) -> None:
@@ -301,7 +383,7 @@ class PostgresStore:
             gone = asyncio.Event()
             connection = None
             try:
-                connection = await asyncpg.connect(self.url, timeout=COMMAND_TIMEOUT_S)
+                connection = await sessions.connect(self.url)
                 connection.add_termination_listener(lambda _, gone=gone: gone.set())
                 await connection.add_listener(CHANNEL, self._heard)
                 if listening.is_set():
@@ -312,13 +394,13 @@ class PostgresStore:
                 await gone.wait()
                 _log.warning("no signals from the database: the connection was lost")
             except Exception as error:
-                _log.warning("no signals from the database: %s", _words(error))
+                _log.warning("no signals from the database: %s", words(error))
             finally:
                 self._listening = False
                 self._forget_settled()
                 listening.set()
                 if connection is not None:
-                    await _left(connection)
+                    await sessions.left(connection)
             await asyncio.sleep(RECONNECT_S)
 
     def _heard(self, connection: object, sender: int, channel: str, signal: object) -> None:
@@ -328,47 +410,13 @@ class PostgresStore:
             tell(self.on_signal, [str(signal)])
 
 
-async def _left(connection: asyncpg.Connection[Any]) -> None:
-    try:
-        await connection.close(timeout=1)
-    except Exception:
-        connection.terminate()
-
-
-def _columns(rows: list[Any]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
 def _ordered(writes: dict[Kind[Any], list[Any]]) -> list[tuple[Kind[Any], list[Any]]]:
     return sorted(writes.items(), key=lambda entry: entry[0].place)
 
 
-def _class(error: BaseException) -> str:
-    """The class of the SQLSTATE, for what the server said."""
-    return str(error.sqlstate)[:2] if isinstance(error, asyncpg.PostgresError) else ""
-
-
-def _out_of_order(error: BaseException) -> bool:
-    if isinstance(error, asyncpg.PostgresError):
-        return _class(error) in _OUT_OF_ORDER
-    # asyncpg's complaint about a value that fits no column is an InterfaceError and a ValueError.
-    return isinstance(error, OSError | asyncpg.InterfaceError) and not isinstance(error, ValueError)
-
-
-def _words(error: BaseException) -> str:
-    """What may be logged of an error: without its detail, which quotes the row."""
-    told = str(error.args[0]) if error.args and not isinstance(error, ValueError) else ""
-    return f"{type(error).__name__}: {told}"
-
-
 def _refusal(error: Exception) -> Exception:
-    if _out_of_order(error) or _class(error) in _ANOTHER_TIME:
-        return _unavailable(error)
+    if sessions.another_time(error):
+        return unavailable(error)
     ours = None if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError) else error
-    _log.error("the database refused what was written: %s", _words(error), exc_info=ours)
-    return Rejected(f"the database refused what was written: {_words(error)}")
-
-
-def _unavailable(error: Exception) -> errors.Unavailable:
-    _log.error("the database is out of order: %s", _words(error))
-    return errors.Unavailable(FULL if isinstance(error, asyncpg.DiskFullError) else OUT_OF_ORDER)
+    _log.error("the database refused what was written: %s", words(error), exc_info=ours)
+    return Rejected(f"the database refused what was written: {words(error)}")

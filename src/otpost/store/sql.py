@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -124,6 +124,11 @@ def postgresql_delete(kind: Kind[Any]) -> str:
     tests = " AND ".join(f"old.{quoted(c)} = gone.{quoted(c)}" for c in kind.key_columns)
     rows = _unnested(kind, kind.key_columns).replace(" AS new(", " AS gone(")
     return f"DELETE FROM {quoted(kind.name)} AS old USING {rows} WHERE {tests}"
+
+
+def columns_of(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Rows as the arrays that carry their columns."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 _PARAMETER = re.compile(r"(?<!:):(\w+)")

@@ -18,7 +18,7 @@ from sqlalchemy import Delete, Select, Update
 
 from otpost.domain import errors
 from otpost.store import sql
-from otpost.store.base import FULL, OUT_OF_ORDER, STOPPING, Rejected, tell
+from otpost.store.base import FULL, OUT_OF_ORDER, STOPPING, Rejected, Writing, tell
 from otpost.store.units import Answer, Batch, Key, Kind, Query, Unit, decide
 from otpost.telemetry import UNITS
 
@@ -83,6 +83,7 @@ class SqliteStore:
         self._jobs: list[Job] = []
         self._work = asyncio.Event()
         self._closing = False
+        self._writing = Writing()
         self._writer: sqlite3.Connection | None = None
         self._settled: dict[tuple[Kind[Any], tuple[Any, ...]], Any] = {}
         self._settled_at = -1
@@ -153,16 +154,18 @@ class SqliteStore:
         found = self._read(sql.sqlite_select(kind, index) + f" ORDER BY {sql.listed(kind.key_columns)}", values)
         return [kind.from_columns(row) for row in found]
 
-    def _read(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _read(self, text: str, values: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
         try:
             return self._reader.execute(text, values).fetchall()
         except sqlite3.Error as error:
             raise _unavailable(error) from error
 
-    async def select(self, statement: Select[Any]) -> list[tuple[Any, ...]]:
+    async def select(self, statement: Select[Any], *, at_once: bool = False) -> list[tuple[Any, ...]]:
         if self._closing:
             raise errors.Unavailable(STOPPING)
         text, parameters = sql.for_sqlite(statement)
+        if at_once:
+            return self._read(text, parameters)
 
         def read() -> list[tuple[Any, ...]]:
             return self._list_reader.execute(text, parameters).fetchall()
@@ -174,6 +177,7 @@ class SqliteStore:
 
     async def ping(self) -> None:
         self._read("SELECT 1 FROM tenants LIMIT 1", ())
+        self._writing.judge(self._loop.time())
 
     async def _write_forever(self) -> None:
         while True:
@@ -191,7 +195,9 @@ class SqliteStore:
         """Answer each job, whatever happens: nobody waits for an answer that does not come."""
         units = [(work, future) for work, future in jobs if isinstance(work, Unit)]
         if units:
+            self._writing.begins(self._loop.time())
             answers, signals = await self._answered([unit for unit, _ in units])
+            self._writing.ends()
             UNITS.observe(len(units))
             for (_, future), answer in zip(units, answers, strict=True):
                 _deliver(future, answer)
@@ -203,10 +209,15 @@ class SqliteStore:
     async def _answered(self, units: list[Unit[Any]]) -> tuple[list[Answer], set[str]]:
         """The whole batch at once; if a statement fails, each unit by itself, so that one fails alone."""
         try:
-            return await self._transaction(units)
+            answered = await self._transaction(units)
         except BaseException as error:
+            if _out_of_order(error):
+                self._writing.failed(self._loop.time(), _words(error))
             if len(units) == 1 or _out_of_order(error):
                 return [(False, refused) for refused in _refusals(error, len(units))], set()
+        else:
+            self._writing.went_well()
+            return answered
         answers: list[Answer] = []
         signals: set[str] = set()
         for unit in units:
@@ -353,5 +364,8 @@ def _refusals(error: BaseException, count: int) -> list[Exception]:
 
 def _unavailable(error: BaseException) -> errors.Unavailable:
     _log.error("the database is out of order: %s: %s", type(error).__name__, error)
-    full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-    return errors.Unavailable(FULL if full else OUT_OF_ORDER)
+    return errors.Unavailable(_words(error))
+
+
+def _words(error: BaseException) -> str:
+    return FULL if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL else OUT_OF_ORDER

@@ -202,7 +202,7 @@ Place = tuple[Kind[Any], Values]
 
 
 class Batch:
-    """The rows of all units of one transaction, as loaded and as changed so far."""
+    """The rows of all units of one transaction, as loaded and as changed so far; `asked` is what units asked for."""
 
     def __init__(self) -> None:
         self.loaded: dict[Place, bool] = {}
@@ -211,6 +211,7 @@ class Batch:
         self.changed: dict[Place, None] = {}
         self.members: dict[tuple[Kind[Any], str, Values], dict[Values, None]] = {}
         self.found: dict[int, list[Values]] = {}
+        self.asked: dict[int, list[Key]] = {}
         self.signals: set[str] = set()
 
     def wanted(self, keys: Iterable[Key]) -> list[Key]:
@@ -410,6 +411,7 @@ def decide(batch: Batch, units: Sequence[Unit[Any]], answers: dict[int, Answer])
             answers[place] = (True, unit.decide(rows))
         except Missing as more:
             missing.extend(more.wanted)
+            batch.asked.setdefault(place, []).extend(more.wanted)
         except StopIteration as error:
             # A future cannot carry it.
             answers[place] = (False, RuntimeError("a unit ran out of values").with_traceback(error.__traceback__))
