@@ -14,9 +14,10 @@ from sqlalchemy import select, update
 import postgres
 from installation import LOOPBACK
 from otpost import config
-from otpost.app import App, Asgi, Message, bound, first_user_link, listening, running
+from otpost.app import App, first_user_link, running
 from otpost.config import Config, Listen
 from otpost.installation import InUse, NotReady, migrated, opened, store_of
+from otpost.server import Asgi, Message, bound, listening
 from otpost.services import access
 from otpost.store import tables
 from otpost.store.base import rows_of

@@ -45,6 +45,7 @@ def test_every_name_is_read(tmp_path: Path) -> None:
             "OTPOST_TRUSTED_PROXIES": "127.0.0.1",
             "OTPOST_METRICS_LISTEN": "127.0.0.1:9100",
             "OTPOST_LOG_LEVEL": "Warning",
+            "OTPOST_KEEP_ALIVE_S": " 620 ",
         }
     )
     assert chosen.data == tmp_path
@@ -58,6 +59,7 @@ def test_every_name_is_read(tmp_path: Path) -> None:
     assert chosen.outbound_allow == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
     assert chosen.outbound_proxy == "http://proxy.example.com:3128"
     assert chosen.trusted_proxies == (ip_network("127.0.0.1/32"),)
+    assert chosen.keep_alive_s == 620
     assert chosen.metrics_listen == Listen("127.0.0.1", 9100)
     assert chosen.log_level == "warning"
 
@@ -201,6 +203,10 @@ def test_all_that_is_wrong_is_gathered() -> None:
         ("OTPOST_OUTBOUND_PROXY", "proxy:3128", "has to be like http://proxy.example.com:3128."),
         ("OTPOST_OUTBOUND_PROXY", "http://proxy:x", "has to be like http://proxy.example.com:3128."),
         ("OTPOST_OUTBOUND_PROXY", "socks5://proxy:1080", "has to be like http://proxy.example.com:3128."),
+        *[
+            ("OTPOST_KEEP_ALIVE_S", value, "has to be a whole number of seconds from 1 to 3600, like 75.")
+            for value in ("0", "-1", "3601", "7.5", "75s", "٧٥", "9" * 5000)
+        ],
         ("OTPOST_LOG_LEVEL", "verbose", "has to be one of debug, info, warning, error."),
     ],
 )

@@ -105,6 +105,7 @@ def test_every_variable_is_listed_with_its_default() -> None:
     assert set(rows) == set(config.NAMES)
     assert rows["OTPOST_LISTEN"] == f"`{config.DEFAULT_LISTEN}`"
     assert rows["OTPOST_ROLES"] == f"`{','.join(config.ROLES)}`"
+    assert rows["OTPOST_KEEP_ALIVE_S"] == f"`{config.DEFAULT_KEEP_ALIVE_S}`"
     assert rows["OTPOST_LOG_LEVEL"] == f"`{config.DEFAULT_LOG_LEVEL}`"
     assert rows["OTPOST_DATA"] == f"`./{config.read({}).data.name}`"
 

@@ -7,10 +7,9 @@ import contextlib
 import dataclasses
 import gc
 import signal
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import uvicorn
@@ -19,22 +18,19 @@ from starlette.routing import Router
 
 from otpost import __version__, telemetry, web
 from otpost.api import Surroundings, application, description
-from otpost.config import Config, Listen
+from otpost.config import Config
 from otpost.domain import errors
-from otpost.installation import Installation, NotReady, key_checks, opened, sign_in_address
+from otpost.installation import Installation, key_checks, opened, sign_in_address
 from otpost.messaging.loop import Messaging
 from otpost.messaging.posting import CONNECTIONS, Posting
 from otpost.outbound import Outbound
+from otpost.server import Asgi, Message, bound, listening
 from otpost.services import access, vault
 from otpost.services.house import House
 from otpost.store import tables
 
-STOPS_IN_S: Final = 15
-"""How long requests under way may take to end once the service stops."""
 MESSAGING_LATE_MS: Final = 15_000
 
-Message = MutableMapping[str, Any]
-Asgi = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 Answers = Callable[[str], Awaitable[tuple[int, bytes, str] | None]]
 
 
@@ -135,8 +131,8 @@ async def serve(config: Config, say: Callable[[str], None]) -> None:
         stop = Stop()
         app = await held.enter_async_context(running(here))
         if metrics is not None:
-            await held.enter_async_context(listening(_small(_metrics), metrics))
-        server = await held.enter_async_context(listening(app.asgi, main))
+            await held.enter_async_context(listening(_small(_metrics), metrics, keep_alive_s=config.keep_alive_s))
+        server = await held.enter_async_context(listening(app.asgi, main, keep_alive_s=config.keep_alive_s))
         say(f"Otpost {__version__} listens on {config.listen.url} as {', '.join(sorted(config.roles))}.")
         if config.metrics_listen is not None:
             say(f"Metrics are open on {config.metrics_listen.url}/metrics.")
@@ -181,76 +177,6 @@ class Stop:
         """Wait until the service is told to stop; a second signal does not wait for its requests under way."""
         self._server = server
         await self._heard.wait()
-
-
-@contextlib.contextmanager
-def bound(listen: Listen, name: str) -> Iterator[socket.socket]:
-    """A socket on the address; NotReady, naming the variable, if it cannot be had."""
-    try:
-        found = socket.getaddrinfo(*listen, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
-        own = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise NotReady(f"{name}: {listen.host} is no address of this machine ({error.strerror}).") from error
-    with own:
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            own.bind(address)
-            own.listen(2048)
-        except OSError as error:
-            raise NotReady(
-                f"{name}: {listen} cannot be listened on ({error.strerror}): choose another address or port."
-            ) from error
-        own.setblocking(False)
-        yield own
-
-
-class _Server(uvicorn.Server):
-    """Tells when it answers, and leaves signals to the composition, which has more to stop than the server."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.answers = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.answers.set()
-
-
-@contextlib.asynccontextmanager
-async def listening(asgi: Asgi, own: socket.socket) -> AsyncIterator[uvicorn.Server]:
-    """Answer HTTP on a socket; at the end accept nothing more, and let requests under way come to their end."""
-    server = _Server(
-        uvicorn.Config(
-            asgi,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            backlog=2048,
-            timeout_graceful_shutdown=STOPS_IN_S,
-        )
-    )
-    task = asyncio.create_task(server.serve(sockets=[own]))
-    answers = asyncio.create_task(server.answers.wait())
-    await asyncio.wait({task, answers}, return_when=asyncio.FIRST_COMPLETED)
-    try:
-        if task.done():
-            answers.cancel()
-            task.result()
-            raise NotReady("The HTTP server ended before it began.")
-        yield server
-    finally:
-        server.should_exit = True
-        await task
 
 
 def _small(answers: Answers) -> Asgi:

@@ -62,6 +62,8 @@ class Listen(NamedTuple):
 
 
 DEFAULT_LISTEN: Final = Listen("127.0.0.1", 8080)
+DEFAULT_KEEP_ALIVE_S: Final = 75
+LONGEST_KEEP_ALIVE_S: Final = 3_600
 DEFAULT_LOG_LEVEL: Final[LogLevel] = "info"
 
 
@@ -80,6 +82,7 @@ class Config:
     trusted_proxies: tuple[Network, ...] = ()
     metrics_listen: Listen | None = None
     log_level: LogLevel = "info"
+    keep_alive_s: int = DEFAULT_KEEP_ALIVE_S
 
     @property
     def database_file(self) -> Path | None:
@@ -227,6 +230,13 @@ def _entries(value: str) -> list[str]:
     return entries
 
 
+def _keep_alive_s(value: str) -> int:
+    seconds = int(value) if re.fullmatch(r"[0-9]{1,5}", value) else 0
+    if not 1 <= seconds <= LONGEST_KEEP_ALIVE_S:
+        raise _Wrong(f"has to be a whole number of seconds from 1 to {LONGEST_KEEP_ALIVE_S}, like 75.")
+    return seconds
+
+
 def _log_level(value: str) -> LogLevel:
     level = value.lower()
     if level not in LOG_LEVELS:
@@ -257,6 +267,7 @@ NAMES: Final = (
     "OTPOST_TRUSTED_PROXIES",
     "OTPOST_METRICS_LISTEN",
     "OTPOST_LOG_LEVEL",
+    "OTPOST_KEEP_ALIVE_S",
 )
 
 
@@ -329,6 +340,7 @@ def read(environment: Mapping[str, str]) -> Config:
         trusted_proxies=reading.take("OTPOST_TRUSTED_PROXIES", _networks, ()),
         metrics_listen=metrics_listen,
         log_level=reading.take("OTPOST_LOG_LEVEL", _log_level, DEFAULT_LOG_LEVEL),
+        keep_alive_s=reading.take("OTPOST_KEEP_ALIVE_S", _keep_alive_s, DEFAULT_KEEP_ALIVE_S),
     )
     if listen == metrics_listen:
         reading.problems.append(f"OTPOST_METRICS_LISTEN is the same as OTPOST_LISTEN ({listen}): choose another port.")

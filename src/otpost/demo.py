@@ -17,10 +17,11 @@ from typing import Any, Final
 from rich.console import Console
 
 from otpost import config
-from otpost.app import Stop, bound, listening, running, settle_memory
+from otpost.app import Stop, running, settle_memory
 from otpost.config import Config, Listen
 from otpost.installation import Installation, NotReady, opened, sign_in_address
 from otpost.outbound import AnswerLost, NotConnected, Outbound
+from otpost.server import bound, listening
 from otpost.services import access
 from otpost.services.access import MadeKey
 from otpost.store.kinds import USERS

@@ -105,6 +105,13 @@ REQUEST_SECONDS: Final = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
     registry=REGISTRY,
 )
+HTTP_CONNECTIONS: Final = Gauge("otpost_http_connections", "Connections of clients that are open.", registry=REGISTRY)
+HTTP_REFUSED: Final = Counter(
+    "otpost_http_refused",
+    "Requests that ended before anything looked at them; reason is the problem's code, connections, or slow_reader.",
+    ["reason"],
+    registry=REGISTRY,
+)
 BUILD: Final = Gauge("otpost_build", "The program's version.", ["version"], registry=REGISTRY)
 BUILD.labels(__version__).set(1)
 ProcessCollector(registry=REGISTRY)

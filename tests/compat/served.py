@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import oai
 from api.twilio import judge
 from installation import Installation, until
-from otpost.app import listening
+from otpost.server import listening
 from otpost.services import access
 from otpost.services.access import MadeKey
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from otpost.api.moments import moment
@@ -19,7 +21,10 @@ STATUS: dict[str, int] = {
     "revision_conflict": 409,
     "sender_policy_incomplete": 409,
     "verification_final": 409,
+    "too_slow": 408,
     "too_large": 413,
+    "address_too_long": 414,
+    "head_too_large": 431,
     "unsupported_media_type": 415,
     "invalid": 422,
     "idempotency_key_reused": 422,
@@ -48,6 +53,24 @@ class TooLarge(Refusal):
     code = "too_large"
 
 
+class AddressTooLong(Refusal):
+    """The address is longer than 16 KiB."""
+
+    code = "address_too_long"
+
+
+class HeadTooLarge(Refusal):
+    """The request's headers are larger than Otpost takes: 16 KiB each, 100 of them, 64 KiB in all."""
+
+    code = "head_too_large"
+
+
+class TooSlow(Refusal):
+    """The request did not come in time."""
+
+    code = "too_slow"
+
+
 class UnsupportedMediaType(Refusal):
     """Send the body as JSON, with `Content-Type: application/json`."""
 
@@ -72,21 +95,23 @@ class Internal(Refusal):
     code = "internal"
 
 
-_TITLES = {
-    kind.code: (kind.__doc__ or "").split(".")[0].split(";")[0].split(":")[0].strip()
-    for kind in [*vars(errors).values(), TooLarge, UnsupportedMediaType, MethodNotAllowed, NotProven, Internal]
-    if isinstance(kind, type) and issubclass(kind, Refusal) and kind not in (Refusal, LimitReached)
-}
+REFUSED = 422
+"""A refusal whose code is not in the table says of what was sent that it will not be done."""
 
 
 def status_of(refusal: Refusal) -> int:
-    return 429 if isinstance(refusal, LimitReached) else STATUS[refusal.code]
+    return 429 if isinstance(refusal, LimitReached) else STATUS.get(refusal.code, REFUSED)
+
+
+def title_of(kind: type[Refusal]) -> str:
+    """The first words of a refusal's own sentence, which is its docstring."""
+    return re.split(r"[.;:]", kind.__doc__ or "", maxsplit=1)[0].strip()
 
 
 def problem(refusal: Refusal) -> Problem:
     return Problem(
         type=f"urn:otpost:problem:{refusal.code}",
-        title=_TITLES[refusal.code],
+        title=title_of(type(refusal)),
         status=status_of(refusal),
         code=refusal.code,
         detail=refusal.detail,
