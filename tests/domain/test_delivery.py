@@ -322,7 +322,7 @@ def reported(message: Message, attempt: Attempt, status: ReportStatus, **more: A
 @pytest.mark.parametrize("first", REPORTS)
 @pytest.mark.parametrize("second", REPORTS)
 def test_reports_move_forward_only(first: ReportStatus, second: ReportStatus) -> None:
-    rank = {"accepted": 1, "sent": 2, "delivered": 3, "undelivered": 3, "failed": 3}
+    rank = {"accepted": 1, "sent": 2, "undelivered": 3, "failed": 3, "delivered": 4}
     message, attempt = settled(Unknown("Lost."))
     message, attempt = reported(message, attempt, first)
     assert (message.status, attempt.outcome, attempt.look_at, attempt.vendor_sid) == (first, "accepted", None, "SM9")

@@ -19,7 +19,9 @@ async def test_reports_move_forward_only_and_count_once(still: Installation) -> 
         (["delivered", "sent"], "delivered"),
         (["delivered", "delivered", "accepted"], "delivered"),
         (["accepted", "sent", "sent"], "sent"),
-        (["undelivered", "delivered"], "undelivered"),
+        (["undelivered", "delivered"], "delivered"),
+        (["failed", "delivered"], "delivered"),
+        (["delivered", "undelivered"], "delivered"),
         (["failed", "sent"], "failed"),
     ):
         sid, attempt_sid = await sent(still, Accepted(Vendor(sid=f"SM{still.house.sid('')}", status="queued")))

@@ -109,8 +109,8 @@ def settle(
 
 
 def is_news(attempt: Attempt, status: ReportStatus) -> bool:
-    """Whether a report moves the attempt forward."""
-    return not attempt.final and RANK[status] > RANK[attempt.status or "queued"]
+    """Whether a report moves the attempt forward. A late `delivered` does even after a failure: the phone has it."""
+    return RANK[status] > RANK[attempt.status or "queued"]
 
 
 def reported(
