@@ -174,7 +174,9 @@ async def test_reports_move_a_message_forward_only_whatever_their_order(
         (["sent", "sent"], "sent", 1),
         (["undelivered", "sent"], "undelivered", 2),
         (["read"], "delivered", 1),
-        (["canceled", "delivered"], "failed", 2),
+        (["canceled", "delivered"], "delivered", 2),
+        (["undelivered", "delivered"], "delivered", 2),
+        (["delivered", "undelivered"], "delivered", 2),
         (["something new"], "accepted", 1),
     ):
         sent = await accepted(behind_proxy, twilio)

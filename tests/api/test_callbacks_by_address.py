@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import msgspec
 import pytest
+from sqlalchemy import select
 
 from asgi import Answered, ask
-from installation import Installation, installed
+from installation import Installation, installed, until
 from messaging.through_gateway import section, taking
 from messaging.through_twilio import attempts, send
 from otpost.services import access, reports
+from otpost.store import tables
 from otpost.store.base import Store
 from senders.contract import StandIn, standing_in
 
@@ -109,6 +113,150 @@ async def test_one_address_takes_the_reports_on_all_messages_of_a_tenant(
         assert await status_of(otpost, sid) == state
     unknown = await call_back(otpost, fixed(otpost), id="m-999", state="delivered")
     assert (unknown.status, unknown.json()["code"]) == (404, "not_found")
+
+
+async def in_json(otpost: Installation, address: str, *reports_: dict[str, str]) -> Answered:
+    parts = urlsplit(address)
+    body = msgspec.json.encode(reports_)
+    headers = {"content-type": "application/json"}
+    return await ask(otpost.app, "POST", f"{parts.path}?{parts.query}", headers=headers, body=body)
+
+
+LISTED = {"report_id_path": "0.id", "report_status_path": "0.state"}
+
+
+async def test_all_reports_of_one_call_are_taken(otpost: Installation, gateway: StandIn) -> None:
+    body = {"sender_service": "generic", "generic": {**section(gateway.url), **LISTED}}
+    await otpost.ok("PUT", "/v1/sender-policy", body)
+    sent = [await accepted(otpost, gateway) for _ in range(3)]
+    told = [
+        {"id": name, "state": state} for (_, name, _), state in zip(sent, ("sent", "delivered", "failed"), strict=True)
+    ]
+    assert (await in_json(otpost, fixed(otpost), *told)).status == 204
+    assert [await status_of(otpost, sid) for sid, _, _ in sent] == ["sent", "delivered", "failed"]
+    elsewhere = {"id": "m-999", "state": "delivered"}
+    assert (await in_json(otpost, fixed(otpost), {"id": sent[0][1], "state": "delivered"}, elsewhere)).status == 204
+    assert await status_of(otpost, sent[0][0]) == "delivered"
+    assert (await in_json(otpost, fixed(otpost), elsewhere, elsewhere)).status == 404
+
+
+async def test_a_call_with_one_report_that_cannot_be_read_is_refused_whole(
+    otpost: Installation, gateway: StandIn
+) -> None:
+    body = {"sender_service": "generic", "generic": {**section(gateway.url), **LISTED}}
+    await otpost.ok("PUT", "/v1/sender-policy", body)
+    sid, vendor_sid, _ = await accepted(otpost, gateway)
+    answer = await in_json(otpost, fixed(otpost), {"id": vendor_sid, "state": "delivered"}, {"id": "m-999"})
+    assert (answer.status, answer.json()["code"]) == (403, "not_proven")
+    assert await status_of(otpost, sid) == "accepted"
+
+
+async def test_at_the_address_of_one_attempt_reports_on_other_messages_are_refused_whole(
+    otpost: Installation, gateway: StandIn
+) -> None:
+    body = {"sender_service": "generic", "generic": {**section(gateway.url), **LISTED}}
+    await otpost.ok("PUT", "/v1/sender-policy", body)
+    (first, name, address), (second, other, _) = [await accepted(otpost, gateway) for _ in range(2)]
+    both = [{"id": name, "state": "delivered"}, {"id": other, "state": "delivered"}]
+    assert (await in_json(otpost, address, *both)).status == 403
+    assert [await status_of(otpost, sid) for sid in (first, second)] == ["accepted", "accepted"]
+    steps = [{"id": name, "state": "sent"}, {"id": name, "state": "delivered"}]
+    assert (await in_json(otpost, address, *steps)).status == 204
+    assert await status_of(otpost, first) == "delivered"
+
+
+async def test_a_report_that_names_our_attempt_is_its_own(otpost: Installation, gateway: StandIn) -> None:
+    (first, _, address), (second, _, of_other) = [await accepted(otpost, gateway) for _ in range(2)]
+    other = urlsplit(of_other).path.rpartition("/")[2]
+    assert (await call_back(otpost, fixed(otpost), id=other, state="sent")).status == 204
+    assert [await status_of(otpost, sid) for sid in (first, second)] == ["accepted", "sent"]
+    assert (await call_back(otpost, address, id=other, state="delivered")).status == 204
+    assert [await status_of(otpost, sid) for sid in (first, second)] == ["accepted", "delivered"]
+    nobody = "AT" + "0" * 32
+    assert (await call_back(otpost, fixed(otpost), id=nobody, state="sent")).status == 404
+    assert (await call_back(otpost, address, id=nobody, state="sent")).status == 403
+
+
+class Slow(StandIn):
+    """A gateway whose answer to a text comes once `answering` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.answering = asyncio.Event(), asyncio.Event()
+
+    async def before_answer(self) -> None:
+        self.asked.set()
+        await self.answering.wait()
+
+
+@pytest.fixture
+async def slow(store: Store) -> AsyncIterator[tuple[Installation, Slow]]:
+    async with standing_in(taking(), stand_in=Slow()) as gateway, installed(store, PUBLIC_URL) as otpost:
+        assert isinstance(gateway, Slow)
+        await otpost.ok("PUT", "/v1/sender-policy", {"sender_service": "generic", "generic": section(gateway.url)})
+        yield otpost, gateway
+        gateway.answering.set()
+
+
+@pytest.mark.parametrize("states", [["delivered"], ["sent", "delivered"], ["delivered", "sent"], ["sent", "sent"]])
+async def test_a_report_that_is_faster_than_the_answer_counts_once_that_has_come(
+    slow: tuple[Installation, Slow], states: list[str]
+) -> None:
+    otpost, gateway = slow
+    sid = (await send(otpost))["sid"]
+    await gateway.asked.wait()
+    for state in states:
+        assert (await call_back(otpost, fixed(otpost), id="m-1", state=state)).status == 204
+    assert await status_of(otpost, sid) == "sending"
+    gateway.answering.set()
+    told = await otpost.message(sid)
+    assert told["status"] == ("delivered" if "delivered" in states else "sent")
+    assert await otpost.store.select(select(tables.early_reports)) == []
+
+
+async def test_an_early_failure_sends_the_text_another_way_at_once(slow: tuple[Installation, Slow]) -> None:
+    otpost, gateway = slow
+    sid = (await send(otpost))["sid"]
+    await gateway.asked.wait()
+    assert (await call_back(otpost, fixed(otpost), id="m-1", state="failed")).status == 204
+    gateway.answering.set()
+    told = await otpost.message(sid)
+    assert (told["status"], told["reason"]) == ("failed", "not_delivered")
+
+
+async def test_early_reports_are_kept_for_ten_minutes_and_only_while_a_text_is_in_flight(
+    slow: tuple[Installation, Slow],
+) -> None:
+    otpost, gateway = slow
+    assert (await call_back(otpost, fixed(otpost), id="m-1", state="sent")).status == 404
+    await send(otpost)
+    await gateway.asked.wait()
+    assert (await call_back(otpost, fixed(otpost), id="m-2", state="sent")).status == 204
+    other = await otpost.store.run(access.make_tenant(otpost.house, "other"))
+    body = {"sender_service": "generic", "generic": section(gateway.url)}
+    await otpost.ok("PUT", "/v1/sender-policy", body, key=await otpost.key("admin", tenant=other.sid))
+    assert (await call_back(otpost, fixed(otpost, other.sid), id="m-2", state="sent")).status == 404
+    kept = select(tables.early_reports.c.tenant, tables.early_reports.c.vendor_sid)
+    assert [tuple(row) for row in await otpost.store.select(kept)] == [(otpost.tenant.sid, "m-2")]
+    (until_,) = (await otpost.store.select(select(tables.early_reports.c.until)))[0]
+    assert until_ == otpost.clock() + 600_000
+    otpost.clock.advance(600)
+    await until(lambda: otpost.store.select(kept), lambda rows: rows == [])
+
+
+async def test_no_more_than_a_thousand_early_reports_are_kept(slow: tuple[Installation, Slow]) -> None:
+    otpost, gateway = slow
+    body = {"sender_service": "generic", "generic": {**section(gateway.url), **LISTED}}
+    await otpost.ok("PUT", "/v1/sender-policy", body)
+    await send(otpost)
+    await gateway.asked.wait()
+    many = [{"id": f"x-{number}", "state": "sent"} for number in range(990)]
+    for _ in range(2):
+        assert (await in_json(otpost, fixed(otpost), *many)).status == 204
+    few = [{"id": f"y-{number}", "state": "sent"} for number in range(20)]
+    assert (await in_json(otpost, fixed(otpost), *few)).status == 204
+    assert len(await otpost.store.select(select(tables.early_reports))) == 1000
+    assert (await in_json(otpost, fixed(otpost), {"id": "z", "state": "sent"})).status == 404
 
 
 async def test_a_tenants_address_tells_nothing_of_anothers_messages(otpost: Installation, gateway: StandIn) -> None:

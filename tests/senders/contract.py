@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any
 
 from otpost.outbound import Outbound
-from otpost.senders.base import ReportRequest
+from otpost.senders.base import Confirmation, NotProven, Reported, ReportRequest
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class StandIn:
         body = await reader.readexactly(int(headers.get("Content-Length", "0")))
         request = Received(method, target, headers, body)
         self.received.append(request)
+        await self.before_answer()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer is None:
             return False
@@ -91,6 +92,9 @@ class StandIn:
         await writer.drain()
         return True
 
+    async def before_answer(self) -> None:
+        """A server of its own kind may wait here."""
+
     async def stop(self) -> None:
         handlers = list(self._handlers)
         for handler in handlers:
@@ -99,9 +103,9 @@ class StandIn:
 
 
 @asynccontextmanager
-async def standing_in(*answers: Answer | None) -> AsyncIterator[StandIn]:
+async def standing_in(*answers: Answer | None, stand_in: StandIn | None = None) -> AsyncIterator[StandIn]:
     """A server on loopback that gives `answers`."""
-    stand_in = StandIn()
+    stand_in = stand_in or StandIn()
     stand_in.answers = list(answers)
     server = await asyncio.start_server(stand_in.serve, "127.0.0.1", 0)
     stand_in.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -121,6 +125,15 @@ async def outbound(*allowed: str) -> AsyncIterator[Outbound]:
         yield http
     finally:
         await http.close()
+
+
+def the_one(read: Sequence[Reported] | NotProven | Confirmation) -> Reported | NotProven:
+    """What a call was read as, which holds one report and no more."""
+    assert not isinstance(read, Confirmation)
+    if isinstance(read, NotProven):
+        return read
+    (reported,) = read
+    return reported
 
 
 LOOPBACK = "127.0.0.0/8"

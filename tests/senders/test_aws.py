@@ -28,6 +28,7 @@ from otpost.senders import aws
 from otpost.senders.aws import ERRORS, ERRORS_PAGE, EVENTS, EVENTS_PAGE, FIELDS, REASONS, Settings
 from otpost.senders.base import (
     Account,
+    Confirmation,
     FallsBack,
     FetchesReports,
     LooksUp,
@@ -43,7 +44,7 @@ from otpost.senders.base import (
 )
 from otpost.senders.reading import read
 from otpost.senders.settings import SecretRef, answer, fill
-from senders.contract import LOOPBACK, Answer, Example, Received, StandIn, outbound, standing_in
+from senders.contract import LOOPBACK, Answer, Example, Received, StandIn, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: SenderService = aws
 
@@ -73,6 +74,7 @@ def taken(request: Received) -> bytes:
 
 
 SID = str(uuid5(NAMESPACE_URL, "AT0190"))
+ATTEMPT = "AT0190" + "0" * 28
 REQUEST_ID = {"x-amzn-RequestId": "5e1b2c3d-0000-4000-8000-0123456789ab", "Content-Type": "application/x-amz-json-1.0"}
 
 
@@ -80,7 +82,7 @@ def event(kind: str, **more: object) -> dict[str, object]:
     """An event on a text, with what the documentation's example has."""
     given = {"eventType": kind, "eventVersion": "1.0", "eventTimestamp": 1686975103470, "isFinal": True}
     numbers = {"originationPhoneNumber": "+12065550152", "destinationPhoneNumber": "+4915112345678"}
-    return {**given, **numbers, "messageId": SID, "context": {"attempt": "AT0190"}, **more}
+    return {**given, **numbers, "messageId": SID, "context": {"attempt": ATTEMPT}, **more}
 
 
 def by_eventbridge(url: str, told: Mapping[str, object]) -> ReportRequest:
@@ -655,7 +657,7 @@ SETTINGS = settings_of(**OURS)
 
 
 def told(request: ReportRequest) -> Reported | NotProven:
-    return aws.read_report(SETTINGS, request, {KEY: [Secret(SECRET)]})
+    return the_one(aws.read_report(SETTINGS, request, {KEY: [Secret(SECRET)]}))
 
 
 EXPECTED = [
@@ -707,35 +709,77 @@ def test_every_event_on_a_text_that_aws_documents_is_known():
 
 def test_an_event_that_sns_hands_on_bare_is_read():
     bare = ReportRequest(URL, msgspec.json.encode(event("TEXT_DELIVERED")), {"x-amz-sns-rawdelivery": "true"})
-    assert told(bare) == Reported("delivered", "TEXT_DELIVERED", None, SID, KEY, attempt="AT0190")
+    assert told(bare) == Reported("delivered", "TEXT_DELIVERED", None, SID, KEY, attempt=ATTEMPT)
 
 
 @pytest.mark.parametrize("kind", ["TEXT_CARRIER_UNREACHABLE", "RCS_FAILED", "TEXT_EVENT_OF_TOMORROW"])
 def test_trouble_that_is_not_final_and_what_is_not_known_move_nothing(kind):
     assert told(by_eventbridge(URL, event(kind, isFinal=False))) == Reported(
-        "accepted", kind, None, SID, KEY, attempt="AT0190"
+        "accepted", kind, None, SID, KEY, attempt=ATTEMPT
     )
+
+
+def test_all_events_of_a_call_are_read_in_their_order():
+    first, second = event("TEXT_SUCCESSFUL"), event("TEXT_DELIVERED", messageId="another", context={})
+    expected = [
+        Reported("sent", "TEXT_SUCCESSFUL", None, SID, KEY, attempt=ATTEMPT),
+        Reported("delivered", "TEXT_DELIVERED", None, "another", KEY),
+    ]
+    handed_on = [by_eventbridge(URL, first).body, by_eventbridge(URL, second).body]
+    for body in (
+        msgspec.json.encode([first, second]),
+        b"[" + b",".join(handed_on) + b"]",
+        msgspec.json.encode({"detail": [first, second]}),
+        msgspec.json.encode({"Type": "Notification", "Message": msgspec.json.encode([first, second]).decode()}),
+    ):
+        assert aws.read_report(SETTINGS, ReportRequest(URL, body, {}), {}) == expected
+
+
+def test_a_call_with_one_event_that_cannot_be_read_is_refused_whole():
+    wrongs: list[object] = [event("VOICE_COMPLETED"), event("TEXT_SENT", messageId=None), 1, None, []]
+    for wrong in wrongs:
+        body = msgspec.json.encode([event("TEXT_DELIVERED"), wrong])
+        assert isinstance(told(ReportRequest(URL, body, {})), NotProven), wrong
+
+
+def confirmation(url: object, kind: str = "SubscriptionConfirmation") -> ReportRequest:
+    call = by_sns(URL, {}, kind)
+    body = msgspec.json.encode({**msgspec.json.decode(call.body), "Token": "2336412f37", "SubscribeURL": url})
+    return ReportRequest(URL, body, call.headers)
 
 
 @pytest.mark.parametrize(
-    ("url", "at"),
+    "host", ["eu-central-1.amazonaws.com", "cn-north-1.amazonaws.com.cn", "eusc-de-east-1.amazonaws.eu"]
+)
+def test_a_subscription_is_confirmed_at_sns(host):
+    url = f"https://sns.{host}/?Action=ConfirmSubscription&TopicArn=arn:aws:sns:x:1:otp&Token=2336412f37"
+    assert aws.read_report(SETTINGS, confirmation(url), {}) == Confirmation(url)
+    ended = confirmation(url, "UnsubscribeConfirmation")
+    assert isinstance(aws.read_report(SETTINGS, ended, {}), NotProven)
+
+
+@pytest.mark.parametrize(
+    "url",
     [
-        (
-            "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=2336412f37",
-            "sns.eu-central-1.amazonaws.com",
-        ),
-        ("https://evil.example.com/", "evil.example.com"),
-        ("https://user:password@evil.example.com/", "an address that could not be read"),
-        ("javascript:alert(1)", "an address that could not be read"),
-        (None, "an address that could not be read"),
+        "http://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=2336412f37",
+        "https://sns.eu-central-1.amazonaws.com:8443/?Action=ConfirmSubscription&Token=2336412f37",
+        "https://sns.eu-central-1.amazonaws.com/?Action=DeleteTopic&Token=2336412f37",
+        "https://sns.eu-central-1.amazonaws.com/other?Action=ConfirmSubscription&Token=2336412f37",
+        "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=1\r\nHost: x",
+        "https://sns.eu-central-1.amazonaws.com.evil.example/?Action=ConfirmSubscription&Token=2336412f37",
+        "https://sns.evil.example/.amazonaws.com/?Action=ConfirmSubscription&Token=2336412f37",
+        "https://user:password@sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=2336412f37",
+        "https://s3.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=2336412f37",
+        "https://evil.example.com/",
+        "javascript:alert(1)",
+        "",
+        None,
+        7,
     ],
 )
-def test_a_subscription_is_not_confirmed_but_its_host_is_named(url, at):
-    call = by_sns(URL, {}, "SubscriptionConfirmation")
-    body = msgspec.json.encode({**msgspec.json.decode(call.body), "Token": "2336412f37", "SubscribeURL": url})
-    assert told(ReportRequest(URL, body, call.headers)) == NotProven(
-        f"SNS asks to confirm a subscription at {at}, which Otpost does not do"
-    )
+def test_a_subscription_is_confirmed_nowhere_else(url):
+    answer = aws.read_report(SETTINGS, confirmation(url), {})
+    assert answer == NotProven("the address by which it asks for a confirmation is none of SNS")
 
 
 @pytest.mark.parametrize(

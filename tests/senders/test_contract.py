@@ -32,7 +32,7 @@ from otpost.senders.base import (
 )
 from otpost.senders.reading import Reading, read
 from otpost.senders.settings import Field, SecretRef, answer, changes, fill, form, load, needed, plain, slots
-from senders.contract import LOOPBACK, Answer, Example, Received, outbound, standing_in
+from senders.contract import LOOPBACK, Answer, Example, Received, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: tuple[SenderService, ...] = (twilio, sandbox)
 
@@ -328,14 +328,14 @@ ADDRESS = "https://otp.example.com/callbacks/{}/AT" + "0" * 32
 
 
 def read_report(name: str, request: ReportRequest) -> Reported | NotProven:
-    """What the service makes of a call to its callback address, with the secrets of its example."""
+    """What the service makes of a call with one report to its callback address, with the secrets of its example."""
     settings, _ = ready(name)
     tokens: dict[str, list[Secret]] = {}
     for ref, secret in reading_of(name).typed.items():
         tokens.setdefault(ref.owner, []).append(secret)
     service = service_of(name)
     assert isinstance(service, ReadsReports)
-    return service.read_report(settings, request, tokens)
+    return the_one(service.read_report(settings, request, tokens))
 
 
 async def called(name: str, status: str) -> ReportRequest:

@@ -35,7 +35,7 @@ from otpost.senders.generic.presets import PRESETS, Preset
 from otpost.senders.generic.settings import MEANINGS, Settings
 from otpost.senders.reading import Reading, read
 from otpost.senders.settings import SecretRef, answer, fill
-from senders.contract import LOOPBACK, Answer, Example, Received, outbound, standing_in
+from senders.contract import LOOPBACK, Answer, Example, Received, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: tuple[SenderService, SendsAgain] = (generic, generic)
 
@@ -623,7 +623,7 @@ EXPIRED = "The gateway reported the text as EXPIRED."
 
 def told(body: bytes = b"", query: str = "", **changed: Any) -> Reported | NotProven:
     settings = settings_of(section("https://sms.example.com", **(MAPPED | changed)))
-    return generic.read_report(settings, ReportRequest(f"{CALLBACK}{query}", body, {}), {})
+    return the_one(generic.read_report(settings, ReportRequest(f"{CALLBACK}{query}", body, {}), {}))
 
 
 NESTED = {"report_id_path": "data.0.id", "report_status_path": "data.0.to.status", "report_code_path": "data.0.code"}
@@ -673,6 +673,59 @@ def test_what_a_report_means(body, query, changed, expected):
 )
 def test_what_is_no_report_is_not_believed(body):
     assert told(body) == NotProven("this is no report on a message")
+
+
+LISTED = {"report_id_path": "0.id", "report_status_path": "0.status", "report_code_path": "0.error"}
+
+
+def all_told(body: bytes, query: str = "", **changed: Any) -> list[Reported] | NotProven:
+    settings = settings_of(section("https://sms.example.com", **(MAPPED | changed)))
+    return generic.read_report(settings, ReportRequest(f"{CALLBACK}{query}", body, {}), {})
+
+
+def test_all_reports_of_a_list_are_read_each_with_its_own_words():
+    body = (
+        b'[{"id": "m1", "status": "ok"}, {"id": "m2", "status": "expired", "error": 7}, '
+        b'{"id": "m3", "status": "undeliv", "w": "absent"}]'
+    )
+    detail, reached = "The gateway reported the text as expired.", "The gateway reported: the phone is out of reach."
+    expected = [
+        Reported("delivered", "ok", None, "m1", ACCOUNT),
+        Reported("failed", "expired", "7", "m2", ACCOUNT, "not_delivered", detail),
+        Reported("failed", "undeliv", None, "m3", ACCOUNT, "not_reachable", reached),
+    ]
+    assert all_told(body, **LISTED) == expected
+    nested = {name: f"data.{path}" for name, path in LISTED.items()}
+    assert all_told(b'{"n": 3, "data": ' + body + b"}", **nested) == expected
+    deep = {"report_id_path": "0.id", "report_status_path": "0.to.0.status", "report_code_path": ""}
+    assert all_told(b'[{"id": "m1", "to": [{"status": "sent"}, {"status": "ok"}]}]', **deep) == [
+        Reported("sent", "sent", None, "m1", ACCOUNT),
+        Reported("delivered", "ok", None, "m1", ACCOUNT),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "changed"),
+    [
+        (b'[{"id": "m1", "status": "ok"}, {"id": "m2"}]', "", LISTED),
+        (b'[{"id": "m1", "status": "ok"}, {"status": "ok"}]', "", LISTED),
+        (b'[{"id": "m1", "status": "ok"}, {"id": "a b", "status": "ok"}]', "", LISTED),
+        (b'[{"id": "m1", "status": "ok"}, 1]', "", LISTED),
+        (b'{"ids": ["m1", "m2"], "status": "ok"}', "", {"report_id_path": "ids.0"}),
+        (b'{"ids": ["m1", "m2"], "s": ["ok", "ok"]}', "", {"report_id_path": "ids.0", "report_status_path": "s.0"}),
+        (b"id=m1&status=ok&id=m2&status=ok", "", {}),
+        (b"id=m1&status=ok&status=expired", "", {}),
+        (b"", "&id=m1&status=ok&id=m2&status=ok", {}),
+        (b"id m1: ok\nid m2: ok", "", {"report_id_path": "id (.*):", "report_status_path": ": (.*)"}),
+    ],
+)
+def test_a_call_that_cannot_be_read_whole_is_refused_whole(body, query, changed):
+    assert all_told(body, query, **changed) == NotProven("this is no report on a message")
+
+
+def test_a_gateway_that_takes_our_name_of_the_text_reports_under_it():
+    own = "AT" + "0" * 32
+    assert told(f"id={own}&status=ok".encode()) == Reported("delivered", "ok", None, own, ACCOUNT, attempt=own)
 
 
 def test_without_a_place_of_the_status_there_are_no_reports():
@@ -930,7 +983,8 @@ async def test_a_preset_with_a_wrong_secret_is_told_so(preset):
     ids=lambda value: value.name if isinstance(value, Preset) else "",
 )
 def test_a_preset_reads_its_gateways_reports(preset, body, expected):
-    result = generic.read_report(settings_of(filled(preset)), ReportRequest(CALLBACK, body, {}), {"x": [Secret("y")]})
+    request = ReportRequest(CALLBACK, body, {})
+    result = the_one(generic.read_report(settings_of(filled(preset)), request, {"x": [Secret("y")]}))
     assert isinstance(result, Reported)
     assert (result.status, result.vendor_code, result.reason) == expected
     assert result.vendor_sid == ID

@@ -33,7 +33,7 @@ from otpost.senders.base import (
 from otpost.senders.infobip import CODES, GROUPS, PAGE, STATUSES, VIOLATIONS, Settings
 from otpost.senders.reading import read
 from otpost.senders.settings import SecretRef, answer, fill
-from senders.contract import LOOPBACK, Answer, Example, Received, StandIn, outbound, standing_in
+from senders.contract import LOOPBACK, Answer, Example, Received, StandIn, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: SenderService = infobip
 
@@ -569,7 +569,7 @@ SETTINGS = settings_of(**OURS)
 
 
 def told(request: ReportRequest) -> Reported | NotProven:
-    return infobip.read_report(SETTINGS, request, {"": [Secret(KEY)]})
+    return the_one(infobip.read_report(SETTINGS, request, {"": [Secret(KEY)]}))
 
 
 @pytest.mark.parametrize(
@@ -652,18 +652,21 @@ def test_a_group_is_known_by_its_number_too_and_what_is_not_known_moves_nothing(
         assert (read.status, read.reason) == ("accepted", None)
 
 
-def test_of_several_reports_the_one_on_the_attempt_that_the_address_names_is_read():
-    others: list[object] = [entry("AT0191", FAILED), entry("AT0192", FAILED)]
-    read = told(report(TOLD["delivered"], more=others))
-    assert read == Reported("delivered", "DELIVERED_TO_HANDSET", None, "AT0190", HOST)
+def test_all_reports_of_a_call_are_read_each_on_the_attempt_that_it_names():
+    own = "AT" + "0" * 32
+    others: list[object] = [entry("AT0191", FAILED), entry(own, FAILED)]
+    read = infobip.read_report(SETTINGS, report(TOLD["delivered"], more=others), {"": [Secret(KEY)]})
+    assert not isinstance(read, NotProven)
+    assert sorted((one.vendor_sid, one.status, one.attempt or "") for one in read) == [
+        (own, "failed", own),
+        ("AT0190", "delivered", ""),
+        ("AT0191", "failed", ""),
+    ]
 
 
-def test_at_the_fixed_address_a_report_on_one_message_is_read_and_on_several_is_not():
-    fixed = "https://otp.example.com/callbacks/infobip?proof=abc"
-    read = told(report(TOLD["delivered"], url=fixed))
-    assert read == Reported("delivered", "DELIVERED_TO_HANDSET", None, "AT0190", HOST)
-    several = told(report(TOLD["delivered"], url=fixed, more=[entry("AT0191", FAILED)]))
-    assert several == NotProven("the call has 2 reports, and none on the attempt that its address names")
+def test_a_call_with_one_report_that_cannot_be_read_is_refused_whole():
+    for wrong in (1, {}, {"messageId": "AT0191"}, entry("a b", FAILED)):
+        assert told(report(TOLD["delivered"], more=[wrong])) == NotProven("1 of the call's 2 reports can be read")
 
 
 @pytest.mark.parametrize(

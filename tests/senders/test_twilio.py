@@ -38,7 +38,7 @@ from otpost.senders.base import (
 from otpost.senders.reading import read
 from otpost.senders.settings import SecretRef, answer, fill
 from otpost.senders.twilio import Settings
-from senders.contract import LOOPBACK, Answer, Example, StandIn, outbound, standing_in
+from senders.contract import LOOPBACK, Answer, Example, StandIn, outbound, standing_in, the_one
 
 MAIN = "AC" + "a" * 32
 INDIA = "AC" + "b" * 32
@@ -708,7 +708,7 @@ def signed(
 
 
 def proven_report(request: ReportRequest) -> Reported | NotProven:
-    return twilio.read_report(settings_of(**OURS), request, TOKENS)
+    return the_one(twilio.read_report(settings_of(**OURS), request, TOKENS))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -42,7 +43,7 @@ from otpost.senders.vonage import (
     STATUSES,
     Settings,
 )
-from senders.contract import LOOPBACK, Answer, Example, StandIn, outbound, standing_in
+from senders.contract import LOOPBACK, Answer, Example, StandIn, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: SenderService = vonage
 
@@ -403,7 +404,7 @@ WAYS = (in_query, in_form, in_json)
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_receipt_comes_in_a_query_a_form_or_a_json_object(way):
-    assert vonage.read_report(UNSIGNED, way(FIELDS), TOKENS) == DELIVERED
+    assert the_one(vonage.read_report(UNSIGNED, way(FIELDS), TOKENS)) == DELIVERED
 
 
 @pytest.mark.parametrize(
@@ -425,7 +426,7 @@ def test_a_receipt_comes_in_a_query_a_form_or_a_json_object(way):
     ],
 )
 def test_each_status_of_a_receipt_is_one_of_ours(status, code, expected):
-    receipt = vonage.read_report(UNSIGNED, in_json({**FIELDS, "status": status, "err-code": code}), TOKENS)
+    receipt = the_one(vonage.read_report(UNSIGNED, in_json({**FIELDS, "status": status, "err-code": code}), TOKENS))
     assert isinstance(receipt, Reported)
     assert (receipt.status, receipt.vendor_code, receipt.reason) == expected
     assert (receipt.vendor_status, receipt.vendor_sid, receipt.account_sid) == (status, ID, KEY)
@@ -435,15 +436,16 @@ def test_each_status_of_a_receipt_is_one_of_ours(status, code, expected):
 
 @pytest.mark.parametrize("code", ERR_CODES)
 def test_every_error_code_is_told_in_a_sentence_and_linked(code):
-    receipt = vonage.read_report(UNSIGNED, in_form({**FIELDS, "status": "failed", "err-code": str(code)}), TOKENS)
+    request = in_form({**FIELDS, "status": "failed", "err-code": str(code)})
+    receipt = the_one(vonage.read_report(UNSIGNED, request, TOKENS))
     known = ERR_CODES[code]
     assert receipt == Reported("undelivered", "failed", str(code), ID, KEY, known.reason, known.sentence, RECEIPTS_PAGE)
 
 
 def test_a_receipt_that_does_not_name_its_account_is_the_one_account_s():
     fields = {name: value for name, value in FIELDS.items() if name not in ("api-key", "client-ref")}
-    assert vonage.read_report(UNSIGNED, in_json(fields), TOKENS) == DELIVERED
-    other = vonage.read_report(UNSIGNED, in_json({**FIELDS, "api-key": "other123"}), TOKENS)
+    assert the_one(vonage.read_report(UNSIGNED, in_json(fields), TOKENS)) == DELIVERED
+    other = the_one(vonage.read_report(UNSIGNED, in_json({**FIELDS, "api-key": "other123"}), TOKENS))
     assert isinstance(other, Reported)
     assert other.account_sid == "other123"
 
@@ -465,12 +467,12 @@ def test_a_receipt_that_does_not_name_its_account_is_the_one_account_s():
     ],
 )
 def test_what_is_no_receipt_on_the_attempt_is_not_believed(request_):
-    assert isinstance(vonage.read_report(UNSIGNED, request_, TOKENS), NotProven)
+    assert isinstance(the_one(vonage.read_report(UNSIGNED, request_, TOKENS)), NotProven)
 
 
 def test_a_receipt_at_an_address_for_all_attempts_needs_no_reference_of_the_address():
     fixed = ReportRequest("https://otp.example.com/callbacks/vonage", in_json(FIELDS).body, {})
-    assert vonage.read_report(UNSIGNED, fixed, TOKENS) == DELIVERED
+    assert the_one(vonage.read_report(UNSIGNED, fixed, TOKENS)) == DELIVERED
 
 
 METHODS = ("md5", "sha1", "sha256", "sha512")
@@ -492,7 +494,7 @@ def signed(fields: Mapping[str, str], method: str = "sha256", secret: str = SIGN
 @pytest.mark.parametrize("secret", [SIGNATURE, "new-signature"])
 def test_any_signature_secret_that_is_kept_proves_a_receipt(way, method, secret):
     request = way(signed({**FIELDS, "text": "a=b&c"}, method, secret))
-    assert vonage.read_report(signing(method), request, TOKENS) == DELIVERED
+    assert the_one(vonage.read_report(signing(method), request, TOKENS)) == DELIVERED
 
 
 def test_the_published_example_of_the_md5_hash_comes_out():
@@ -523,12 +525,12 @@ GOOD = signed(FIELDS)
 )
 @pytest.mark.parametrize("way", WAYS)
 def test_where_signatures_are_asked_for_what_is_not_proven_is_not_believed(way, fields):
-    assert isinstance(vonage.read_report(signing("sha256"), way(fields), TOKENS), NotProven)
+    assert isinstance(the_one(vonage.read_report(signing("sha256"), way(fields), TOKENS)), NotProven)
 
 
 def test_a_receipt_that_comes_again_tells_the_same():
     request = in_json(GOOD)
-    assert [vonage.read_report(signing("sha256"), request, TOKENS) for _ in range(2)] == [DELIVERED] * 2
+    assert [the_one(vonage.read_report(signing("sha256"), request, TOKENS)) for _ in range(2)] == [DELIVERED] * 2
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -548,6 +550,21 @@ def test_signatures_are_judged_as_the_official_library_judges_them(extra, change
 
 @pytest.mark.parametrize("status", RECEIPT_OF)
 def test_the_example_s_reports_are_read(status):
-    receipt = vonage.read_report(UNSIGNED, report(f"{URL}?proof=abc", None, status), TOKENS)
+    receipt = the_one(vonage.read_report(UNSIGNED, report(f"{URL}?proof=abc", None, status), TOKENS))
     assert isinstance(receipt, Reported)
     assert (receipt.vendor_sid, receipt.account_sid) == (ID, KEY)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_receipt_at_the_fixed_address_names_its_attempt(way):
+    own = "AT" + "0" * 32
+    request = way({**FIELDS, "client-ref": own})
+    fixed = replace(request, url=request.url.replace("/AT0190", "/AC" + "0" * 32))
+    assert the_one(vonage.read_report(UNSIGNED, fixed, TOKENS)) == replace(DELIVERED, attempt=own)
+
+
+def test_a_call_with_two_receipts_is_refused():
+    two = f"{urlencode(FIELDS)}&{urlencode({**FIELDS, 'messageId': 'other'})}"
+    listed = msgspec.json.encode([FIELDS, {**FIELDS, "messageId": "other"}])
+    for url, body in ((f"{URL}?proof=abc&{two}", b""), (f"{URL}?proof=abc", two.encode()), (URL, listed)):
+        assert isinstance(the_one(vonage.read_report(UNSIGNED, ReportRequest(url, body, {}), TOKENS)), NotProven)

@@ -76,7 +76,7 @@ async def report(
 ) -> Message:
     """The message after a report on an attempt of the main account."""
     told = Reported(status, status, code, vendor_sid, MAIN, reason, detail)
-    assert await still.store.run(reports.report(still.house, "twilio", attempt, lambda *_: told)) is told
+    assert await still.store.run(reports.report(still.house, "twilio", attempt, lambda *_: [told])) == [told]
     row = await still.store.get(ATTEMPTS, attempt)
     assert row is not None
     return await message(still, row.message)

@@ -123,7 +123,7 @@ async def test_a_report_on_no_attempt_of_the_account_changes_nothing(still: Inst
     sid, attempt_sid = await sent(still, Accepted(Vendor(sid="SM1", status="queued")))
     told = Reported("delivered", "delivered", None, "SM1", INDIA.account)
     answered = [
-        await still.store.run(reports.report(still.house, service, attempt, lambda *_: told))
+        await still.store.run(reports.report(still.house, service, attempt, lambda *_: [told]))
         for service, attempt in (("twilio", attempt_sid), ("twilio", "AT" + "0" * 32), ("sandbox", attempt_sid))
     ]
     assert isinstance(answered[0], NotProven)

@@ -10,7 +10,7 @@ from otpost.domain.access import ApiKey, AuditLine, FirstAnswer, KeyCheck, Sessi
 from otpost.domain.application import Application, Features, MessagingConfiguration, Rules
 from otpost.domain.limits import Bucket, NumberLimits, RateLimit, SafeNumber, Window
 from otpost.domain.locale import Template
-from otpost.domain.message import Attempt, Message, MessageExtras, Node, Report, SandboxText
+from otpost.domain.message import Attempt, EarlyReport, Message, MessageExtras, Node, Report, SandboxText
 from otpost.domain.policy import Breaker, Notice, Policy, Rate, Revision, StoredSecret
 from otpost.domain.verification import Event, Extras, Verification
 from otpost.domain.webhook import Delivery, SigningSecret, Try, Webhook
@@ -243,6 +243,13 @@ EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
         [
             Report("AT1", "delivered", "", "SM1", LATE, "delivered"),
             Report("AT1", ODD, "30003", "SM1", LATE, "undelivered", "not_reachable", "https://x.example/30003"),
+        ],
+    ),
+    (
+        kinds.EARLY_REPORTS,
+        [
+            EarlyReport("AC1", "generic", ODD, "sent", "", "x.example", LATE, LATE, "sent"),
+            EarlyReport(*("AC1", "vonage", "0A", "failed", "1", "k", 1, 2, "failed", "not_delivered", ODD, ODD)),
         ],
     ),
     (kinds.NODES, [Node("ND1", 1, LATE)]),

@@ -55,6 +55,7 @@ KEYS: list[tuple[Kind[Any], str, tuple[str, ...], str]] = [
     (kinds.ATTEMPTS, "message", ("SM7",), "attempts_by_message"),
     (kinds.ATTEMPTS, "vendor_sid", ("twilio", "AC9", "SM7"), "attempts_by_vendor_sid"),
     (kinds.ATTEMPTS, "service_sid", ("twilio", "SM7"), "attempts_by_vendor_sid"),
+    (kinds.ATTEMPTS, "in_flight", ("AC1", "twilio"), "attempts_in_flight"),
     (kinds.NUMBER_LIMITS, "", ("VA1", "+7"), "number_limits_pkey"),
     (kinds.WEBHOOKS, "tenant", ("AC7",), "webhooks_by_tenant"),
     (kinds.WEBHOOKS, "application", ("VA7",), "webhooks_by_application"),

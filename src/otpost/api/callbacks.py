@@ -11,12 +11,15 @@ from starlette.types import Receive, Scope, Send
 from otpost.api import problems
 from otpost.api.http import Surroundings, read_all, refused, respond
 from otpost.api.problems import Internal, MethodNotAllowed
-from otpost.domain.errors import NotFound, Refusal
+from otpost.domain.errors import NotFound, Refusal, Unavailable
 from otpost.domain.sid import ATTEMPT, TENANT, is_sid
+from otpost.outbound import AnswerLost, NotConnected, OutboundRefused
 from otpost.senders.base import (
+    CONNECT_S,
+    TOTAL_S,
+    Confirmation,
     NotProven,
     ReadsReports,
-    Reported,
     ReportRequest,
     found,
     proven_by_address,
@@ -25,6 +28,7 @@ from otpost.senders.base import (
 from otpost.services import reports
 from otpost.services.once import Answer
 from otpost.services.policy import plan
+from otpost.services.reports import Intake, Judgement, Prove
 from otpost.store.units import Rows
 from otpost.telemetry import REPORTS
 
@@ -73,21 +77,61 @@ class Callbacks:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         request = ReportRequest(self._url(scope), body, headers)
 
-        def prove(rows: Rows, tenant: str) -> Reported | NotProven:
+        def prove(rows: Rows, tenant: str) -> Judgement:
             settings = plan.plan_of(house, rows, tenant).settings[name]
             return reader.read_report(settings, request, plan.tokens(house, rows, tenant, name))
 
         if is_sid(subject, ATTEMPT):
             told = await house.store.run(reports.report(house, name, subject, prove))
         else:
-            told = await house.store.run(reports.report_by_vendor_sid(house, name, subject, prove))
+            told = await self._take_by_name(name, subject, prove)
         if told is None:
             raise NotFound("There is no attempt with this SID.")
         if isinstance(told, NotProven):
             _log.warning("a report on %s was not proven: %s", subject, told.reason)
             REPORTS.labels(name, "not_proven").inc()
             raise problems.NotProven
-        REPORTS.labels(name, told.status).inc()
+        if isinstance(told, Confirmation):
+            await self._confirm(name, told.url)
+            return
+        for one in told:
+            REPORTS.labels(name, one.status).inc()
+
+    async def _take_by_name(self, service: str, tenant: str, prove: Prove) -> Judgement | None:
+        """What was taken of a call to a tenant's address; None where it names no message that is or may become known.
+
+        What others send through the same account of the service may be reported here as well.
+        """
+        house = self._surroundings.house
+        told = await house.store.run(reports.report_by_name(house, service, tenant, prove))
+        if not isinstance(told, Intake):
+            return told
+        taken = list(told.reports)
+        if told.unknown:
+            early = await house.store.run(reports.report_early(house, service, tenant, told.unknown))
+            taken += early.reports
+            if early.unknown:
+                _log.info(
+                    "%d of %d reports by %s name no message",
+                    len(early.unknown),
+                    len(early.unknown) + len(taken),
+                    service,
+                )
+        return taken or None
+
+    async def _confirm(self, service: str, url: str) -> None:
+        """Call the address by which the service learns that its reports are wanted; it asks again where that fails."""
+        try:
+            answer = await self._surroundings.http.request(
+                "GET", url, headers={}, body=None, connect_s=CONNECT_S, total_s=TOTAL_S
+            )
+        except (OutboundRefused, NotConnected, AnswerLost) as error:
+            _log.warning("the reports of %s could not be confirmed: %s", service, error.reason)
+            raise Unavailable("The subscription could not be confirmed.") from error
+        if answer.status != 200:
+            _log.warning("the reports of %s could not be confirmed: the answer was %d", service, answer.status)
+            raise Unavailable("The subscription could not be confirmed.")
+        _log.info("the reports of %s are confirmed", service)
 
     def _url(self, scope: Scope) -> str:
         """The address as the service was given it: made from configuration, not from what a proxy made of it."""

@@ -211,6 +211,26 @@ class Report(msgspec.Struct, frozen=True):
         return self.at, RANK[self.status]
 
 
+class EarlyReport(msgspec.Struct, frozen=True):
+    """A report under the service's own name of a message, from before the service's answer told that name.
+
+    It becomes its attempt's once the answer has told which that is, and is dropped at `until` if none does.
+    """
+
+    tenant: str
+    service: str
+    vendor_sid: str
+    vendor_status: str
+    vendor_code: str
+    account_sid: str
+    at: int
+    until: int
+    status: ReportStatus
+    reason: ReasonName | None = None
+    detail: str = ""
+    link: str | None = None
+
+
 class Node(msgspec.Struct, frozen=True):
     """A running process that sends; once its heartbeat is too old its intents count as lost."""
 

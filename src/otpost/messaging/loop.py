@@ -9,13 +9,12 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
-import msgspec
 from sqlalchemy import delete, exists, func, select, text, update
 
 from otpost.domain import errors
 from otpost.domain.delivery import Rest
 from otpost.domain.message import BODY_KEPT_MS
-from otpost.domain.outcome import Outcome, Unavailable, Unknown, Vendor
+from otpost.domain.outcome import Outcome, Unavailable, Unknown
 from otpost.domain.phone import trusted
 from otpost.domain.policy import CALLBACKS_REFUSED, Route
 from otpost.messaging import nodes
@@ -69,6 +68,7 @@ class Messaging:
         self._tasks: list[asyncio.Task[None]] = []
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._fetching = Fetching(house, http, self.pace)
+        self._repeating: set[str] = set()
         self.alive_at = 0
 
     async def start(self) -> None:
@@ -213,7 +213,7 @@ class Messaging:
 
         while True:
             try:
-                message = await self.house.store.run(delivery.settle(self.house, handover, outcome, resting))
+                settled = await self.house.store.run(delivery.settle(self.house, handover, outcome, resting))
             except errors.Unavailable:
                 await asyncio.sleep(KEEP_AGAIN_S)
             except Exception:
@@ -221,9 +221,15 @@ class Messaging:
                     _log.exception("the outcome of %s could not be kept", handover.attempt.sid)
                     return
                 _log.exception("the outcome of %s is kept without the vendor's SID", handover.attempt.sid)
-                vendor = Vendor(http_status=outcome.vendor.http_status, code=outcome.vendor.code)
-                outcome = msgspec.structs.replace(outcome, vendor=vendor)
+                outcome = delivery.without_sid(outcome)
             else:
+                message = settled.message
+                if settled.repeats_sid and handover.lane not in self._repeating:
+                    self._repeating.add(handover.lane)
+                    _log.warning(
+                        "%s gives texts of %s IDs that others had before: reports on them cannot be told apart",
+                        *(handover.service.TITLE, handover.attempt.account_sid),
+                    )
                 if message.due_at is not None and not message.put_off:
                     delay_s = max(0, message.due_at - self.house.clock()) / 1000
                     asyncio.get_running_loop().call_later(delay_s, self._wake.set)
@@ -333,6 +339,7 @@ class Messaging:
         forgotten = now - BREAKER_FORGOTTEN_MS
         await store.sweep(delete(tables.breakers).where(tables.breakers.c.probe_at <= forgotten))
         await store.sweep(delete(answers).where(answers.c.until <= now))
+        await store.sweep(delete(tables.early_reports).where(tables.early_reports.c.until <= now))
         await store.sweep(delete(tables.windows).where(tables.windows.c.until <= now))
         await store.sweep(delete(tables.sign_in_links).where(tables.sign_in_links.c.expires_at <= now))
         await store.sweep(delete(tables.sessions).where(tables.sessions.c.expires_at <= now))

@@ -23,12 +23,18 @@ def basic(account: Account) -> str:
     return b64encode(f"{account.sid}:{account.token.reveal()}".encode()).decode()
 
 
+def json_value(body: bytes) -> Any:
+    """The JSON in a body; None where there is none."""
+    try:
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return None
+
+
 def json_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a body; an empty one where there is none."""
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (ValueError, RecursionError):
-        return {}
+    said = json_value(body)
+    return said if isinstance(said, dict) else {}
 
 
 def code_of(value: object) -> int | None:

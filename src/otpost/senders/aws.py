@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -23,9 +23,20 @@ from otpost.domain.outcome import Accepted, Outcome, ReasonName, Refused, Unavai
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
+from otpost.domain.sid import ATTEMPT, is_sid
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
-from otpost.senders._twilio_answers import SID, header, json_object, name_in, retry_after_s, words
-from otpost.senders.base import CONNECT_S, TOTAL_S, Account, Http, NotProven, Reported, ReportRequest, Text
+from otpost.senders._twilio_answers import SID, header, json_object, json_value, name_in, retry_after_s, words
+from otpost.senders.base import (
+    CONNECT_S,
+    TOTAL_S,
+    Account,
+    Confirmation,
+    Http,
+    NotProven,
+    Reported,
+    ReportRequest,
+    Text,
+)
 from otpost.senders.settings import SecretRef, destination, missing, setting
 
 NAME: Final = "aws"
@@ -78,8 +89,8 @@ class Settings:
         rule="A configuration set is written as its name or its ARN.",
         help="Left empty, the account's own rules hold. For reports, let an EventBridge rule with the source "
         "aws.sms-voice call Otpost's address for reports as its API destination: it needs neither a configuration set "
-        "nor a confirmation. An SNS topic that gets the set's events may call the address too, once its subscription "
-        "is confirmed, which Otpost does not do by itself.",
+        "nor a confirmation. An SNS topic that gets the set's events may call the address too; Otpost confirms the "
+        "subscription.",
         max_length=256,
     )
     api_url: str = setting(
@@ -237,24 +248,46 @@ def _known(kind: str, said: Mapping[str, Any]) -> Code | None:
 
 def read_report(
     settings: Settings, request: ReportRequest, tokens: Mapping[str, Sequence[Secret]]
-) -> Reported | NotProven:
-    """Read an event as EventBridge (`detail`) or SNS (`Message`) hands it on, or bare.
+) -> list[Reported] | NotProven | Confirmation:
+    """Read events as EventBridge (`detail`) or SNS (`Message`) hands them on, or bare; one, or a list of them.
 
-    SNS begins with a call that asks for a confirmation, which is no report. Nothing here is signed by the account:
-    that the address was right is the proof.
+    SNS begins with a call that asks for a confirmation, which is given where its address is one of SNS itself.
+    Nothing here is signed by the account: that the address was right is the proof.
     https://docs.aws.amazon.com/sms-voice/latest/userguide/configuration-sets-event-format.html,
     https://docs.aws.amazon.com/sns/latest/dg/http-notification-json.html
     """
-    said = json_object(request.body)
-    if str(said.get("Type")).endswith("Confirmation"):
+    said = json_value(request.body)
+    if isinstance(said, dict) and str(said.get("Type")).endswith("Confirmation"):
         url = said.get("SubscribeURL")
-        found = re.match(r"https://([a-z0-9.-]{1,100})/", url) if isinstance(url, str) else None
-        at = found[1] if found else "an address that could not be read"
-        return NotProven(f"SNS asks to confirm a subscription at {at}, which Otpost does not do")
-    if said.get("Type") == "Notification":
-        said = json_object(str(said.get("Message")).encode("utf-8", "replace"))
-    elif isinstance(said.get("detail"), dict):
-        said = said["detail"]
+        if said.get("Type") == "SubscriptionConfirmation" and isinstance(url, str) and _CONFIRMED_AT.fullmatch(url):
+            return Confirmation(url)
+        return NotProven("the address by which it asks for a confirmation is none of SNS")
+    events = list(_events(said))
+    told = [_told(event, settings.access_key_id) for event in events]
+    wrong = [one.reason for one in told if isinstance(one, NotProven)]
+    if wrong or not told:
+        return NotProven(wrong[0] if wrong else "the call holds no event")
+    return [one for one in told if isinstance(one, Reported)]
+
+
+def _events(said: object) -> Iterator[object]:
+    """What is left of a call without its envelopes: those of SNS, of EventBridge, and lists."""
+    if isinstance(said, list):
+        for one in said:
+            yield from _events(one) if isinstance(one, dict) else [one]
+    elif isinstance(said, dict) and said.get("Type") == "Notification":
+        inner = json_value(str(said.get("Message")).encode("utf-8", "replace"))
+        yield from inner if isinstance(inner, list) else [inner]
+    elif isinstance(said, dict) and "detail" in said:
+        detail = said["detail"]
+        yield from detail if isinstance(detail, list) else [detail]
+    else:
+        yield said
+
+
+def _told(said: object, account_sid: str) -> Reported | NotProven:
+    if not isinstance(said, dict):
+        return NotProven("this is no event")
     event, vendor_sid = said.get("eventType"), said.get("messageId")
     if not isinstance(event, str) or not re.fullmatch("(TEXT|RCS)_[A-Z_]{1,40}", event, re.ASCII):
         return NotProven("this is no event on a text")
@@ -267,15 +300,8 @@ def read_report(
     context = said.get("context")
     attempt = context.get("attempt") if isinstance(context, dict) else None
     return Reported(
-        known.status,
-        event,
-        code,
-        vendor_sid,
-        settings.access_key_id,
-        known.reason,
-        known.sentence,
-        page,
-        attempt if isinstance(attempt, str) and SID.fullmatch(attempt) else None,
+        *(known.status, event, code, vendor_sid, account_sid, known.reason, known.sentence, page),
+        attempt=attempt if isinstance(attempt, str) and is_sid(attempt, ATTEMPT) else None,
     )
 
 
@@ -301,6 +327,9 @@ ERRORS_PAGE: Final = (
 )
 EVENTS_PAGE: Final = "https://docs.aws.amazon.com/sms-voice/latest/userguide/configuration-sets-event-types.html"
 
+_CONFIRMED_AT: Final = re.compile(
+    r"https://sns\.[a-z0-9-]{1,40}\.amazonaws\.(?:com|com\.cn|eu)/\?Action=ConfirmSubscription&[!-~]{1,2000}"
+)
 _MIN_VALIDITY_S: Final = 5
 _MAX_VALIDITY_S: Final = 259_200
 _DOMAINS: Final = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}

@@ -120,6 +120,13 @@ class ReportRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmation:
+    """The call is no report: it asks that `url` be called, so that reports come from then on."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class NotProven:
     """The call may come from anybody: nothing of it is believed. `reason` is for the log."""
 
@@ -184,15 +191,16 @@ class ReadsReports(Protocol):
     One whose calls carry no signature says so by `PROVEN_BY_ADDRESS = True` in its module: the address that it is
     given then ends with `?proof=…`, which only Otpost can make, and `read_report` is asked only where that was right.
     Such a service may also call one fixed address for all its messages, shown in the console; the report is then the
-    attempt's whose `vendor_sid` it names.
+    attempt's that it names, or whose `vendor_sid` it names.
     """
 
     def read_report(
         self, settings: Any, request: ReportRequest, tokens: Mapping[str, Sequence[Secret]]
-    ) -> Reported | NotProven:
-        """Prove and read a report; `tokens` are those that may have signed it, by their owner (the account's SID).
+    ) -> Sequence[Reported] | NotProven | Confirmation:
+        """Prove and read all the reports of a call, at least one; where one of them cannot be read, none is believed.
 
-        `settings` are those in force, secrets filled in.
+        `tokens` are those that may have signed it, by their owner (the account's SID). `settings` are those in force,
+        secrets filled in.
         """
 
 

@@ -7,7 +7,7 @@ https://www.infobip.com/docs/api/channels/sms/logs-and-status-reports/get-outbou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -19,6 +19,7 @@ from otpost.domain.outcome import Accepted, Outcome, ReasonName, Refused, Unavai
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
+from otpost.domain.sid import ATTEMPT, is_sid
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
 from otpost.senders._twilio_answers import SID, json_object, name_in, retry_after_s, words
 from otpost.senders.base import (
@@ -210,20 +211,22 @@ async def fetch_report(http: Http, account: Account, vendor_sid: str) -> Reporte
 
 def read_report(
     settings: Settings, request: ReportRequest, tokens: Mapping[str, Sequence[Secret]]
-) -> Reported | NotProven:
+) -> list[Reported] | NotProven:
     """Read a delivery report, which carries no signature: that the address was right is the proof.
 
-    A call can hold reports on several messages; of those the one on the attempt that the address names is read.
+    A call can hold reports on several messages. Infobip calls a message by the SID that its attempt has here.
     https://www.infobip.com/docs/api/channels/sms/logs-and-status-reports/receive-outbound-sms-message-report-v3
     """
     results = json_object(request.body).get("results")
     read = [_reported(entry, account_of(settings)) for entry in (results if isinstance(results, list) else [])]
-    found = [told for told in read if told is not None]
-    named = urlsplit(request.url).path.rsplit("/", 1)[-1]
-    meant = [told for told in found if told.vendor_sid == named] or found
-    if not meant or len({told.vendor_sid for told in meant}) > 1:
-        return NotProven(f"the call has {len(found)} reports, and none on the attempt that its address names")
-    return meant[-1]
+    told = [
+        replace(one, attempt=one.vendor_sid if is_sid(one.vendor_sid, ATTEMPT) else None)
+        for one in read
+        if one is not None
+    ]
+    if not told or len(told) < len(read):
+        return NotProven(f"{len(told)} of the call's {len(read)} reports can be read")
+    return told
 
 
 async def _log(http: Http, account: Account, asked: Mapping[str, object]) -> list[dict[str, Any]] | LookUpFailed:

@@ -238,7 +238,7 @@ async def fetch_report(http: Http, account: Account, vendor_sid: str) -> Reporte
 
 def read_report(
     settings: Settings, request: ReportRequest, tokens: Mapping[str, Sequence[Secret]]
-) -> Reported | NotProven:
+) -> list[Reported] | NotProven:
     """Prove a status report by `MessageBird-Signature-JWT`, or where that is missing by `MessageBird-Signature`.
 
     The report is a GET whose query holds it, or a POST of the same fields. The older signature does not cover the
@@ -267,7 +267,7 @@ def read_report(
     vendor_sid = fields.get("id", "")
     if not SID.fullmatch(vendor_sid) or not fields.get("status"):
         return NotProven("this is no report on a message")
-    return _reported(fields, vendor_sid)
+    return [_reported(fields, vendor_sid)]
 
 
 def _signed(signature: str, request: ReportRequest, keys: Sequence[Secret]) -> bool:

@@ -316,7 +316,7 @@ async def fetch_report(http: Http, account: Account, vendor_sid: str) -> Reporte
 
 def read_report(
     settings: Settings, request: ReportRequest, tokens: Mapping[str, Sequence[Secret]]
-) -> Reported | NotProven:
+) -> list[Reported] | NotProven:
     """Prove a status callback by `X-Twilio-Signature`, made with the token of the account that owns the message."""
     signature = header(request.headers, "X-Twilio-Signature")
     if not signature:
@@ -332,7 +332,7 @@ def read_report(
     status = str(fields.get("MessageStatus") or fields.get("SmsStatus") or "")
     if not SID.fullmatch(vendor_sid) or not status:
         return NotProven("this is no report on a message")
-    return _reported(status, fields.get("ErrorCode"), vendor_sid, account_sid)
+    return [_reported(status, fields.get("ErrorCode"), vendor_sid, account_sid)]
 
 
 class _Place(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import md5
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import parse_qsl, quote_plus, urlsplit
@@ -20,6 +20,7 @@ from otpost.domain.outcome import REASONS, Accepted, Outcome, ReasonName, Refuse
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
+from otpost.domain.sid import ATTEMPT, is_sid
 from otpost.domain.text import segments
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
 from otpost.senders._twilio_answers import SID, basic, header, json_object, name_in, retry_after_s, words
@@ -292,7 +293,7 @@ def _refused_for(http_status: int, code: int | None, said: object) -> Code | Non
 
 def read_report(
     settings: Settings, request: ReportRequest, tokens: Mapping[str, Sequence[Secret]]
-) -> Reported | NotProven:
+) -> list[Reported] | NotProven:
     """Read a delivery receipt: a query, a form or a JSON object, as the account's webhook settings say.
 
     Its address has proven it already; where a signature secret is stored, the signature has to as well.
@@ -308,13 +309,14 @@ def read_report(
                 return NotProven("no signature secret that is known made the signature")
     except ValueError as error:
         return NotProven(f"the request cannot be read: {error}")
-    attempt = urlsplit(request.url).path.rpartition("/")[2]
-    if attempt.startswith("AT") and fields.get("client-ref", attempt) != attempt:
+    named, given = urlsplit(request.url).path.rpartition("/")[2], fields.get("client-ref", "")
+    if named.startswith(ATTEMPT) and given not in ("", named):
         return NotProven("it refers to another attempt than its address")
     vendor_sid, status = fields.get("messageId", ""), fields.get("status", "")
     if not SID.fullmatch(vendor_sid) or not status:
         return NotProven("this is no delivery receipt")
-    return _reported(status, _number(fields.get("err-code")), vendor_sid, account_sid)
+    told = _reported(status, _number(fields.get("err-code")), vendor_sid, account_sid)
+    return [replace(told, attempt=given if is_sid(given, ATTEMPT) else None)]
 
 
 def _reported(status: str, code: int | None, vendor_sid: str, account_sid: str) -> Reported:
@@ -337,8 +339,7 @@ def _reported(status: str, code: int | None, vendor_sid: str, account_sid: str) 
 def _fields(request: ReportRequest) -> dict[str, str]:
     """The fields of a receipt, without what the address had of its own. Raises ValueError."""
     if not request.body:
-        query = urlsplit(request.url).query
-        fields = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_FIELDS))
+        fields = _once(urlsplit(request.url).query)
         fields.pop("proof", None)
         return fields
     if "json" in (header(request.headers, "Content-Type") or "").lower() or request.body.lstrip().startswith(b"{"):
@@ -347,7 +348,16 @@ def _fields(request: ReportRequest) -> dict[str, str]:
         except (ValueError, RecursionError) as error:
             raise ValueError("the body is no JSON object") from error
         return {name: str(value) for name, value in said.items() if isinstance(value, str | int)}
-    return dict(parse_qsl(request.body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS))
+    return _once(request.body.decode())
+
+
+def _once(form: str) -> dict[str, str]:
+    """The fields of a form, none of which may stand in it twice: a call has one receipt. Raises ValueError."""
+    pairs = parse_qsl(form, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field stands in it twice")
+    return fields
 
 
 def _signed(fields: Mapping[str, str], secrets: Iterable[Secret], method: str) -> bool:

@@ -35,13 +35,23 @@ from otpost.services.house import House
 from otpost.services.messages import SEAL as BODY_SEAL
 from otpost.services.policy.plan import Plan, plan_of, sender_of
 from otpost.services.vault import KeyRingError
-from otpost.store.kinds import APPLICATIONS, ATTEMPTS, MESSAGES, NOTICES, POLICIES, SANDBOX_TEXTS, VERIFICATIONS
-from otpost.store.units import Query, Rows, Unit, lock, look, look_by
+from otpost.store.kinds import (
+    APPLICATIONS,
+    ATTEMPTS,
+    EARLY_REPORTS,
+    MESSAGES,
+    NOTICES,
+    POLICIES,
+    SANDBOX_TEXTS,
+    VERIFICATIONS,
+)
+from otpost.store.units import Query, Rows, Unit, lock, lock_by, look, look_by
 
 _log = logging.getLogger(__name__)
 
 SANDBOX_SEAL = "sandbox"
 INCOMPLETE_AGAIN_MS = 5_000
+_REPEATS_SID = "{} gave the text an ID that another text has, so that a report that names it is taken for the other's."
 DUE_AT_ONCE = 64
 
 _DUE = "due_at <= :now AND put_off = 0 AND (NOT ({full}) OR valid_until < :hopeless) ORDER BY turn LIMIT :many"
@@ -265,11 +275,21 @@ def text_of(house: House, rows: Rows, message: Message, now: int) -> str | None:
         return None
 
 
-def settle(house: House, handover: Handover, outcome: Outcome, resting: Resting = rules.never_resting) -> Unit[Message]:
+class Settlement(NamedTuple):
+    """The message after an attempt's outcome was kept, and whether the service named it as it had named another."""
+
+    message: Message
+    repeats_sid: bool
+
+
+def settle(
+    house: House, handover: Handover, outcome: Outcome, resting: Resting = rules.never_resting
+) -> Unit[Settlement]:
     """Keep what an attempt came to; `resting` tells which accounts take nothing now."""
     now, jitter = house.clock(), house.chance()
     attempt_sid, message_sid = handover.attempt.sid, handover.message.sid
     service, plan = handover.service, handover.plan
+    vendor_sid = outcome.vendor.sid
     can_report = handover.text.callback_url is not None
     told_later = can_report or fetches_reports(service)
     went_well = isinstance(outcome, Accepted)
@@ -278,15 +298,24 @@ def settle(house: House, handover: Handover, outcome: Outcome, resting: Resting 
         not went_well and isinstance(service, SendsAgain) and service.sends_again_when_unknown(handover.settings)
     )
 
-    def decide(rows: Rows) -> Message:
+    account = (service.NAME, handover.attempt.account_sid)
+    needs = [lock(MESSAGES, message_sid), lock(ATTEMPTS, attempt_sid)]
+    if vendor_sid is not None:
+        needs.append(look_by(ATTEMPTS, "vendor_sid", *account, vendor_sid))
+        if proven_by_address(service):
+            needs.append(lock_by(EARLY_REPORTS, "vendor_sid", handover.message.tenant, service.NAME, vendor_sid))
+
+    def decide(rows: Rows) -> Settlement:
         attempt, message = rows.get(ATTEMPTS, attempt_sid), rows.get(MESSAGES, message_sid)
         assert attempt is not None and message is not None
+        owners = rows.find(ATTEMPTS, "vendor_sid", *account, vendor_sid, locked=False) if vendor_sid is not None else []
+        repeats = any(owner.sid != attempt_sid for owner in owners)
         others = [] if went_well else reports.others_of(rows, attempt)
         ways = plan.ways(handover.text.to, sender_of(rows, message)) if goes_on else []
         changed, settled = rules.settle(
             message,
             attempt,
-            outcome,
+            without_sid(outcome) if repeats else outcome,
             now,
             jitter=jitter,
             can_look=looks_up(service),
@@ -298,16 +327,26 @@ def settle(house: House, handover: Handover, outcome: Outcome, resting: Resting 
             others=others,
             resting=resting,
         )
-        rows.put(ATTEMPTS, rules.awaited(settled, now, can_fetch=fetches_reports(service)))
+        settled = rules.awaited(settled, now, can_fetch=fetches_reports(service))
+        if repeats:
+            settled = msgspec.structs.replace(settled, detail=_REPEATS_SID.format(service.TITLE))
+        rows.put(ATTEMPTS, settled)
         if changed is not message:
             rows.put(MESSAGES, changed.filed(now))
             webhooks.told(rows, message, changed, now)
         if isinstance(outcome, Accepted) and outcome.copy is not None:
             sealed = house.ring.seal(SANDBOX_SEAL, outcome.copy, attempt_sid)
             rows.put(SANDBOX_TEXTS, SandboxText(attempt_sid, message.tenant, message.to, sealed, now))
-        return changed
+        if settled.vendor_sid is not None and proven_by_address(service):
+            changed = reports.take_early(house, rows, settled, now) or changed
+        return Settlement(changed, repeats)
 
-    return Unit(decide, [lock(MESSAGES, message_sid), lock(ATTEMPTS, attempt_sid)])
+    return Unit(decide, needs)
+
+
+def without_sid(outcome: Outcome) -> Outcome:
+    """The outcome without the service's name of the message, which another message has already."""
+    return msgspec.structs.replace(outcome, vendor=msgspec.structs.replace(outcome.vendor, sid=None))
 
 
 def _without_callback(rows: Rows, handover: Handover, outcome: Outcome, others: Sequence[Attempt], now: int) -> bool:

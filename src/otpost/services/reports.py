@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from otpost.domain import delivery as rules
-from otpost.domain.message import Attempt, Message, Report
+from otpost.domain.message import RANK, Attempt, EarlyReport, Message, Report
 from otpost.domain.outcome import Vendor
 from otpost.domain.phone import trusted
-from otpost.senders.base import NotProven, Reported, fetches_reports, found, proven_by_address
+from otpost.senders.base import Confirmation, NotProven, Reported, fetches_reports, found, proven_by_address
 from otpost.services import webhooks
 from otpost.services.house import House
 from otpost.services.policy.plan import Plan, plan_of, sender_of
 from otpost.store.base import MESSAGES_DUE
-from otpost.store.kinds import ATTEMPTS, MESSAGES, POLICIES, REPORTS, VERIFICATIONS
-from otpost.store.units import Rows, Unit, lock, look
+from otpost.store.kinds import ATTEMPTS, EARLY_REPORTS, MESSAGES, POLICIES, REPORTS, VERIFICATIONS
+from otpost.store.units import Rows, Unit, lock, lock_by, look
 
 PURPOSE = "reports"
+EARLY_KEPT_MS: Final = 600_000
+MOST_EARLY: Final = 1000
+"""How many early reports are kept of one service of a tenant."""
 
-Prove = Callable[[Rows, str], Reported | NotProven]
+Judgement = Sequence[Reported] | NotProven | Confirmation
+Prove = Callable[[Rows, str], Judgement]
 """Judges a call that claims to be a report for a tenant; asked once, whatever the unit has to run again for."""
 
 
@@ -41,59 +46,145 @@ def _proof(house: House, key_id: str, service: str, subject: str) -> str:
     return base64.urlsafe_b64encode(digest[:12]).decode()
 
 
-def report(house: House, service: str, attempt_sid: str, prove: Prove) -> Unit[Reported | NotProven | None]:
-    """Keep what a service tells of an attempt, if `prove` believes it; None where there is no such attempt of it.
+def report(house: House, service: str, attempt_sid: str, prove: Prove) -> Unit[Judgement | None]:
+    """Keep what a service tells at an attempt's address, if `prove` believes it; None where it has no such attempt.
 
     Duplicates change nothing, disorder moves nothing back. The vendor's SID is left out where a listing has made it
-    another attempt's.
+    another attempt's. A report may name another attempt by our own SID of it, which nobody can guess; one that names
+    another message by the service's is not believed, for this address does not prove it.
     """
     now = house.clock()
-    proven: list[Reported | NotProven] = []
+    proven: list[Judgement] = []
 
-    def decide(rows: Rows) -> Reported | NotProven | None:
+    def decide(rows: Rows) -> Judgement | None:
         attempt = rows.get(ATTEMPTS, attempt_sid)
         if attempt is None or attempt.service != service:
             return None
         if not proven:
             proven.append(prove(rows, attempt.tenant))
         told = proven[0]
-        if isinstance(told, Reported):
-            by_address = proven_by_address(found()[service])
-            if not by_address and told.account_sid != attempt.account_sid:
-                return NotProven("it speaks for another account than the one that sent the message")
-            take(house, rows, attempt, told, now)
+        if isinstance(told, NotProven | Confirmation):
+            return told
+        if not proven_by_address(found()[service]) and any(one.account_sid != attempt.account_sid for one in told):
+            return NotProven("it speaks for another account than the one that sent the message")
+        if len({one.vendor_sid for one in told if one.attempt is None}) > 1:
+            return NotProven("it reports on several messages at the address of one")
+        rows.require(*(lock(ATTEMPTS, one.attempt) for one in told if one.attempt is not None))
+        named = [_attempt_of(rows, one, attempt.tenant, service) for one in told if one.attempt is not None]
+        if None in named:
+            return NotProven("it names another attempt than its address, and that one is not there")
+        for one in told:
+            if (current := rows.get(ATTEMPTS, one.attempt or attempt_sid)) is not None:
+                take(house, rows, current, one, now)
         return told
 
     return Unit(decide, [lock(ATTEMPTS, attempt_sid)])
 
 
-def report_by_vendor_sid(house: House, service: str, tenant: str, prove: Prove) -> Unit[Reported | NotProven | None]:
-    """The same for a service that calls one address for all messages: the report names its own SID of the message."""
-    now = house.clock()
-    proven: list[Reported | NotProven] = []
+class Intake(NamedTuple):
+    """The reports of a call that are kept, and those on messages that nobody knows."""
 
-    def decide(rows: Rows) -> Reported | NotProven | None:
+    reports: Sequence[Reported]
+    unknown: Sequence[Reported]
+
+
+def report_by_name(house: House, service: str, tenant: str, prove: Prove) -> Unit[Intake | NotProven | Confirmation]:
+    """The same for a service that calls one address for all messages: each report names its message."""
+    now = house.clock()
+    proven: list[Judgement] = []
+
+    def decide(rows: Rows) -> Intake | NotProven | Confirmation:
         if not proven:
             proven.append(prove(rows, tenant))
         told = proven[0]
-        if isinstance(told, NotProven):
+        if isinstance(told, NotProven | Confirmation):
             return told
-        if told.attempt is not None:
-            attempts = [attempt for attempt in [rows.get(ATTEMPTS, told.attempt)] if attempt is not None]
-        else:
-            attempts = rows.find(ATTEMPTS, "service_sid", service, told.vendor_sid)
-        attempt = next((one for one in attempts if (one.tenant, one.service) == (tenant, service)), None)
-        if attempt is None:
-            return None
-        take(house, rows, attempt, told, now)
-        return told
+        return _taken(house, rows, service, tenant, told, now)
 
     return Unit(decide, [look(POLICIES, tenant)])
 
 
+def report_early(house: House, service: str, tenant: str, told: Sequence[Reported]) -> Unit[Intake]:
+    """Proven reports on messages that nobody knew: kept for some minutes, while a text of the service is in flight.
+
+    The attempts in flight are locked before the reports' names are looked for, and by whoever settles one of them
+    before it looks for reports: so one of the two sees what the other wrote.
+    """
+    now = house.clock()
+
+    def decide(rows: Rows) -> Intake:
+        in_flight = rows.find(ATTEMPTS, "in_flight", tenant, service)
+        taken, unknown = _taken(house, rows, service, tenant, told, now)
+        if not in_flight or not unknown:
+            return Intake(taken, unknown)
+        kept = list(taken)
+        standing = {EARLY_REPORTS.key(one) for one in rows.find(EARLY_REPORTS, "service", tenant, service)}
+        for one in unknown:
+            if one.attempt is not None or not one.vendor_sid:
+                continue
+            early = EarlyReport(
+                *(tenant, service, one.vendor_sid, one.vendor_status, one.vendor_code or "", one.account_sid),
+                *(now, now + EARLY_KEPT_MS, one.status, one.reason, one.detail, one.link),
+            )
+            key = EARLY_REPORTS.key(early)
+            if key not in standing:
+                if len(standing) >= MOST_EARLY:
+                    continue
+                standing.add(key)
+                rows.put(EARLY_REPORTS, early)
+            kept.append(one)
+        return Intake(kept, [one for one in unknown if one not in kept])
+
+    return Unit(decide, [lock_by(ATTEMPTS, "in_flight", tenant, service)])
+
+
+def take_early(house: House, rows: Rows, attempt: Attempt, now: int) -> Message | None:
+    """What came of a locked attempt before its name was known; the message after it, None where nothing came."""
+    message: Message | None = None
+    if attempt.vendor_sid is None or not proven_by_address(found()[attempt.service]):
+        return None
+    early = rows.find(EARLY_REPORTS, "vendor_sid", attempt.tenant, attempt.service, attempt.vendor_sid)
+    for one in sorted(early, key=lambda one: (one.at, RANK[one.status])):
+        code = one.vendor_code or None
+        told = Reported(
+            *(one.status, one.vendor_status, code, one.vendor_sid, one.account_sid, one.reason, one.detail, one.link)
+        )
+        message, attempt = take(house, rows, attempt, told, now)
+        rows.delete(EARLY_REPORTS, *EARLY_REPORTS.key(one))
+    return message
+
+
+def _taken(house: House, rows: Rows, service: str, tenant: str, told: Sequence[Reported], now: int) -> Intake:
+    rows.require(
+        *(lock(ATTEMPTS, one.attempt) for one in told if one.attempt is not None),
+        *(lock_by(ATTEMPTS, "service_sid", service, one.vendor_sid) for one in told if one.attempt is None),
+    )
+    named = [(one, _attempt_of(rows, one, tenant, service)) for one in told]
+    known = [(one, attempt) for one, attempt in named if attempt is not None]
+    rows.require(*(lock(MESSAGES, attempt.message) for _, attempt in known))
+    rows.require(*(lock(REPORTS, *_key(one, attempt)) for one, attempt in known))
+    for one, attempt in known:
+        if (current := rows.get(ATTEMPTS, attempt.sid)) is not None:
+            take(house, rows, current, one, now)
+    return Intake([one for one, _ in known], [one for one, attempt in named if attempt is None])
+
+
+def _attempt_of(rows: Rows, told: Reported, tenant: str, service: str) -> Attempt | None:
+    """The attempt that a report names: by our own SID of it, else by the service's name of the message."""
+    if told.attempt is not None:
+        attempts = [attempt for attempt in [rows.get(ATTEMPTS, told.attempt)] if attempt is not None]
+    else:
+        attempts = rows.find(ATTEMPTS, "service_sid", service, told.vendor_sid)
+    return next((attempt for attempt in attempts if (attempt.tenant, attempt.service) == (tenant, service)), None)
+
+
+def _key(told: Reported, attempt: Attempt) -> tuple[str, str, str]:
+    return attempt.sid, told.vendor_status, told.vendor_code or ""
+
+
 def take(house: House, rows: Rows, attempt: Attempt, told: Reported, now: int) -> tuple[Message | None, Attempt]:
     """A report on a locked attempt, in the unit of somebody who believes it; both as they are after it."""
-    key = (attempt.sid, told.vendor_status, told.vendor_code or "")
+    key = _key(told, attempt)
     rows.require(lock(MESSAGES, attempt.message), lock(REPORTS, *key), webhooks.subscribed(attempt.tenant))
     message = rows.get(MESSAGES, attempt.message)
     if message is None or rows.get(REPORTS, *key) is not None:

@@ -6,7 +6,7 @@ from otpost.domain.access import ApiKey, AuditLine, FirstAnswer, KeyCheck, Sessi
 from otpost.domain.application import Application
 from otpost.domain.limits import NumberLimits, RateLimit, SafeNumber, Window
 from otpost.domain.locale import Template
-from otpost.domain.message import Attempt, Message, MessageExtras, Node, Report, SandboxText
+from otpost.domain.message import Attempt, EarlyReport, Message, MessageExtras, Node, Report, SandboxText
 from otpost.domain.policy import Breaker, Notice, Policy, Revision, StoredSecret
 from otpost.domain.verification import Verification
 from otpost.domain.webhook import Delivery, Webhook
@@ -47,6 +47,7 @@ ATTEMPTS = Kind(
     Attempt,
     [
         Index("message", ("message",)),
+        Index("in_flight", ("tenant", "service"), "outcome IS NULL", lambda row: row.outcome is None),
         Index(
             "service_sid",
             ("service", "vendor_sid"),
@@ -62,6 +63,11 @@ ATTEMPTS = Kind(
     ],
 )
 REPORTS = Kind(tables.reports, Report, [Index("message", ("message",))])
+EARLY_REPORTS = Kind(
+    tables.early_reports,
+    EarlyReport,
+    [Index("service", ("tenant", "service")), Index("vendor_sid", ("tenant", "service", "vendor_sid"))],
+)
 NODES = Kind(tables.nodes, Node)
 BREAKERS = Kind(tables.breakers, Breaker)
 NOTICES = Kind(tables.notices, Notice)

@@ -300,6 +300,20 @@ reports = Table(
     sqlite_with_rowid=False,
 )
 
+early_reports = Table(
+    "early_reports",
+    metadata,
+    *strings("tenant", "service", "vendor_sid", "vendor_status", "vendor_code", "account_sid"),
+    *moments("at", "until"),
+    string("status"),
+    string("reason", null=True),
+    string("detail"),
+    string("link", null=True),
+    PrimaryKeyConstraint("tenant", "service", "vendor_sid", "vendor_status", "vendor_code"),
+    Index("early_reports_until", "until"),
+    sqlite_with_rowid=False,
+)
+
 nodes = Table(
     "nodes",
     metadata,

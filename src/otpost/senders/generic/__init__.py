@@ -17,6 +17,7 @@ from otpost.domain.outcome import REASONS, Accepted, Outcome, ReasonName, Refuse
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
+from otpost.domain.sid import ATTEMPT, is_sid
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
 from otpost.senders._twilio_answers import retry_after_s
 from otpost.senders.base import CONNECT_S, Http, NotProven, Reported, ReportRequest, Text
@@ -91,15 +92,32 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
 
 def read_report(
     settings: Settings, request: ReportRequest, tokens: Mapping[str, Sequence[Secret]]
-) -> Reported | NotProven:
-    """Read a report, JSON, a form or a query; that it came to the right address is what proves it."""
+) -> list[Reported] | NotProven:
+    """Read the reports of a call, JSON, a form or a query; that it came to the right address is what proves them.
+
+    A call holds several where the status's path leads through the first of a list, as in `0.status`: each of the list
+    is one. A gateway that takes the attempt's SID for its own id of the text reports under that.
+    """
     if not settings.report_status_path:
         return NotProven("the settings do not say where a report's status stands")
-    said = Said(request.body, urlsplit(request.url).query)
-    status = said.at(settings.report_status_path)
-    vendor_sid = said.at(settings.report_id_path) if settings.report_id_path else ""
-    if status is None or vendor_sid is None or not (vendor_sid == "" or wire.is_name(vendor_sid)):
+    calls = Said(request.body, urlsplit(request.url).query).apart(settings.report_status_path)
+    told = [_told(settings, said) for said in calls]
+    read = [one for one in told if one is not None]
+    if len(read) < len(calls):
         return NotProven("this is no report on a message")
+    return read
+
+
+def _told(settings: Settings, said: Said) -> Reported | None:
+    """What a report says; None where it says nothing, or where one cannot tell what it says of which message."""
+    status, path = said.at(settings.report_status_path), settings.report_id_path
+    vendor_sid = said.at(path) if path else ""
+    if status is None or vendor_sid is None or not (vendor_sid == "" or wire.is_name(vendor_sid)):
+        return None
+    if said.has_several(path) or (
+        "(" not in settings.report_status_path and said.has_several(settings.report_status_path)
+    ):
+        return None
     code = said.at(settings.report_code_path) if settings.report_code_path else None
     told = Reported(
         _meant(settings, status),
@@ -107,6 +125,7 @@ def read_report(
         _short(code, 64) if code else None,
         vendor_sid,
         _account_sid(settings),
+        attempt=vendor_sid if is_sid(vendor_sid, ATTEMPT) else None,
     )
     if told.status != "failed":
         return told

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, quote_plus
@@ -155,10 +155,28 @@ class Said:
         self.text: Final = (body or query.encode())[:_MAX_READ].decode("utf-8", "replace")
         self.fields: Final = _fields(query)
         self.json: Any = None
+        self._pairs: Final = [] if body else _pairs(query)
         try:
             self.json = msgspec.json.decode(body)
         except (ValueError, RecursionError):
             self.fields.update(_fields(self.text))
+            self._pairs.extend(_pairs(self.text) if body else [])
+
+    def apart(self, path: str) -> list[Said]:
+        """One for each element of the lists that the path enters at 0, as if it stood there alone; else itself."""
+        calls = [] if "(" in path or path in self.fields else _apart(self.json, path.split("."))
+        return [Said(msgspec.json.encode(call)) for call in calls] if len(calls) > 1 else [self]
+
+    def has_several(self, where: str) -> bool:
+        """Whether different values stand there, so that one of them would be taken for all."""
+        if "(" in where:
+            try:
+                return len({match[1] for match in pattern(where).finditer(self.text) if match.re.groups}) > 1
+            except ValueError:
+                return False
+        if where in self.fields:
+            return len({value for name, value in self._pairs if name == where}) > 1
+        return len(_apart(self.json, where.split("."))) > 1
 
     def matches(self, text: str) -> bool:
         """Whether the pattern is found in the text; an empty one, or one that cannot be used, never is."""
@@ -231,8 +249,24 @@ def is_name(value: str) -> bool:
     return _ID.fullmatch(value) is not None
 
 
+def _apart(node: Any, parts: Sequence[str]) -> list[Any]:
+    """The JSON once for each element of the lists that the path enters at 0, which then stands there alone."""
+    if not parts:
+        return [node]
+    first, rest = parts[0], parts[1:]
+    if isinstance(node, list) and first == "0":
+        return [[one] for element in node for one in _apart(element, rest)]
+    if isinstance(node, dict) and first in node:
+        return [{**node, first: one} for one in _apart(node[first], rest)]
+    return [node]
+
+
+def _pairs(form: str) -> list[tuple[str, str]]:
+    return parse_qsl(form) if form.count("&") < _MAX_FIELDS else []
+
+
 def _fields(form: str) -> dict[str, str]:
-    return dict(parse_qsl(form)) if form.count("&") < _MAX_FIELDS else {}
+    return dict(_pairs(form))
 
 
 def _in_json(text: str) -> str:

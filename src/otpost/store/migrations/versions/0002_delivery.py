@@ -25,6 +25,24 @@ def upgrade() -> None:
     )
     op.create_index("breakers_by_tenant", "breakers", ["tenant"], unique=False)
     op.create_table(
+        "early_reports",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("vendor_sid", sa.Text(), nullable=False),
+        sa.Column("vendor_status", sa.Text(), nullable=False),
+        sa.Column("vendor_code", sa.Text(), nullable=False),
+        sa.Column("account_sid", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("link", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "service", "vendor_sid", "vendor_status", "vendor_code"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("early_reports_until", "early_reports", ["until"], unique=False)
+    op.create_table(
         "message_extras",
         sa.Column("sid", sa.Text(), nullable=False),
         sa.Column("status_callback", sa.Text(), nullable=False),
