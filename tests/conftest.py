@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -31,6 +33,36 @@ hypothesis.settings.load_profile("otpost")
 def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith("OTPOST_") and not name.startswith("OTPOST_PROVE_")]:
         del os.environ[name]
+
+
+class LoopErrors(logging.Handler):
+    """What event loops complain of where nobody hears it: exceptions never retrieved, tasks destroyed while pending."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.told: list[str] = []
+        self.setFormatter(logging.Formatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append(self.format(record))
+
+    def raise_if_told(self) -> None:
+        told, self.told = self.told, []
+        if told:
+            pytest.fail("the event loop logged an error:\n" + "\n".join(told), pytrace=False)
+
+
+_loop_errors = LoopErrors()
+logging.getLogger("asyncio").addHandler(_loop_errors)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Fails the test that has made an event loop complain, also while its fixtures end."""
+    yield
+    if nextitem is None:
+        gc.collect()
+    _loop_errors.raise_if_told()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
