@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 import hypothesis
 import pytest
 
+import bytecode  # noqa: F401  # before all that is to be kept
 import postgres
 from installation import Installation, installed
 from otpost.store.base import Store
@@ -35,16 +36,20 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
-class LoopErrors(logging.Handler):
-    """What event loops complain of where nobody hears it: exceptions never retrieved, tasks destroyed while pending."""
+class LoopErrors(logging.Filter):
+    """What event loops complain of where nobody hears it: exceptions never retrieved, tasks destroyed while pending.
+
+    A filter and no handler, for `telemetry.configure` takes the handlers away.
+    """
 
     def __init__(self) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__()
         self.told: list[str] = []
-        self.setFormatter(logging.Formatter())
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.told.append(self.format(record))
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            self.told.append(logging.Formatter().format(record))
+        return True
 
     def raise_if_told(self) -> None:
         told, self.told = self.told, []
@@ -53,7 +58,12 @@ class LoopErrors(logging.Handler):
 
 
 _loop_errors = LoopErrors()
-logging.getLogger("asyncio").addHandler(_loop_errors)
+logging.getLogger("asyncio").addFilter(_loop_errors)
+
+
+def pytest_runtest_setup() -> None:
+    # A test before this one may have told the program's own commands to be quiet.
+    logging.getLogger("asyncio").setLevel(logging.NOTSET)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -58,7 +58,7 @@ class Installation:
             lane_wait_ms=lambda *asked: self.messaging.pace.wait_ms(*asked),
             lane_step_ms=lambda lane: self.messaging.pace.step_ms(lane),
         )
-        self.messaging = Messaging(self.house, self.http, public_url=public_url, alone=alone, every_s=0.02)
+        self.messaging = Messaging(self.house, self.http, public_url=public_url, alone=alone, every_s=0.05)
         self.app: ASGIApp = application(
             Surroundings(self.house, self.http, public_url, (), ready=self._ready, metrics=lambda: b"")
         )
@@ -127,14 +127,16 @@ class Installation:
 
 async def until(look: Callable[[], Any], wanted: Callable[[Any], bool], timeout_s: float = 10.0) -> Any:
     """What `look` answers, as soon as it is as wanted."""
-    deadline = asyncio.get_running_loop().time() + timeout_s
+    began = asyncio.get_running_loop().time()
     while True:
         seen = await look()
         if wanted(seen):
             return seen
-        if asyncio.get_running_loop().time() > deadline:
+        gone_s = asyncio.get_running_loop().time() - began
+        if gone_s > timeout_s:
             raise AssertionError(f"not within {timeout_s} s: {seen}")
-        await asyncio.sleep(0.01)
+        # What takes long is looked at less often.
+        await asyncio.sleep(min(max(0.01, gone_s / 10), 0.25))
 
 
 @asynccontextmanager

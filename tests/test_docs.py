@@ -201,9 +201,7 @@ async def test_the_commands_of_a_first_verification_work_as_they_stand_there(
     account = Account(sid=TWILIO_SID, auth_token=TWILIO_TOKEN, numbers=[TWILIO_PHONE])
     async with TwilioStandIn([account], process=True) as twilio:
         environment = {
-            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-            # Kept between the many starts, as where an operator installs it.
-            "PYTHONPYCACHEPREFIX": str(ROOT / ".pytest_cache" / "bytecode"),
+            **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "OTPOST_DATA": str(tmp_path / "data"),
             "OTPOST_LISTEN": f"127.0.0.1:{free_port}",
