@@ -14,14 +14,14 @@ from sqlalchemy import select, update
 import postgres
 from installation import LOOPBACK
 from otpost import config
-from otpost.app import App, first_user_link, running
+from otpost.app import App, first_user_link, lacks_user, running
 from otpost.config import Config, Listen
 from otpost.installation import InUse, NotReady, migrated, opened, store_of
 from otpost.server import Asgi, Message, bound, listening
 from otpost.services import access
 from otpost.store import tables
 from otpost.store.base import rows_of
-from otpost.store.kinds import TENANTS
+from otpost.store.kinds import API_KEYS, TENANTS
 from standins.receiver import receiving
 
 
@@ -80,6 +80,19 @@ async def test_a_running_service_posts_to_webhooks(chosen: Config) -> None:
             pass
         (got,) = await receiver.wait_for(1)
         assert got.proven(secret)["data"]["sid"] == sid
+
+
+async def test_a_service_that_stops_has_written_down_when_its_keys_were_used(chosen: Config) -> None:
+    async with serving(chosen) as app, aiohttp.ClientSession(chosen.listen.url) as http:
+        tenant = await app.house.store.run(access.prepare(app.house))
+        made = await app.house.store.run(access.make_key(app.house, access.command(tenant.sid), "admin", None, ""))
+        async with http.get("/v1/keys", headers={"Authorization": f"Bearer {made.key.sid}.{made.secret}"}) as answer:
+            assert answer.status == 200
+    async with opened(chosen) as here:
+        row = await here.house.store.get(API_KEYS, made.key.sid)
+        assert row is not None
+        assert row.last_used_at is not None
+        assert row.last_used_at % 60_000 == 0
 
 
 async def test_a_messaging_service_that_stands_still_is_not_ready(chosen: Config) -> None:
@@ -174,16 +187,16 @@ async def test_a_new_installation_is_set_up_once_however_many_come_at_once(embed
 
 async def test_the_first_users_link_is_made_while_there_is_no_user(embedded: Config) -> None:
     async with opened(embedded) as here:
+        assert await lacks_user(here)
         link = await first_user_link(here)
-        assert link is not None
         assert link.startswith(f"{embedded.listen.url}/sign-in?link=")
         token = link.partition("link=")[2]
         (row,) = await here.house.store.select(select(*tables.sign_in_links.columns))
         assert token not in repr(row)
         without = dataclasses.replace(here, config=dataclasses.replace(embedded, roles=frozenset({"api"})))
-        assert await first_user_link(without) is None
+        assert not await lacks_user(without)
         await here.house.store.run(access.make_user(here.house, access.command(here.tenant.sid), "ada", None))
-        assert await first_user_link(here) is None
+        assert not await lacks_user(here)
 
 
 async def test_a_request_under_way_is_answered_before_the_service_stops() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import pty
 import re
 import signal
 import sqlite3
@@ -20,9 +21,11 @@ from argon2 import PasswordHasher
 from sqlalchemy import select, update
 
 from otpost import cli, config
+from otpost.domain.errors import Unauthenticated
 from otpost.domain.limits import NumberLimits
 from otpost.domain.policy import CALLBACKS_REFUSED, Breaker, Notice, Policy
 from otpost.installation import Installation, opened
+from otpost.services import console
 from otpost.services.access import authenticate
 from otpost.store import tables
 from otpost.store.base import rows_of
@@ -96,7 +99,7 @@ def test_a_key_is_printed_as_sid_and_secret_on_one_line(otpost: Otpost, environm
     assert match is not None
 
     async def work(here: Installation) -> None:
-        principal = await authenticate(here.house.store, match[1], match[2])
+        principal = await authenticate(here.house, match[1], match[2])
         assert (principal.key.scope, principal.key.application, principal.key.name) == ("admin", None, "ops")
         lines = await rows_of(here.house.store, AUDIT, select(*tables.audit.columns))
         assert [(line.who, line.what) for line in lines] == [("command line", "key made")]
@@ -117,8 +120,50 @@ def test_a_verify_key_is_the_default_applications_unless_another_is_named(
 
     async def work(here: Installation) -> None:
         for key, secret in (plain, named):
-            principal = await authenticate(here.house.store, key, secret)
+            principal = await authenticate(here.house, key, secret)
             assert (principal.key.scope, principal.key.application) == ("verify", default)
+
+    inside(environment, work)
+
+
+def test_keys_are_listed_and_revoked(otpost: Otpost, environment: dict[str, str]) -> None:
+    admin, secret = otpost("key", "create", "--scope", "admin", "--name", "ops").out.split()
+    verify, _ = otpost("key", "create", "--scope", "verify").out.split()
+    tenant = otpost("tenant", "create", "acme").out.strip()
+    listed = otpost("key", "list").out.splitlines()
+    assert [line.split()[0] for line in listed] == [verify, admin]
+    assert re.fullmatch(
+        rf"{admin}  in force  admin +made \d{{4}}-\d\d-\d\d \d\d:\d\dZ by command line  used never  ops", listed[1]
+    )
+    assert [line.split()[0] for line in otpost("key", "list", "--scope", "admin").out.splitlines()] == [admin]
+    assert otpost("key", "list", "--tenant", tenant).out == ""
+    assert otpost("key", "revoke", admin, "--tenant", tenant).err == (
+        f"otpost: KEY: there is no key {admin} in force: `otpost key list` shows them.\n"
+    )
+    assert otpost("key", "revoke", admin) == Ended(0, f"{admin} is revoked. It counts at once.\n", "")
+    assert otpost("key", "revoke", admin).code == 1
+    assert "revoked" in otpost("key", "list").out.splitlines()[1]
+
+    async def work(here: Installation) -> None:
+        with pytest.raises(Unauthenticated):
+            await authenticate(here.house, admin, secret)
+
+    inside(environment, work)
+
+
+def test_a_link_lets_a_user_in_again_who_is_there_already(otpost: Otpost, environment: dict[str, str]) -> None:
+    otpost("user", "create", "--name", "ada", "--password-stdin", stdin="correct horse battery\n")
+    ended = otpost("user", "link", "ada")
+    match = re.fullmatch(r"http://127\.0\.0\.1:\d+/sign-in\?link=([A-Za-z0-9_-]{43})\n", ended.out)
+    assert match is not None, ended
+    assert otpost("user", "link", "eve") == Ended(
+        1, "", "otpost: NAME: there is no user 'eve': `otpost user create --name NAME --link` makes one.\n"
+    )
+
+    async def work(here: Installation) -> None:
+        found = await console.link(here.house, match[1])
+        assert found.user is not None
+        assert found.user.name == "ada"
 
     inside(environment, work)
 
@@ -130,7 +175,7 @@ def test_a_key_of_another_tenant_belongs_to_it(otpost: Otpost, environment: dict
     async def work(here: Installation) -> tuple[str, str]:
         own = await here.house.store.get(TENANTS, tenant)
         assert own is not None
-        assert (await authenticate(here.house.store, key, secret)).tenant == own
+        assert (await authenticate(here.house, key, secret)).tenant == own
         return own.name, here.tenant.default_application
 
     name, foreign = inside(environment, work)
@@ -474,8 +519,9 @@ def test_a_service_serves_refuses_a_second_one_and_stops_when_told(
         try:
             url = f"http://{environment['OTPOST_LISTEN']}"
             assert running.stdout.readline() == f"Otpost 0.1.0 listens on {url} as api, console, messaging.\n"
-            link = running.stdout.readline()
-            assert re.search(rf"{url}/sign-in\?link=[A-Za-z0-9_-]{{43}}\n$", link)
+            assert running.stdout.readline() == (
+                "There is no user yet. `otpost user create --name NAME --link` makes one and prints a link.\n"
+            )
             with urllib.request.urlopen(f"{url}/readyz") as answer:
                 assert answer.status == 200
                 assert answer.headers["server"] is None
@@ -506,6 +552,23 @@ def test_a_service_serves_refuses_a_second_one_and_stops_when_told(
         out, err = running.communicate(timeout=30)
     assert (running.returncode, err) == (0, "")
     assert out == "Otpost stops: requests under way and texts in flight come to their end.\n"
+
+
+def test_only_a_terminal_is_shown_the_link_for_the_first_user(environment: dict[str, str]) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*OTPOST, "serve"], env={**os.environ, **environment}, stdout=theirs, stderr=subprocess.PIPE
+    ) as running:
+        os.close(theirs)
+        told = b""
+        while b"sign-in?link=" not in told or not told.endswith(b"\n"):
+            told += os.read(ours, 4096)
+        running.send_signal(signal.SIGTERM)
+        assert running.stderr is not None
+        assert running.stderr.read() == b""
+    os.close(ours)
+    url = f"http://{environment['OTPOST_LISTEN']}"
+    assert re.search(rf"Make the first one within the hour: {url}/sign-in\?link=[\w-]{{43}}\s", told.decode())
 
 
 def test_ctrl_c_ends_the_service_quietly(environment: dict[str, str]) -> None:

@@ -13,7 +13,6 @@ from typing import Final
 
 import msgspec
 import uvicorn
-from sqlalchemy import select
 from starlette.routing import Router
 
 from otpost import __version__, telemetry, web
@@ -26,10 +25,12 @@ from otpost.messaging.posting import CONNECTIONS, Posting
 from otpost.outbound import Outbound
 from otpost.server import Asgi, Message, bound, listening
 from otpost.services import access, vault
+from otpost.services.console import any_user
 from otpost.services.house import House
-from otpost.store import tables
+from otpost.services.tenants import keys
 
 MESSAGING_LATE_MS: Final = 15_000
+KEEP_USES_EVERY_S: Final = 20
 
 Answers = Callable[[str], Awaitable[tuple[int, bytes, str] | None]]
 
@@ -106,8 +107,30 @@ async def running(here: Installation) -> AsyncIterator[App]:
             )
         else:
             asgi = Router(console, redirect_slashes=False, default=_small(_health(ready)))
+        if "api" in config.roles:
+            held.push_async_callback(_kept_up(asyncio.create_task(_keep_uses(house)), house))
         app = App(config, house, asgi, messaging)
         yield app
+
+
+async def _keep_uses(house: House) -> None:
+    """Write down now and then when keys were used: no call does."""
+    while True:
+        await asyncio.sleep(KEEP_USES_EVERY_S)
+        with contextlib.suppress(errors.Unavailable):
+            await keys.keep_uses(house)
+
+
+def _kept_up(task: asyncio.Task[None], house: House) -> Callable[[], Awaitable[None]]:
+    """What ends the task: the last uses are written down too, if the database takes them."""
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.wait({task})
+        with contextlib.suppress(errors.Unavailable):
+            await keys.keep_uses(house)
+
+    return end
 
 
 def _told(*listeners: Callable[[str], None]) -> Callable[[str], None]:
@@ -120,8 +143,11 @@ def _told(*listeners: Callable[[str], None]) -> Callable[[str], None]:
     return tell
 
 
-async def serve(config: Config, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `say` shows a line on the terminal. NotReady where it cannot start."""
+async def serve(config: Config, say: Callable[[str], None], *, terminal: bool) -> None:
+    """Serve until SIGTERM or SIGINT; `say` writes a line to the standard output. NotReady where it cannot start.
+
+    What is said to a `terminal` is read by the one person at it; all else is kept as a log, and gets no link.
+    """
     async with contextlib.AsyncExitStack() as held:
         here = await held.enter_async_context(opened(config, serving=True, say=say))
         main = held.enter_context(bound(config.listen, "OTPOST_LISTEN"))
@@ -136,19 +162,23 @@ async def serve(config: Config, say: Callable[[str], None]) -> None:
         say(f"Otpost {__version__} listens on {config.listen.url} as {', '.join(sorted(config.roles))}.")
         if config.metrics_listen is not None:
             say(f"Metrics are open on {config.metrics_listen.url}/metrics.")
-        if (link := await first_user_link(here)) is not None:
-            say(f"There is no user yet. Make the first one within the hour: {link}")
+        if await lacks_user(here):
+            if terminal:
+                say(f"There is no user yet. Make the first one within the hour: {await first_user_link(here)}")
+            else:
+                say("There is no user yet. `otpost user create --name NAME --link` makes one and prints a link.")
         settle_memory()
         await stop.wait(server)
         say("Otpost stops: requests under way and texts in flight come to their end.")
 
 
-async def first_user_link(here: Installation) -> str | None:
-    """A one-time link that makes the installation's first user; None if there is one, or no console to use it in."""
-    if "console" not in here.config.roles:
-        return None
-    if await here.house.store.select(select(tables.users.c.sid).limit(1)):
-        return None
+async def lacks_user(here: Installation) -> bool:
+    """Whether there is a console, and nobody who could use it."""
+    return "console" in here.config.roles and not await any_user(here.house)
+
+
+async def first_user_link(here: Installation) -> str:
+    """A one-time link that makes the installation's first user."""
     made = await here.house.store.run(access.make_link(here.house, here.tenant.sid, None))
     return sign_in_address(here.config, made.token)
 

@@ -19,7 +19,7 @@ from otpost import __version__, config, telemetry
 from otpost.config import Config, ConfigError
 from otpost.domain import sid
 from otpost.domain.access import Scope, Tenant
-from otpost.domain.errors import Refusal
+from otpost.domain.errors import NotFound, Refusal
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
 from otpost.domain.policy import NoRoute
 from otpost.installation import Installation, NotReady, migrated, opened, sign_in_address
@@ -27,11 +27,13 @@ from otpost.outbound import OutboundRefused
 from otpost.services import access, verify
 from otpost.services.console import NAME_LENGTH, PASSWORD_LONGEST, PASSWORD_SHORTEST
 from otpost.services.policy import revisions as policy
+from otpost.services.tenants import keys, people
 from otpost.services.vault import KeyRingError
 from otpost.store.kinds import APPLICATIONS, TENANTS
 
 T = TypeVar("T")
 
+KEYS_AT_ONCE = 200
 
 app = App(
     name="otpost",
@@ -62,7 +64,7 @@ def serve() -> None:
 
     chosen = _config()
     telemetry.configure(chosen.log_level)
-    _run(run_service(chosen, _say))
+    _run(run_service(chosen, _say, terminal=sys.stdout.isatty()))
 
 
 @app.command
@@ -103,6 +105,46 @@ def create_key(
     print(_inside(work))
 
 
+@key.command(name="list")
+def list_keys(
+    *,
+    scope: Annotated[Scope | None, Parameter(help="Only keys of this scope.")] = None,
+    application: Annotated[str | None, Parameter(help="Only keys of this application (VA…).")] = None,
+    tenant: TenantSid = None,
+) -> None:
+    """List the keys, newest first: SID, state, scope, who made each and when, last use, name."""
+
+    async def work(here: Installation) -> list[str]:
+        own, now, lines, cursor = (await _tenant(here, tenant)).sid, here.house.clock(), list[str](), None
+        while True:
+            page = await keys.listing(
+                here.house, own, scope=scope, application=application, limit=KEYS_AT_ONCE, cursor=cursor
+            )
+            lines += [keys.line(row, now) for row in page.rows]
+            if (cursor := page.next) is None:
+                return lines
+
+    for line in _inside(work):
+        print(line)
+
+
+@key.command(name="revoke")
+def revoke_key(
+    key: Annotated[str, Parameter(name="KEY", help="The key's SID (SK…).")], /, *, tenant: TenantSid = None
+) -> None:
+    """End a key at once, on every node."""
+
+    async def work(here: Installation) -> str:
+        actor = access.command((await _tenant(here, tenant)).sid)
+        try:
+            revoked = await here.house.store.run(access.revoke_key(here.house, actor, key.strip()))
+        except NotFound:
+            raise Mistake(f"KEY: there is no key {key} in force: `otpost key list` shows them.") from None
+        return f"{revoked.sid} is revoked. It counts at once."
+
+    print(_inside(work))
+
+
 @user.command(name="create")
 def create_user(
     *,
@@ -124,6 +166,23 @@ def create_user(
             return f"User {called} is made."
         one_time = await here.house.store.run(access.make_link(here.house, own.sid, made.sid))
         return sign_in_address(here.config, one_time.token)
+
+    print(_inside(work))
+
+
+@user.command(name="link")
+def link_user(name: Annotated[str, Parameter(name="NAME")], /, *, tenant: TenantSid = None) -> None:
+    """Print a one-time link with which a user chooses a new password and is signed in."""
+
+    async def work(here: Installation) -> str:
+        actor = access.command((await _tenant(here, tenant)).sid)
+        try:
+            made = await here.house.store.run(people.new_link(here.house, actor, name=name.strip()))
+        except NotFound:
+            raise Mistake(
+                f"NAME: there is no user {name!r}: `otpost user create --name NAME --link` makes one."
+            ) from None
+        return sign_in_address(here.config, made.link.token)
 
     print(_inside(work))
 

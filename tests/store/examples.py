@@ -96,14 +96,14 @@ EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
     (
         kinds.API_KEYS,
         [
-            ApiKey("SK1", "AC1", "verify", "VA1", ODD, "ab" * 32, 1, LATE),
+            ApiKey("SK1", "AC1", "verify", "VA1", ODD, "ab" * 32, 1, ODD, LATE, LATE, LATE),
             ApiKey("SK2", "AC1", "admin", None, "", "cd" * 32, 0),
         ],
     ),
     (kinds.USERS, [User("US1", "AC1", "ada", "$argon2id$…", LATE), User("US2", "AC1", ODD, None, 1)]),
     (kinds.SIGN_IN_LINKS, [SignInLink("ab" * 32, "AC1", "US1", LATE), SignInLink("cd" * 32, "AC1", None, 1)]),
     (kinds.SESSIONS, [Session("ab" * 32, "AC1", "US1", 1, LATE, LATE), Session("cd" * 32, "AC1", "US2", 1, 2, 3)]),
-    (kinds.AUDIT, [AuditLine("AU1", "AC1", LATE, "ada", "policy.saved", ODD)]),
+    (kinds.AUDIT, [AuditLine("AU1", "AC1", LATE, "ada", "policy.saved", ODD, "2001:db8::1")]),
     (
         kinds.FIRST_ANSWERS,
         [

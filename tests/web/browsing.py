@@ -18,7 +18,7 @@ from otpost.api.openapi import described
 from otpost.api.routes import ENDPOINTS
 from otpost.domain.access import User
 from otpost.services import access
-from otpost.services.console import Passwords
+from otpost.services.tenants.passwords import Passwords
 from otpost.web import Surroundings, routes
 
 NAME, PASSWORD = "ada", "correct horse battery"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
+import threading
 from typing import Literal
 
 import pytest
 from argon2 import PasswordHasher
 
-from otpost.services.console import Passwords
+from otpost.services import access, rooms
+from otpost.services import console as doors
+from otpost.services.tenants import people
+from otpost.services.tenants.passwords import PLACES, Passwords
 from otpost.store.kinds import SESSIONS
 from otpost.web.routes import ROOMS
 from web.browsing import NAME, OWN, PASSWORD, Browser, Console
@@ -153,18 +159,159 @@ async def test_a_session_ends_after_twelve_hours_however_much_it_is_used(console
     assert not await signed_in(browser)
 
 
-async def test_five_wrong_passwords_in_ten_minutes_shut_the_door_for_a_user_and_for_him_alone(console: Console):
+async def test_five_wrong_passwords_from_an_address_shut_it_out_for_that_name_and_nobody_else(console: Console):
     await console.user()
     await console.user("bob")
-    for place in range(5):
-        assert (await console.browser(f"192.0.2.{place}").sign_in(password="wrong password")).status == 422
-    seen = await console.browser("192.0.2.9").sign_in()
+    for _ in range(5):
+        assert (await console.browser().sign_in(password="wrong password")).status == 422
+    seen = await console.browser().sign_in()
     assert seen.status == 429
     assert "There were too many tries. Wait 10 minutes and try again." in seen.text
+    assert "one-time link (Settings), or the operator, who makes one with otpost user link NAME." in seen.text
+    assert "<code>otpost user link NAME</code>" in seen.html
     assert seen.answer.headers["retry-after"] == "600"
-    assert (await console.browser("192.0.2.9").sign_in("bob")).status == 303
-    console.here.clock.advance(10 * MINUTE_S)
     assert (await console.browser("192.0.2.9").sign_in()).status == 303
+    assert (await console.browser().sign_in("bob")).status == 303
+    console.here.clock.advance(10 * MINUTE_S)
+    assert (await console.browser().sign_in()).status == 303
+
+
+async def test_a_name_under_attack_from_everywhere_gets_slower_and_never_closed_where_it_has_signed_in(
+    console: Console,
+):
+    await console.signed_in()
+    console.here.clock.advance(24 * 60 * MINUTE_S)
+    for place in range(50):
+        assert (await console.browser(f"198.51.100.{place}").sign_in(password="wrong password")).status == 422
+    stranger = await console.browser("203.0.113.1").sign_in()
+    assert (stranger.status, stranger.answer.headers["retry-after"]) == (429, "600")
+    assert (await console.browser().sign_in()).status == 303
+    assert (await console.browser().sign_in(password="wrong password")).status == 422
+    slower = await console.browser().sign_in()
+    assert (slower.status, slower.answer.headers["retry-after"]) == (429, "10")
+    assert "Wait 10 seconds and try again." in slower.text
+    console.here.clock.advance(10)
+    assert (await console.browser().sign_in()).status == 303
+
+
+async def test_an_address_that_has_signed_in_is_not_shut_out_by_who_shares_it(console: Console):
+    await console.signed_in()
+    for place in range(20):
+        await console.browser().sign_in(f"user {place}", "wrong password")
+    for _ in range(5):
+        await console.browser().sign_in(password="wrong password")
+        console.here.clock.advance(10)
+    assert (await console.browser().sign_in()).status == 303
+    assert (await console.browser().sign_in("user 1", "wrong password")).status == 429
+
+
+async def test_a_one_time_link_lets_in_where_the_door_is_shut_and_opens_it(console: Console):
+    user = await console.user()
+    for _ in range(6):
+        await console.browser().sign_in(password="wrong password")
+    link = await console.link(user)
+    fields = {**(await console.browser().get(link)).form("/sign-in"), "password": "another password"}
+    assert (await console.browser().post("/sign-in", fields)).status == 303
+    assert (await console.browser().sign_in(password="another password")).status == 303
+
+
+async def test_sign_ins_beyond_a_short_queue_are_told_so_at_once_and_use_up_no_try(small_console: Console):
+    passwords = small_console.surroundings.passwords
+    await small_console.user()
+    with contextlib.ExitStack() as taken:
+        for _ in range(PLACES):
+            taken.enter_context(passwords.place())
+        for _ in range(20):
+            assert (await small_console.browser().sign_in()).status == 503
+        seen = await small_console.browser().sign_in()
+        assert seen.answer.headers["retry-after"] == "5"
+        assert "Too many people sign in at this moment." in seen.text
+        assert seen.form("/sign-in")["name"] == NAME
+        user = await small_console.user("bob", None)
+        link = await small_console.link(user)
+        fields = {**(await small_console.browser().get(link)).form("/sign-in"), "password": PASSWORD}
+        busy = await small_console.browser().post("/sign-in", fields)
+        assert busy.status == 503
+        assert "Too many people sign in at this moment." in busy.text
+    assert (await small_console.browser().sign_in()).status == 303
+
+
+async def test_a_password_that_is_changed_while_the_old_one_is_looked_at_lets_nobody_in(small_console: Console):
+    looked_at, changed = threading.Event(), threading.Event()
+
+    class Slow(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+            looked_at.set()
+            assert changed.wait(10)
+            return super().verify(hash, password)
+
+    user = await small_console.user()
+    link = await small_console.link(user)
+    slow = Passwords(Slow(time_cost=1, memory_cost=64, parallelism=1))
+    entering = asyncio.create_task(
+        doors.sign_in(small_console.here.house, slow, NAME, PASSWORD, "192.0.2.1", former=None)
+    )
+    assert await asyncio.to_thread(looked_at.wait, 10)
+    fields = {**(await small_console.browser().get(link)).form("/sign-in"), "password": "another password"}
+    assert (await small_console.browser().post("/sign-in", fields)).status == 303
+    changed.set()
+    with pytest.raises(doors.SignInRefused):
+        await entering
+    slow.close()
+
+
+async def test_of_two_who_use_one_link_at_once_one_comes_in(console: Console):
+    link = (await console.link(await console.user())).partition("=")[2]
+    fields = {"link": link, "password": "another password"}
+    both = await asyncio.gather(*(console.browser().post("/sign-in", fields) for _ in range(2)))
+    assert sorted(seen.status for seen in both) == [303, 410]
+
+
+async def test_a_user_who_is_removed_while_he_opens_his_link_does_not_come_in(small_console: Console):
+    started, removed = threading.Event(), threading.Event()
+
+    class Slow(PasswordHasher):
+        def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+            started.set()
+            assert removed.wait(10)
+            return super().hash(password, salt=salt)
+
+    user, here = await small_console.user(), small_console.here
+    token = (await small_console.link(user)).partition("=")[2]
+    slow = Passwords(Slow(time_cost=1, memory_cost=64, parallelism=1))
+    entering = asyncio.create_task(
+        doors.use_link(here.house, slow, token, "", "another password", "192.0.2.1", former=None)
+    )
+    assert await asyncio.to_thread(started.wait, 10)
+    await here.store.run(people.remove_user(here.house, access.command(here.tenant.sid), user.sid))
+    removed.set()
+    with pytest.raises(doors.LinkDead):
+        await entering
+    slow.close()
+
+
+async def test_the_log_and_the_trail_tell_who_came_in_from_where_and_who_did_not(
+    small_console: Console, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", "otpost")
+    await small_console.user()
+    await small_console.browser().sign_in(password="wrong password")
+    await small_console.browser().sign_in("my secret typed here", "x")
+    browser = small_console.browser("2001:db8::7")
+    await browser.sign_in()
+    assert [record.getMessage() for record in caplog.records] == [
+        "a sign-in was refused: user 'ada' (from 192.0.2.1)",
+        "a sign-in was refused: no such user (from 192.0.2.1)",
+        "user 'ada' signed in (from 2001:db8::7)",
+    ]
+    lines = (await rooms.audit(small_console.here.house, small_console.here.tenant.sid, limit=2, cursor=None)).rows
+    assert [(line.what, line.client) for line in lines] == [
+        ("signed in", "2001:db8::7"),
+        ("sign-in refused", "192.0.2.1"),
+    ]
+    await browser.post("/settings/auth-token")
+    (line,) = (await rooms.audit(small_console.here.house, small_console.here.tenant.sid, limit=1, cursor=None)).rows
+    assert (line.what, line.client) == ("auth token made", "2001:db8::7")
 
 
 async def test_twenty_wrong_names_in_ten_minutes_shut_the_door_for_an_address_and_for_it_alone(console: Console):

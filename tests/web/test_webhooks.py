@@ -31,7 +31,7 @@ def room(console: Console) -> str:
 async def make(console: Console, browser: Browser, url: str) -> tuple[Seen, str]:
     """The page that shows the new secret, and the webhook's address in the console."""
     fields = (await browser.get(room(console))).form(room(console))
-    seen = await browser.post(room(console), {**fields, "url": url})
+    seen = await browser.post(room(console), {**fields, "url": url}, follow=True)
     (own,) = await console.here.store.find(WEBHOOKS, "application", console.here.tenant.default_application)
     return seen, f"{room(console)}/{own.sid}"
 
@@ -67,10 +67,10 @@ async def test_a_webhook_is_made_and_its_secret_shown_once(console: Console, rec
     assert "this once" in seen.text
     assert "whsec_" not in (await browser.get(where)).html
     assert receiver.url in (await browser.get(room(console))).text
-    tested = await browser.post(f"{where}/test")
+    tested = await browser.post(f"{where}/test", follow=True)
     assert "The receiver took the test: 204" in tested.text
     assert receiver.got[0].proven(secret)["type"] == "webhook.test"
-    replaced = await browser.post(f"{where}/secret")
+    replaced = await browser.post(f"{where}/secret", follow=True)
     (new,) = re.findall(r'value="(whsec_[^"]+)"', replaced.html)
     assert new != secret
     assert "The old secret signs until" in replaced.text

@@ -1,4 +1,4 @@
-"""`/v1/tenant` with its auth token, `/v1/applications` and their keys."""
+"""`/v1/tenant` with its auth token, `/v1/applications` and their keys, and `/v1/keys`, which are all of the tenant."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from msgspec import UNSET, UnsetType
 from otpost.api import shapes
 from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery
+from otpost.domain.access import Scope
 from otpost.domain.application import NAME_LENGTH, Rules
 from otpost.domain.errors import FieldError, refusal
 from otpost.domain.sid import APPLICATION, KEY
 from otpost.services import access, reading, rules
 from otpost.services.once import Answer
+from otpost.services.tenants import keys as key_rows
 
 
 class ApplicationBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -41,6 +43,11 @@ class ApplicationPatch(ApplicationBody, kw_only=True):
     """What is left out stays as it is."""
 
     name: str | UnsetType = UNSET  # type: ignore[assignment]  # a change may leave the name out, a start may not
+
+
+class KeyQuery(ListQuery):
+    scope: Scope | None = None
+    application: str | None = None
 
 
 class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -100,7 +107,9 @@ async def keys(call: Call[None]) -> Reply:
     query: ListQuery = call.query
     tenant = call.principal.tenant.sid
     await reading.application(call.house, tenant, call.path["sid"])
-    page = await reading.keys(call.house, tenant, call.path["sid"], limit=query.limit, cursor=query.at(KEY))
+    page = await key_rows.listing(
+        call.house, tenant, application=call.path["sid"], limit=query.limit, cursor=query.at(KEY)
+    )
     return Reply(200, shapes.Page([shapes.key(row) for row in page.rows], page.next))
 
 
@@ -114,7 +123,25 @@ async def create_key(call: Call[KeyBody]) -> Reply | Answer:
 
 async def revoke_key(call: Call[None]) -> Reply:
     unit = access.revoke_key(call.house, call.principal.actor, call.path["key"], call.path["sid"])
-    await call.house.store.run(unit)
+    await call.held(unit)
+    return Reply(204)
+
+
+async def all_keys(call: Call[None]) -> Reply:
+    query: KeyQuery = call.query
+    page = await key_rows.listing(
+        call.house,
+        call.principal.tenant.sid,
+        scope=query.scope,
+        application=query.application,
+        limit=query.limit,
+        cursor=query.at(KEY),
+    )
+    return Reply(200, shapes.Page([shapes.key(row) for row in page.rows], page.next))
+
+
+async def revoke_any_key(call: Call[None]) -> Reply:
+    await call.held(access.revoke_key(call.house, call.principal.actor, call.path["key"]))
     return Reply(204)
 
 
@@ -202,6 +229,24 @@ ENDPOINTS = (
         "/v1/applications/{sid}/keys/{key}",
         revoke_key,
         "Revoke a key at once",
+        "admin",
+        {204: None},
+        refuses=("not_found",),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/keys",
+        all_keys,
+        "List all keys of the tenant, newest first",
+        "admin",
+        {200: shapes.Page[shapes.KeyShape]},
+        query=KeyQuery,
+    ),
+    Endpoint(
+        "DELETE",
+        "/v1/keys/{key}",
+        revoke_any_key,
+        "Revoke any key of the tenant at once",
         "admin",
         {204: None},
         refuses=("not_found",),

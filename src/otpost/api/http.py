@@ -93,18 +93,26 @@ class Call(Generic[T]):
 
     async def run(self, unit: Unit[A], reply: Callable[[A], Reply]) -> Reply | once.Answer:
         """Run a unit of work and answer by it; with an Idempotency-Key, the first answer is kept or given again."""
-        key = self.principal.key.sid
         if self.first is None:
-            return reply(await self.house.store.run(held(unit, key)))
+            return reply(await self.held(unit))
         self.settled = True
-        return await self.house.store.run(held(once.once(self.house, self.first, unit, _render(reply)), key))
+        return await self.held(once.once(self.house, self.first, unit, _render(reply)))
+
+    async def held(self, unit: Unit[A]) -> A:
+        """The unit's answer, if the caller's key is still in force when it is decided."""
+        return await self.house.store.run(held(self.house, unit, self.principal.key.sid))
+
+    async def in_force(self) -> None:
+        """Unauthenticated if the caller's key has ended since it was proven: what follows is no unit to judge it."""
+        await self.held(Unit(lambda rows: None))
 
     async def outside(self, work: Callable[[], Awaitable[Reply]]) -> Reply | once.Answer:
         """The same for work that asks the network, and so cannot be one unit."""
         if self.first is None:
+            await self.in_force()
             return await work()
         self.settled = True
-        known = await self.house.store.run(once.begin(self.house, self.first))
+        known = await self.held(once.begin(self.house, self.first))
         if known is not None:
             return known
         answer: once.Answer | None = None
@@ -170,7 +178,7 @@ class Endpoint:
     async def _answer(self, surroundings: Surroundings, scope: Scope, receive: Receive) -> tuple[once.Answer, Headers]:
         house = surroundings.house
         headers = dict(scope["headers"])
-        principal = await prove(house, headers.get(b"authorization", b""))
+        principal = await prove(house, headers.get(b"authorization", b""), lambda: surroundings.caller(scope).address)
         raw = await read_all(scope, receive)
         call: Call[Any] = Call(surroundings, principal, scope.get("path_params", {}), None, None)
         if self.method == "POST" and b"idempotency-key" in headers:
@@ -202,8 +210,8 @@ class Endpoint:
         return read_body(self.decoder, self.body, raw)
 
 
-async def prove(house: House, authorization: bytes) -> Principal:
-    """Who calls, by `Basic SK…:secret` or `Bearer SK….secret`."""
+async def prove(house: House, authorization: bytes, client: Callable[[], str]) -> Principal:
+    """Who calls, from the address that `client` tells, by `Basic SK…:secret` or `Bearer SK….secret`."""
     kind, _, rest = authorization.partition(b" ")
     try:
         if kind.lower() == b"basic":
@@ -214,7 +222,7 @@ async def prove(house: House, authorization: bytes) -> Principal:
             raise Unauthenticated
     except (binascii.Error, UnicodeDecodeError):
         raise Unauthenticated from None
-    return await authenticate(house.store, key_sid, secret)
+    return await authenticate(house, key_sid, secret, client)
 
 
 async def read_all(scope: Scope, receive: Receive) -> bytes:

@@ -95,7 +95,7 @@ async def empty_inbox(call: Call[None]) -> Reply:
 async def unlock(call: Call[None]) -> Reply:
     named = call.path["number"]
     to = number(f"+{named.lstrip()}" if named.startswith(" ") else named, "number")
-    await call.house.store.run(verify.unlock(call.house, call.principal.actor, to.e164))
+    await call.held(verify.unlock(call.house, call.principal.actor, to.e164))
     return Reply(204)
 
 

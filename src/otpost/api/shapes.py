@@ -186,11 +186,16 @@ class NewTokenShape(TenantShape):
 
 
 class KeyShape(msgspec.Struct):
+    """`last_used_at` is the minute of the last use. Without `expires_at` a key is in force until it is revoked."""
+
     sid: str
-    application: str | None
-    scope: str
     name: str
+    scope: str
+    application: str | None
     created_at: str
+    created_by: str
+    last_used_at: str | None
+    expires_at: str | None
     revoked_at: str | None
 
 
@@ -371,12 +376,22 @@ def new_token(row: Tenant, token: str) -> NewTokenShape:
 
 
 def key(row: ApiKey) -> KeyShape:
-    return KeyShape(
-        row.sid, row.application, row.scope, row.name, moment(row.created_at), moment_or_none(row.revoked_at)
-    )
+    return KeyShape(*_key(row))
 
 
 def new_key(row: ApiKey, secret: str) -> NewKeyShape:
-    return NewKeyShape(
-        row.sid, row.application, row.scope, row.name, moment(row.created_at), moment_or_none(row.revoked_at), secret
+    return NewKeyShape(*_key(row), secret)
+
+
+def _key(row: ApiKey) -> tuple[str, str, str, str | None, str, str, str | None, str | None, str | None]:
+    return (
+        row.sid,
+        row.name,
+        row.scope,
+        row.application,
+        moment(row.created_at),
+        row.created_by,
+        moment_or_none(row.last_used_at),
+        moment_or_none(row.expires_at),
+        moment_or_none(row.revoked_at),
     )

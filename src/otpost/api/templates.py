@@ -84,7 +84,7 @@ async def change(call: Call[TemplatePatch]) -> Reply | Answer:
 
 
 async def remove(call: Call[None]) -> Reply:
-    await call.house.store.run(templates.remove(call.house, call.principal.actor, call.path["sid"]))
+    await call.held(templates.remove(call.house, call.principal.actor, call.path["sid"]))
     return Reply(204)
 
 

@@ -155,6 +155,7 @@ async def change(call: Call[WebhookPatch]) -> Reply | Answer:
 
 async def remove(call: Call[None]) -> Reply:
     application = await _application(call)
+    await call.in_force()
     await endpoints.remove(call.house, call.principal.actor, application, call.path["webhook"])
     return Reply(204)
 

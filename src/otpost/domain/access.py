@@ -27,7 +27,11 @@ class Tenant(msgspec.Struct, frozen=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True):
-    """An API credential; of its secret only the SHA-256 (hex) is kept. Scope `verify` has one application."""
+    """An API credential; of its secret only the SHA-256 (hex) is kept. Scope `verify` has one application.
+
+    `created_by` names its maker for people. `last_used_at` is the minute of the last use that is kept, which may be
+    behind by some seconds. Without `expires_at` it is in force until it is revoked.
+    """
 
     sid: str
     tenant: str
@@ -36,7 +40,13 @@ class ApiKey(msgspec.Struct, frozen=True):
     name: str
     secret_sha256: str
     created_at: int
+    created_by: str = ""
+    last_used_at: int | None = None
+    expires_at: int | None = None
     revoked_at: int | None = None
+
+    def is_in_force(self, now: int) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 class User(msgspec.Struct, frozen=True):
@@ -76,16 +86,17 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who acts: `kind` is `key`, `user` or `command`; `name` is for people."""
+    """Who acts: `kind` is `key`, `user` or `command`; `name` is for people, `client` the address that acts, if any."""
 
     tenant: str
     kind: Literal["key", "user", "command"]
     sid: str
     name: str
+    client: str = ""
 
 
 class AuditLine(msgspec.Struct, frozen=True):
-    """Who did what, and when; `detail` never holds a secret or a code."""
+    """Who did what, when, and from which address (empty at the command line); `detail` holds no secret and no code."""
 
     sid: str
     tenant: str
@@ -93,6 +104,7 @@ class AuditLine(msgspec.Struct, frozen=True):
     who: str
     what: str
     detail: str
+    client: str = ""
 
 
 class FirstAnswer(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 from collections.abc import Callable
 from typing import TypeVar
@@ -16,7 +17,6 @@ from otpost.domain.application import DEFAULT_NAME, Application, Features, Rules
 from otpost.domain.errors import NotFound, Unauthenticated, invalid
 from otpost.domain.secret import Secret
 from otpost.services.house import House
-from otpost.store.base import Store
 from otpost.store.kinds import (
     API_KEYS,
     APPLICATIONS,
@@ -28,6 +28,8 @@ from otpost.store.kinds import (
 )
 from otpost.store.units import Rows, Unit, lock, lock_by, look
 
+_log = logging.getLogger(__name__)
+
 A = TypeVar("A")
 
 DEFAULT_TENANT = "default"
@@ -38,23 +40,32 @@ SEAL = "auth-tokens"
 FORMER_TOKEN_MS = 24 * 3_600_000
 
 NO_APPLICATION = "There is no such application."
+NO_KEY = "There is no such key in force."
 
 Judge = Callable[[Rules], None]
+Client = Callable[[], str]
+
+
+def nowhere() -> str:
+    """The address of a call that comes over no network."""
+    return ""
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who calls the API: a key, its tenant, and the application that it acts for where the call names none."""
+    """Who calls the API: a key, its tenant, and what tells from which address, which hardly one call asks."""
 
     key: ApiKey
     tenant: Tenant
+    client: Client
 
     @property
     def application(self) -> str:
+        """The one that it acts for where the call names none."""
         return self.key.application or self.tenant.default_application
 
     @property
     def actor(self) -> Actor:
-        return Actor(self.tenant.sid, "key", self.key.sid, f"key {self.key.name or self.key.sid}")
+        return Actor(self.tenant.sid, "key", self.key.sid, f"key {self.key.name or self.key.sid}", self.client())
 
 
 class MadeKey(msgspec.Struct, frozen=True):
@@ -78,19 +89,33 @@ class MadeLink(msgspec.Struct, frozen=True):
     expires_at: int
 
 
-async def authenticate(store: Store, key_sid: str, secret: str) -> Principal:
-    """Prove a key by its secret; Unauthenticated whatever is wrong with it."""
-    key = await store.get(API_KEYS, key_sid) if sid.is_sid(key_sid, sid.KEY) else None
+async def authenticate(house: House, key_sid: str, secret: str, client: Client = nowhere) -> Principal:
+    """Prove a key by its secret; Unauthenticated whatever is wrong with it. `client` tells the address that calls."""
+    known = sid.is_sid(key_sid, sid.KEY)
+    key = await house.store.get(API_KEYS, key_sid) if known else None
     given = hashlib.sha256(secret.encode()).hexdigest()
-    if key is None or not hmac.compare_digest(given, key.secret_sha256) or key.revoked_at is not None:
-        raise Unauthenticated
-    tenant = await store.get(TENANTS, key.tenant)
+    if key is None or not hmac.compare_digest(given, key.secret_sha256):
+        why = "the key is unknown" if key is None else "the secret is wrong"
+        raise _not_proven(key_sid if known else "", why, client)
+    now = house.clock()
+    if not key.is_in_force(now):
+        raise _not_proven(
+            key.sid, "the key is revoked" if key.revoked_at is not None else "the key has expired", client
+        )
+    tenant = await house.store.get(TENANTS, key.tenant)
     if tenant is None:
-        raise Unauthenticated
-    return Principal(key, tenant)
+        raise _not_proven(key.sid, "its tenant is gone", client)
+    house.uses[key.sid] = now
+    return Principal(key, tenant, client)
 
 
-async def authenticate_tenant(house: House, tenant_sid: str, token: str) -> Principal:
+def _not_proven(name: str, why: str, client: Client) -> Unauthenticated:
+    """The refusal, which does not say why; the log does."""
+    _log.warning("a key was refused: %s (%s, from %s)", why, name or "no key", client() or "here")
+    return Unauthenticated()
+
+
+async def authenticate_tenant(house: House, tenant_sid: str, token: str, client: Client = nowhere) -> Principal:
     """Prove a tenant by its auth token, or by the one before while it is good; Unauthenticated otherwise.
 
     Whoever has it may do what an `admin` key may.
@@ -100,8 +125,9 @@ async def authenticate_tenant(house: House, tenant_sid: str, token: str) -> Prin
     for known in auth_tokens(house, tenant) if tenant is not None else ():
         right |= hmac.compare_digest(known.reveal().encode(), token.encode())
     if tenant is None or not right:
-        raise Unauthenticated
-    return Principal(ApiKey(tenant.sid, tenant.sid, "admin", None, "auth token", "", tenant.created_at), tenant)
+        raise _not_proven(tenant.sid if tenant else "", "the auth token is wrong", client)
+    own = ApiKey(tenant.sid, tenant.sid, "admin", None, "auth token", "", tenant.created_at)
+    return Principal(own, tenant, client)
 
 
 def auth_tokens(house: House, tenant: Tenant) -> list[Secret]:
@@ -136,12 +162,13 @@ def renew_auth_token(house: House, actor: Actor) -> Unit[MadeToken]:
     return Unit(decide, [lock(TENANTS, actor.tenant)])
 
 
-def held(unit: Unit[A], key_sid: str) -> Unit[A]:
+def held(house: House, unit: Unit[A], key_sid: str) -> Unit[A]:
     """The unit, if the key is still in force when it is decided; Unauthenticated otherwise."""
+    now = house.clock()
 
     def decide(rows: Rows) -> A:
         key = rows.look(API_KEYS, key_sid)
-        if key is None or key.revoked_at is not None:
+        if key is None or not key.is_in_force(now):
             raise Unauthenticated
         return unit.decide(rows)
 
@@ -150,7 +177,7 @@ def held(unit: Unit[A], key_sid: str) -> Unit[A]:
 
 def audited(house: House, rows: Rows, line_sid: str, now: int, actor: Actor, what: str, detail: str = "") -> None:
     """Write an audit line with the unit's other changes."""
-    rows.put(AUDIT, AuditLine(line_sid, actor.tenant, now, actor.name, what, detail))
+    rows.put(AUDIT, AuditLine(line_sid, actor.tenant, now, actor.name, what, detail, actor.client))
 
 
 def note(house: House, actor: Actor, what: str, detail: str = "") -> Unit[None]:
@@ -291,6 +318,7 @@ def make_key(house: House, actor: Actor, scope: Scope, application: str | None, 
         name,
         hashlib.sha256(secret.encode()).hexdigest(),
         now,
+        actor.name,
     )
 
     def decide(rows: Rows) -> MadeKey:
@@ -305,18 +333,22 @@ def make_key(house: House, actor: Actor, scope: Scope, application: str | None, 
     return Unit(decide, [look(APPLICATIONS, application)] if application else [])
 
 
-def revoke_key(house: House, actor: Actor, key_sid: str, application: str) -> Unit[None]:
-    """End a key of an application at once."""
+def revoke_key(house: House, actor: Actor, key_sid: str, application: str | None = None) -> Unit[ApiKey]:
+    """End a key of the tenant, or of one `application`, at once. Raises NotFound, for a revoked one as well."""
     if not sid.is_sid(key_sid, sid.KEY):
-        raise NotFound("There is no such key.")
+        raise NotFound(NO_KEY)
     now, line = house.clock(), house.sid("AU")
 
-    def decide(rows: Rows) -> None:
+    def decide(rows: Rows) -> ApiKey:
         key = rows.get(API_KEYS, key_sid)
-        if key is None or key.tenant != actor.tenant or key.application != application or key.revoked_at is not None:
-            raise NotFound("There is no such key.")
-        rows.put(API_KEYS, msgspec.structs.replace(key, revoked_at=now))
-        audited(house, rows, line, now, actor, "key revoked", key_sid)
+        if key is None or key.tenant != actor.tenant or key.revoked_at is not None:
+            raise NotFound(NO_KEY)
+        if application is not None and key.application != application:
+            raise NotFound(NO_KEY)
+        revoked = msgspec.structs.replace(key, revoked_at=now)
+        rows.put(API_KEYS, revoked)
+        audited(house, rows, line, now, actor, "key revoked", f"{key_sid} {key.name}".strip())
+        return revoked
 
     return Unit(decide, [lock(API_KEYS, key_sid)])
 

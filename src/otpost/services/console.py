@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+import logging
 import secrets
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from typing import TypeVar
 
 import msgspec
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import select
 
 from otpost.domain import sid
 from otpost.domain.access import Actor, Session, SignInLink, User
-from otpost.domain.errors import FieldError, Invalid, LimitReached, Refusal
-from otpost.domain.limits import Window, client_network
+from otpost.domain.errors import FieldError, Invalid, Refusal
 from otpost.services.access import audited
 from otpost.services.house import House
+from otpost.services.tenants.passwords import Passwords
+from otpost.services.tenants.tries import SignInsReached, Tries
 from otpost.store import tables
-from otpost.store.kinds import SESSIONS, SIGN_IN_LINKS, TENANTS, USERS, WINDOWS
+from otpost.store.kinds import SESSIONS, SIGN_IN_LINKS, TENANTS, USERS
 from otpost.store.units import Rows, Unit, lock, lock_by
 
-R = TypeVar("R")
+_log = logging.getLogger(__name__)
 
 SESSION_LIFE_MS = 12 * 3_600_000
 SESSION_IDLE_MS = 2 * 3_600_000
 SEEN_GRAIN_MS = 60_000
-SIGN_IN_WINDOW_MS = 600_000
-SIGN_INS_PER_USER, SIGN_INS_PER_ADDRESS = 5, 20
 NAME_LENGTH = 64
 PASSWORD_SHORTEST, PASSWORD_LONGEST = 10, 1000
 
@@ -42,46 +35,10 @@ class SignInRefused(Refusal):
     code = "sign_in_refused"
 
 
-class SignInsReached(LimitReached):
-    """There were too many tries to sign in; wait before the next."""
-
-    code = "sign_ins_reached"
-
-
 class LinkDead(Refusal):
     """This link was used already, is older than an hour, or belongs to an installation that has its first user."""
 
     code = "link_dead"
-
-
-class Passwords:
-    """Hashes and verifies passwords in threads of its own, so that nobody else waits for them."""
-
-    def __init__(self, hasher: PasswordHasher | None = None, workers: int = 2) -> None:
-        self._hasher = hasher or PasswordHasher()
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="otpost-passwords")
-        self._decoy = cache(lambda: self._hasher.hash(secrets.token_urlsafe(24)))
-
-    async def hash(self, password: str) -> str:
-        return await self._run(lambda: self._hasher.hash(password))
-
-    async def verify(self, hashed: str | None, password: str) -> bool:
-        """Whether the password is the hashed one; without a hash False, after the same time."""
-        return await self._run(lambda: self._verify(hashed, password))
-
-    def close(self) -> None:
-        self._pool.shutdown()
-
-    def _verify(self, hashed: str | None, password: str) -> bool:
-        decoy = self._decoy()
-        try:
-            self._hasher.verify(hashed or decoy, password)
-        except (VerificationError, InvalidHashError):
-            return False
-        return hashed is not None
-
-    async def _run(self, work: Callable[[], R]) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
 
 class SignedIn(msgspec.Struct, frozen=True):
@@ -89,10 +46,11 @@ class SignedIn(msgspec.Struct, frozen=True):
 
     user: User
     session: Session
+    address: str
 
     @property
     def actor(self) -> Actor:
-        return Actor(self.user.tenant, "user", self.user.sid, self.user.name)
+        return _actor(self.user, self.address)
 
 
 class MadeSession(msgspec.Struct, frozen=True):
@@ -108,8 +66,11 @@ class Link(msgspec.Struct, frozen=True):
     user: User | None
 
 
-async def signed_in(house: House, token: str) -> SignedIn | None:
-    """Who has the session with this token, if it has not ended; that it was used is kept once a minute."""
+async def signed_in(house: House, token: str, address: str) -> SignedIn | None:
+    """Who has the session with this token, if it has not ended; that it was used is kept once a minute.
+
+    `address` is the client's.
+    """
     now = house.clock()
     session = await house.store.get(SESSIONS, _sha256(token))
     if session is None or _over(session, now):
@@ -119,7 +80,7 @@ async def signed_in(house: House, token: str) -> SignedIn | None:
         return None
     if now - session.seen_at >= SEEN_GRAIN_MS:
         await house.store.run(_seen(session.token_sha256, now))
-    return SignedIn(user, session)
+    return SignedIn(user, session, address)
 
 
 async def sign_in(
@@ -128,22 +89,25 @@ async def sign_in(
     """A new session for the right name and password. `address` is the client's, `former` the token it came with.
 
     A try takes its place in the limits before the password is looked at, and gives it back if it is right. Raises
-    SignInRefused, SignInsReached.
+    SignInRefused, SignInsReached, PasswordsBusy.
     """
-    windows = [
-        ("sign-in user", _sha256(name), SIGN_INS_PER_USER),
-        ("sign-in address", client_network(address), SIGN_INS_PER_ADDRESS),
-    ]
-    await house.store.run(_take_places(house, windows))
-    user = next(iter(await house.store.find(USERS, "name", name)), None)
-    right = await passwords.verify(user.password if user else None, password)
+    with passwords.place():
+        tries = Tries(name, address)
+        try:
+            await house.store.run(tries.take(house))
+        except SignInsReached:
+            _log.warning("a sign-in was not looked at: too many tries (from %s)", address)
+            raise
+        user = next(iter(await house.store.find(USERS, "name", name)), None)
+        right = await passwords.verify(user.password if user else None, password)
     if user is None or not right:
+        # A name that nobody has may be a password in the wrong field: it is not written down.
+        _log.warning("a sign-in was refused: %s (from %s)", f"user {user.name!r}" if user else "no such user", address)
         if user is not None:
-            await house.store.run(_refused(house, user))
+            await house.store.run(_refused(house, user, address))
         raise SignInRefused
     now, line = house.clock(), house.sid("AU")
     made = _session(house, user)
-    places = [lock(WINDOWS, scope, key) for scope, key, _ in windows]
     known = user
 
     def decide(rows: Rows) -> MadeSession:
@@ -151,15 +115,15 @@ async def sign_in(
         if current is None or current.password != known.password:
             raise SignInRefused
         _begin(rows, made, former, now)
-        for scope, key, _ in windows:
-            window = rows.get(WINDOWS, scope, key)
-            if window is not None:
-                rows.put(WINDOWS, _given_back(window))
-        audited(house, rows, line, now, _actor(current), "signed in")
+        tries.give_back(rows, now)
+        audited(house, rows, line, now, _actor(current, address), "signed in")
         return made
 
-    needs = [lock(USERS, user.sid), lock_by(SESSIONS, "user", user.sid), *places]
-    return await house.store.run(Unit(decide, [*needs, *([lock(SESSIONS, _sha256(former))] if former else [])]))
+    needs = [lock(USERS, user.sid), lock_by(SESSIONS, "user", user.sid), *tries.needs]
+    unit = Unit(decide, [*needs, *([lock(SESSIONS, _sha256(former))] if former else [])])
+    done = await house.store.run(unit)
+    _log.info("user %r signed in (from %s)", user.name, address)
+    return done
 
 
 def sign_out(house: House, who: SignedIn) -> Unit[None]:
@@ -190,12 +154,12 @@ async def link(house: House, token: str) -> Link:
 
 
 async def use_link(
-    house: House, passwords: Passwords, token: str, name: str, password: str, former: str | None
+    house: House, passwords: Passwords, token: str, name: str, password: str, address: str, former: str | None
 ) -> MadeSession:
     """Set a password by a one-time link, which is dead from then on, and sign in.
 
-    The installation's first user gets `name`; any other keeps his, and his other sessions end. Raises LinkDead,
-    Invalid at `name` or `password`.
+    The installation's first user gets `name`; any other keeps his, and his other sessions end. The address counts as
+    one that has signed in. Raises LinkDead, PasswordsBusy, Invalid at `name` or `password`.
     """
     for_whom = await link(house, token)
     name = for_whom.user.name if for_whom.user else name.strip()
@@ -203,7 +167,9 @@ async def use_link(
     wrong += password_errors(password, name)
     if wrong:
         raise Invalid(wrong[0].message, errors=tuple(wrong))
-    hashed = await passwords.hash(password)
+    with passwords.place():
+        hashed = await passwords.hash(password)
+    tries = Tries(name, address)
     now, line, user_sid = house.clock(), house.sid("AU"), house.sid(sid.USER)
     new_token = secrets.token_urlsafe(32)
 
@@ -224,10 +190,13 @@ async def use_link(
         for other in rows.find(SIGN_IN_LINKS, "user", user.sid):
             rows.delete(SIGN_IN_LINKS, other.token_sha256)
         what = "first user made" if row.user is None else "password set"
-        audited(house, rows, line, now, _actor(user), what, user.name)
+        tries.forget(rows, now)
+        audited(house, rows, line, now, _actor(user, address), what, user.name)
         return made
 
-    return await house.store.run(Unit(decide, [lock(SIGN_IN_LINKS, _sha256(token))]))
+    done = await house.store.run(Unit(decide, [lock(SIGN_IN_LINKS, _sha256(token)), *tries.needs]))
+    _log.info("user %r signed in by a one-time link (from %s)", name, address)
+    return done
 
 
 async def any_user(house: House) -> bool:
@@ -273,30 +242,9 @@ def _begin(rows: Rows, made: MadeSession, former: str | None, now: int) -> None:
     rows.put(SESSIONS, made.session)
 
 
-def _take_places(house: House, windows: list[tuple[str, str, int]]) -> Unit[None]:
-    now = house.clock()
-
-    def decide(rows: Rows) -> None:
-        taken = []
-        for scope, key, limit in windows:
-            window = rows.get(WINDOWS, scope, key) or Window(scope, key, until=0)
-            at = window.free_at(now, SIGN_IN_WINDOW_MS, limit)
-            if at is not None:
-                raise SignInsReached(retry_at=at)
-            taken.append(window.hit(now, SIGN_IN_WINDOW_MS, limit))
-        for window in taken:
-            rows.put(WINDOWS, window)
-
-    return Unit(decide, [lock(WINDOWS, scope, key) for scope, key, _ in windows])
-
-
-def _given_back(window: Window) -> Window:
-    return msgspec.structs.replace(window, hits=window.hits[:-1])
-
-
-def _refused(house: House, user: User) -> Unit[None]:
-    now, line = house.clock(), house.sid("AU")
-    return Unit(lambda rows: audited(house, rows, line, now, _actor(user), "sign-in refused", "wrong password"))
+def _refused(house: House, user: User, address: str) -> Unit[None]:
+    now, line, actor = house.clock(), house.sid("AU"), _actor(user, address)
+    return Unit(lambda rows: audited(house, rows, line, now, actor, "sign-in refused", "wrong password"))
 
 
 def _seen(token_sha256: str, now: int) -> Unit[None]:
@@ -321,8 +269,8 @@ def _over(session: Session, now: int) -> bool:
     return now >= session.expires_at or now >= session.seen_at + SESSION_IDLE_MS
 
 
-def _actor(user: User) -> Actor:
-    return Actor(user.tenant, "user", user.sid, user.name)
+def _actor(user: User, address: str) -> Actor:
+    return Actor(user.tenant, "user", user.sid, user.name, address)
 
 
 def _sha256(text: str) -> str:

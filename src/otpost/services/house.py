@@ -59,7 +59,8 @@ class House:
 
     `lane_wait_ms` is how long a message that an application hands to a lane now would wait before it is sent; the last
     argument tells a plain message. `lane_step_ms` is how long the lane takes for one. `plans` and `tokens` are the
-    sender policies and their secrets as last seen, by tenant.
+    sender policies and their secrets as last seen, by tenant; `uses` is when each key was last used in this process, as
+    far as the database does not know it yet.
     """
 
     store: Store
@@ -72,3 +73,4 @@ class House:
     turns: Turns = field(default_factory=Turns)
     plans: dict[str, Plan] = field(default_factory=dict)
     tokens: dict[str, Tokens] = field(default_factory=dict)
+    uses: dict[str, int] = field(default_factory=dict)

@@ -19,7 +19,6 @@ from otpost.services.house import House
 from otpost.services.verify import UNKNOWN, Whose
 from otpost.store.base import rows_of
 from otpost.store.kinds import (
-    API_KEYS,
     APPLICATIONS,
     ATTEMPTS,
     MESSAGES,
@@ -137,13 +136,6 @@ async def applications(house: House, tenant: str, *, limit: int, cursor: str | N
     table = APPLICATIONS.table.c
     statement = select(APPLICATIONS.table).where(table.tenant == tenant, table.deleted_at.is_(None))
     return await _page(house, APPLICATIONS, statement, limit, cursor)
-
-
-async def keys(house: House, tenant: str, application_sid: str, *, limit: int, cursor: str | None) -> Page:
-    """The keys of an application, revoked ones too; of their secrets nothing."""
-    table = API_KEYS.table.c
-    statement = select(API_KEYS.table).where(table.tenant == tenant, table.application == application_sid)
-    return await _page(house, API_KEYS, statement, limit, cursor)
 
 
 async def templates(house: House, tenant: str, *, limit: int, cursor: str | None) -> Page:

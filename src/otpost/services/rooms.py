@@ -1,4 +1,4 @@
-"""What the console's rooms show beyond the API's lists: the day's counts, users, audit lines, revealed numbers."""
+"""What the console's rooms show beyond the API's lists: the day's counts, audit lines, revealed numbers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import and_, case, delete, func, select
 
-from otpost.domain.access import Actor, User
-from otpost.domain.errors import NotFound
+from otpost.domain.access import Actor
 from otpost.domain.phone import trusted
 from otpost.services import access, reading
-from otpost.services.access import MadeLink, audited
 from otpost.services.house import House
 from otpost.services.reading import Page
 from otpost.services.verify import Whose
@@ -22,11 +20,8 @@ from otpost.store.kinds import (
     MESSAGES,
     POLICIES,
     SANDBOX_TEXTS,
-    SESSIONS,
-    USERS,
     VERIFICATIONS,
 )
-from otpost.store.units import Rows, Unit, lock
 
 DAY_MS = 86_400_000
 REVEALED = "number revealed"
@@ -99,11 +94,6 @@ async def names(house: House, tenant: str) -> dict[str, str]:
     return dict(rows)
 
 
-async def users(house: House, tenant: str) -> list[User]:
-    own = USERS.table
-    return list(await rows_of(house.store, USERS, select(own).where(own.c.tenant == tenant).order_by("name")))
-
-
 async def audit(house: House, tenant: str, *, limit: int, cursor: str | None) -> Page:
     """Audit lines, newest first."""
     own = AUDIT.table
@@ -127,33 +117,6 @@ async def reveal_of_message(house: House, actor: Actor, message_sid: str) -> str
     detail = f"{trusted(story.message.to).masked} of {story.message.sid}"
     await house.store.run(access.note(house, actor, REVEALED, detail))
     return story.message.to
-
-
-async def new_link(house: House, actor: Actor, user_sid: str) -> tuple[User, MadeLink]:
-    """A one-time link with which a user sets a new password. Raises NotFound."""
-    user = await house.store.get(USERS, user_sid)
-    if user is None or user.tenant != actor.tenant:
-        raise NotFound("There is no such user.")
-    made = await house.store.run(access.make_link(house, actor.tenant, user.sid))
-    await house.store.run(access.note(house, actor, "one-time link made", user.name))
-    return user, made
-
-
-def remove_user(house: House, actor: Actor, user_sid: str) -> Unit[User]:
-    """Take a user's access away at once. Raises NotFound; nobody removes himself."""
-    now, line = house.clock(), house.sid("AU")
-
-    def decide(rows: Rows) -> User:
-        user = rows.get(USERS, user_sid)
-        if user is None or user.tenant != actor.tenant or user.sid == actor.sid:
-            raise NotFound("There is no such user that you could remove.")
-        rows.delete(USERS, user.sid)
-        for session in rows.find(SESSIONS, "user", user.sid):
-            rows.delete(SESSIONS, session.token_sha256)
-        audited(house, rows, line, now, actor, "user removed", user.name)
-        return user
-
-    return Unit(decide, [lock(USERS, user_sid)])
 
 
 def _earliest(prefix: str, since: int) -> str:

@@ -319,7 +319,9 @@ def unlock(house: House, actor: Actor, to: str) -> Unit[int]:
             raise NotFound("This number is not locked.")
         for row in locked:
             rows.put(NUMBER_LIMITS, row.unlocked())
-        rows.put(AUDIT, AuditLine(line, actor.tenant, now, actor.name, "number unlocked", trusted(to).masked))
+        rows.put(
+            AUDIT, AuditLine(line, actor.tenant, now, actor.name, "number unlocked", trusted(to).masked, actor.client)
+        )
         return len(locked)
 
     return Unit(decide, [lock_by(NUMBER_LIMITS, "number", actor.tenant, to)])

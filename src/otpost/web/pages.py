@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from otpost import __version__
 from otpost.domain.outcome import REASONS, ReasonName
@@ -48,7 +48,16 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(at=at, precisely=precisely, masked=masked, field_id=field_id, grouped=grouped, because=because)
+    made.filters.update(
+        at=at,
+        to_the_minute=to_the_minute,
+        precisely=precisely,
+        masked=masked,
+        field_id=field_id,
+        grouped=grouped,
+        because=because,
+        worded=worded,
+    )
     made.globals.update(static=address, version=__version__, status_of=status_of)
     return made
 
@@ -64,6 +73,14 @@ def at(moment: int | None) -> Markup:
     when = datetime.fromtimestamp(moment / 1000, UTC)
     words = f"{when.day} {when:%b %Y, %H:%M:%S}"
     return Markup('<time datetime="{}">{} UTC</time>').format(when.isoformat(timespec="milliseconds"), words)
+
+
+def to_the_minute(moment: int | None) -> Markup:
+    """The same where the seconds are not known."""
+    if moment is None:
+        return Markup("Never")
+    when = datetime.fromtimestamp(moment / 1000, UTC)
+    return Markup('<time datetime="{}">{} UTC</time>').format(when.isoformat(), f"{when.day} {when:%b %Y, %H:%M}")
 
 
 def precisely(moment: int) -> Markup:
@@ -86,6 +103,16 @@ def field_id(name: str) -> str:
 def because(reason: ReasonName) -> str:
     """A reason in words for the administrator, with what to do."""
     return REASONS[reason].for_administrator
+
+
+def worded(text: str) -> Markup:
+    """A sentence of ours: what stands in backticks is code, as in `otpost user link NAME`."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(parts)
+    )
 
 
 def grouped(number: int) -> str:

@@ -135,7 +135,7 @@ class Address:
                 "here and repeat what you did. Behind a proxy, OTPOST_PUBLIC_URL has to be the address in the browser.",
             )
         if visit.token is not None:
-            visit.signed_in = await signed_in(visit.house, visit.token)
+            visit.signed_in = await signed_in(visit.house, visit.token, visit.asking.address)
         if visit.signed_in is None and not self._room.open:
             return to_sign_in(visit)
         handler = self._room.get if safe else self._room.post if visit.method == "POST" else None

@@ -15,8 +15,9 @@ from otpost.domain.access import Actor
 from otpost.domain.errors import FieldError
 from otpost.domain.policy import Policy
 from otpost.outbound import Outbound
-from otpost.services.console import MadeSession, Passwords, SignedIn
+from otpost.services.console import MadeSession, SignedIn
 from otpost.services.house import House
+from otpost.services.tenants.passwords import Passwords
 from otpost.services.vault import KeyRingError
 from otpost.store.kinds import POLICIES
 from otpost.web.asking import Asking
@@ -46,10 +47,16 @@ class Surroundings:
 
 
 class Flash(msgspec.Struct, frozen=True):
-    """A sentence for the next page that this person sees."""
+    """A sentence for the next page that this person sees, until a moment (`until`).
+
+    `once` are values that the page at `where` shows, and no page after it: a new secret, a revealed number.
+    """
 
     tone: Tone
     text: str
+    until: int
+    where: str = ""
+    once: dict[str, str] = {}
 
 
 class Form:
@@ -112,6 +119,8 @@ class Visit:
     form: Form = field(default_factory=Form)
     signed_in: SignedIn | None = None
     _cookies: list[str] = field(default_factory=list)
+    _flash: Flash | None = None
+    _flash_taken: bool = False
 
     @property
     def house(self) -> House:
@@ -149,7 +158,7 @@ class Visit:
         policy = None
         if self.signed_in is not None:
             policy = await self.house.store.get(POLICIES, self.tenant) or Policy(self.tenant)
-        flash = self._take_flash()
+        flash = self._taken_flash()
         theme = self.asking.cookies.get(THEME, "")
         text = render(
             template,
@@ -168,10 +177,19 @@ class Visit:
         """A part of a page, for htmx."""
         return self._with_cookies(HTMLResponse(render(template, visit=self, **values), status))
 
-    def go(self, where: str, tone: Tone = "success", flash: str = "") -> Response:
-        """Send the browser on with GET, with a sentence for the page that it comes to."""
-        if flash and self.signed_in is not None:
-            said = msgspec.json.encode(Flash(tone, flash)).decode()
+    def once(self, name: str) -> str:
+        """A value that the form before sent along for this one view; empty where there is none, as after a reload."""
+        flash = self._taken_flash()
+        return flash.once.get(name, "") if flash is not None else ""
+
+    def go(
+        self, where: str, tone: Tone = "success", flash: str = "", *, once: Mapping[str, str] | None = None
+    ) -> Response:
+        """Send the browser on with GET, with a sentence for the page that it comes to, and values for its one view."""
+        if (flash or once) and self.signed_in is not None:
+            path = where.partition("#")[0].partition("?")[0] if once else ""
+            told = Flash(tone, flash, self.now + FLASH_S * 1000, path, dict(once or {}))
+            said = msgspec.json.encode(told).decode()
             sealed = self.house.ring.seal(FLASH_SEAL, said, self.who.session.token_sha256)
             self._set_cookie(FLASH, quote(sealed, safe=""), FLASH_S)
         headers = {"HX-Redirect": where} if self.htmx else {"Location": where}
@@ -201,16 +219,22 @@ class Visit:
             parts.append("Secure")
         self._cookies.append("; ".join(parts))
 
-    def _take_flash(self) -> Flash | None:
+    def _taken_flash(self) -> Flash | None:
+        """The flash, which is taken from the browser with the first look at it; that of another page is left there."""
         sealed = self.asking.cookies.get(FLASH)
-        if not sealed or self.signed_in is None:
-            return None
-        self._set_cookie(FLASH, "", 0)
+        if self._flash_taken or not sealed or self.signed_in is None:
+            return self._flash
+        self._flash_taken = True
         try:
             said = self.house.ring.open(FLASH_SEAL, unquote(sealed), self.who.session.token_sha256).reveal()
-            return msgspec.json.decode(said, type=Flash)
+            flash = msgspec.json.decode(said, type=Flash)
         except (KeyRingError, ValueError):
+            flash = None
+        if flash is not None and flash.where not in ("", self.here.partition("?")[0]):
             return None
+        self._set_cookie(FLASH, "", 0)
+        self._flash = flash if flash is not None and self.now < flash.until else None
+        return self._flash
 
     def _with_cookies(self, response: Response) -> Response:
         for cookie in self._cookies:

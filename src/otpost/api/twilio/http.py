@@ -91,7 +91,7 @@ class Call:
     async def run(self, unit: Unit[A]) -> A:
         """The unit's answer, if the caller's key is still in force when it is decided."""
         key = self.principal.key
-        return await self.house.store.run(held(unit, key.sid) if key.sid.startswith("SK") else unit)
+        return await self.house.store.run(held(self.house, unit, key.sid) if key.sid.startswith("SK") else unit)
 
     async def service(self, name: str = "ServiceSid") -> Application:
         """The application that the path names; Twilio's 404 for another tenant's, a deleted one, another key's."""
@@ -187,7 +187,7 @@ class Endpoint:
                 authorization = value
             elif name == b"content-type":
                 media = value
-        principal = await prove(surroundings.house, authorization)
+        principal = await prove(surroundings.house, authorization, lambda: surroundings.caller(scope).address)
         raw = await read_all(scope, receive)
         if self.scope == "admin" and principal.key.scope != "admin":
             raise ScopeMissing
@@ -198,7 +198,7 @@ class Endpoint:
         return Answer(reply.status, b"" if reply.value is None else _encoder.encode(reply.value)), _HEADERS
 
 
-async def prove(house: House, authorization: bytes) -> Principal:
+async def prove(house: House, authorization: bytes, client: Callable[[], str]) -> Principal:
     """Who calls, by Basic `SK…:secret` or `AC…:auth token`."""
     kind, _, rest = authorization.partition(b" ")
     if kind.lower() != b"basic":
@@ -210,8 +210,8 @@ async def prove(house: House, authorization: bytes) -> Principal:
     if len(secret) > SECRET_LENGTH:
         raise Unauthenticated
     if name.startswith("AC"):
-        return await authenticate_tenant(house, name, secret)
-    return await authenticate(house.store, name, secret)
+        return await authenticate_tenant(house, name, secret, client)
+    return await authenticate(house, name, secret, client)
 
 
 def pairs(raw: bytes) -> dict[str, str]:

@@ -13,7 +13,7 @@ from otpost.domain.application import NAME_LENGTH, RANGES, Application, Rules, o
 from otpost.domain.errors import FieldError, Invalid, refusal
 from otpost.domain.text import PLACEHOLDERS
 from otpost.services import access, reading, rules
-from otpost.services.access import MadeKey
+from otpost.services.tenants import keys as key_rows
 from otpost.web.visit import Form, Room, Visit, Wrong
 
 MANY: Final = 200
@@ -101,7 +101,7 @@ async def change(visit: Visit) -> Response:
 
 
 async def make_key(visit: Visit) -> Response:
-    """A new key; the answer shows its secret, which no other page can."""
+    """A new key; the page that follows shows its secret, which no other can."""
     application = await _application(visit)
     name = visit.form.get("key_name").strip()
     if len(name) > NAME_LENGTH or not name.isprintable():
@@ -109,7 +109,8 @@ async def make_key(visit: Visit) -> Response:
         values = {"name": application.name, **_texts(application.rules)}
         return await _form(visit, application, values, wrong, key_name=name)
     made = await visit.house.store.run(access.make_key(visit.house, visit.actor, "verify", application.sid, name))
-    return await _form(visit, application, {"name": application.name, **_texts(application.rules)}, made=made)
+    shown = {"key": f"{made.key.sid}:{made.secret}", "key_name": made.key.name}
+    return visit.go(f"/applications/{application.sid}#made", once=shown)
 
 
 async def revoke_key(visit: Visit) -> Response:
@@ -127,12 +128,11 @@ async def _form(
     application: Application | None,
     values: Mapping[str, str],
     wrong: Wrong | None = None,
-    made: MadeKey | None = None,
     key_name: str = "",
 ) -> Response:
     keys = []
     if application is not None:
-        page = await reading.keys(visit.house, visit.tenant, application.sid, limit=MANY, cursor=None)
+        page = await key_rows.listing(visit.house, visit.tenant, application=application.sid, limit=MANY, cursor=None)
         keys = page.rows
     return await visit.page(
         "application.html",
@@ -141,7 +141,8 @@ async def _form(
         values=values,
         wrong=wrong or Wrong(),
         keys=keys,
-        made=made,
+        made=visit.once("key"),
+        made_name=visit.once("key_name"),
         key_name=key_name,
         code=CODE,
         limits=LIMITS,

@@ -7,12 +7,15 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from otpost.domain.errors import Invalid
+from otpost.domain.errors import FieldError, Invalid
 from otpost.services import console
-from otpost.services.console import LinkDead, SignInRefused, SignInsReached
+from otpost.services.console import LinkDead, SignInRefused
+from otpost.services.tenants.passwords import PasswordsBusy
+from otpost.services.tenants.tries import SignInsReached
 from otpost.web.visit import Room, Visit, Wrong
 
 FIRST_PAGE: Final = "/overview"
+BUSY_S: Final = 5
 
 
 async def front(visit: Visit) -> Response:
@@ -45,11 +48,11 @@ async def enter(visit: Visit) -> Response:
         return await _form(visit, 422, name=name, next=back, refused="The name or the password is not right.")
     except SignInsReached as refusal:
         wait_s = max(1, -((visit.now - (refusal.retry_at or visit.now)) // 1000))
-        minutes = -(-wait_s // 60)
-        words = f"There were too many tries. Wait {minutes} minute{'s' if minutes > 1 else ''} and try again."
-        response = await _form(visit, 429, name=name, next=back, refused=words)
+        response = await _form(visit, 429, name=name, next=back, refused=_too_many(wait_s))
         response.headers["retry-after"] = str(wait_s)
         return response
+    except PasswordsBusy as refusal:
+        return _busy(await _form(visit, 503, name=name, next=back, refused=refusal.detail))
     visit.begin(made)
     return visit.go(_back(back))
 
@@ -88,14 +91,16 @@ async def _form(visit: Visit, status: int = 200, *, name: str = "", next: str = 
     return await visit.page("sign_in.html", status, name=name, next=_own_path(next), refused=refused, nobody=nobody)
 
 
-async def _ask_by_link(visit: Visit, token: str, name: str = "", wrong: Wrong | None = None) -> Response:
+async def _ask_by_link(
+    visit: Visit, token: str, name: str = "", wrong: Wrong | None = None, status: int = 422
+) -> Response:
     try:
         found = await console.link(visit.house, token)
     except LinkDead as refusal:
         return await visit.page("said.html", 410, title="This link does not work any more", words=_dead(refusal))
     return await visit.page(
         "sign_in_link.html",
-        422 if wrong else 200,
+        status if wrong else 200,
         link=token,
         known=found.user.name if found.user else "",
         name=name,
@@ -106,19 +111,38 @@ async def _ask_by_link(visit: Visit, token: str, name: str = "", wrong: Wrong | 
 async def _enter_by_link(visit: Visit, token: str) -> Response:
     name, password = visit.form.get("name").strip(), visit.form.get("password")
     try:
-        made = await console.use_link(visit.house, visit.surroundings.passwords, token, name, password, visit.token)
+        made = await console.use_link(
+            visit.house, visit.surroundings.passwords, token, name, password, visit.asking.address, visit.token
+        )
     except LinkDead as refusal:
         return await visit.page("said.html", 410, title="This link does not work any more", words=_dead(refusal))
+    except PasswordsBusy as refusal:
+        busy = Wrong([FieldError("password", refusal.code, refusal.detail)])
+        return _busy(await _ask_by_link(visit, token, name, busy, 503))
     except Invalid as refusal:
         return await _ask_by_link(visit, token, name, Wrong(refusal.errors))
     visit.begin(made)
     return visit.go(FIRST_PAGE)
 
 
+def _too_many(wait_s: int) -> str:
+    minutes = -(-wait_s // 60)
+    wait = f"{wait_s} seconds" if wait_s < 60 else f"{minutes} minute{'s' if minutes > 1 else ''}"
+    return (
+        f"There were too many tries. Wait {wait} and try again. To get in at once, ask another user for a one-time "
+        "link (Settings), or the operator, who makes one with `otpost user link NAME`."
+    )
+
+
+def _busy(response: Response) -> Response:
+    response.headers["retry-after"] = str(BUSY_S)
+    return response
+
+
 def _dead(refusal: LinkDead) -> str:
     return (
         f"{refusal.detail} If you have a name and password, sign in with them. Otherwise ask another user for a new "
-        "link (Settings), or the operator, who makes one with `otpost user create --link`."
+        "link (Settings), or the operator, who makes one with `otpost user link NAME`."
     )
 
 

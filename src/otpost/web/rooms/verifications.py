@@ -45,34 +45,30 @@ async def listing(visit: Visit) -> Response:
 
 
 async def one(visit: Visit) -> Response:
-    return await _shown(visit, number=None)
-
-
-async def reveal(visit: Visit) -> Response:
-    """Show the number, once, after an audit line was written."""
-    number = await rooms.reveal_of_verification(visit.house, visit.actor, visit.path["sid"])
-    if visit.htmx:
-        return visit.fragment("number.html", number=number, masked="", where="")
-    return await _shown(visit, number=number)
-
-
-async def lines(visit: Visit) -> Response:
-    """The timeline alone, for the page that looks again."""
-    row, lines, live = await _story(visit)
-    return visit.fragment("verification_timeline.html", row=row, lines=lines, live=live, now=visit.now)
-
-
-async def _shown(visit: Visit, number: str | None) -> Response:
     row, lines, live = await _story(visit)
     return await visit.page(
         "verification.html",
         row=row,
         lines=lines,
         live=live,
-        number=number,
+        number=visit.once("number"),
         names=await rooms.names(visit.house, visit.tenant),
         now=visit.now,
     )
+
+
+async def reveal(visit: Visit) -> Response:
+    """Show the number for one view, after an audit line was written."""
+    number = await rooms.reveal_of_verification(visit.house, visit.actor, visit.path["sid"])
+    if visit.htmx:
+        return visit.fragment("number.html", number=number, masked="", where="")
+    return visit.go(f"/verifications/{visit.path['sid']}", once={"number": number})
+
+
+async def lines(visit: Visit) -> Response:
+    """The timeline alone, for the page that looks again."""
+    row, lines, live = await _story(visit)
+    return visit.fragment("verification_timeline.html", row=row, lines=lines, live=live, now=visit.now)
 
 
 async def _story(visit: Visit) -> tuple[Verification, list[Line], bool]:

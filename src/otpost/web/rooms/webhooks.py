@@ -16,7 +16,6 @@ from otpost.domain.sid import DELIVERY, is_sid
 from otpost.domain.webhook import DESCRIPTION_LENGTH, EVENTS, URL_LENGTH, Delivery, Event, Status, Webhook
 from otpost.services import reading
 from otpost.services.webhooks import endpoints
-from otpost.services.webhooks.endpoints import MadeWebhook
 from otpost.web.visit import Form, Room, Visit, Wrong
 
 MANY: Final = 200
@@ -43,7 +42,7 @@ async def listing(visit: Visit) -> Response:
 
 
 async def create(visit: Visit) -> Response:
-    """A new webhook; the answer shows its secret, which no other page can."""
+    """A new webhook; the page that follows shows its secret, which no other can."""
     application = await _application(visit)
     typed, events, wrong = await _read(visit)
     if not wrong:
@@ -51,7 +50,8 @@ async def create(visit: Visit) -> Response:
             made = await visit.house.store.run(
                 endpoints.make(visit.house, visit.actor, application.sid, typed["url"], events, typed["description"])
             )
-            return await _one(visit, made=made)
+            where = f"/applications/{application.sid}/webhooks/{made.webhook.sid}"
+            return visit.go(f"{where}#made", once={"secret": made.secret})
         except Invalid as refused:
             wrong += refused.errors
     return await _list(visit, typed, events, Wrong(wrong))
@@ -98,7 +98,7 @@ async def rotate(visit: Visit) -> Response:
     made = await visit.house.store.run(
         endpoints.rotate(visit.house, visit.actor, application.sid, visit.path["webhook"])
     )
-    return await _one(visit, made=made)
+    return visit.go(f"{_where(visit)}#made", once={"secret": made.secret})
 
 
 async def remove(visit: Visit) -> Response:
@@ -112,7 +112,7 @@ async def test(visit: Visit) -> Response:
     done = await endpoints.test(
         visit.house, visit.surroundings.http, visit.actor, application.sid, visit.path["webhook"]
     )
-    return await _one(visit, tested=done)
+    return visit.go(f"{_where(visit)}#tested", once={"tested": done.sid})
 
 
 async def replay(visit: Visit) -> Response:
@@ -196,14 +196,10 @@ async def _one(
     typed: Mapping[str, str] | None = None,
     events: Sequence[Event] | None = None,
     wrong: Wrong | None = None,
-    made: MadeWebhook | None = None,
-    tested: Delivery | None = None,
 ) -> Response:
     application = await _application(visit)
-    if made is not None:
-        webhook = made.webhook
-    else:
-        webhook = await endpoints.one(visit.house, visit.tenant, application.sid, visit.path["webhook"])
+    webhook = await endpoints.one(visit.house, visit.tenant, application.sid, visit.path["webhook"])
+    tested = visit.once("tested")
     asked = visit.query.get("status")
     status = asked if asked in STATUSES else None
     cursor = visit.query.get("cursor")
@@ -225,8 +221,8 @@ async def _one(
         application=application,
         webhook=webhook,
         where=where,
-        made=made,
-        tested=tested,
+        secret=visit.once("secret"),
+        tested=await endpoints.delivery(visit.house, webhook.sid, tested) if tested else None,
         log=log,
         narrowed=bool(status),
         asked=status or "",

@@ -1,0 +1,1 @@
+"""A tenant's own: its keys, and who has used them."""
