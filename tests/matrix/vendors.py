@@ -86,7 +86,8 @@ class Vendor:
 
     `asked` are the requests to send as far as they were read, `made` the texts that went out. While `open` is clear
     no answer is given. `when_read` and `when_made` are waited for once a request was read, and its text has gone out.
-    Look-ups are answered from `made`, and with 404 unless it `lists`.
+    Look-ups are answered from `made`, of which a text is shown from `lag_ms` after it was made on, and with 404 unless
+    it `lists`.
     """
 
     def __init__(self, name: str, clock: Callable[[], int]) -> None:
@@ -97,6 +98,8 @@ class Vendor:
         self.made: list[Made] = []
         self.looked: list[Received] = []
         self.lists = True
+        self.lag_ms = 0
+        self._sids: set[str | None] = set()
         self.when_read: Hook = _go_on
         self.when_made: Hook = _go_on
         self.open = asyncio.Event()
@@ -158,7 +161,8 @@ class Vendor:
         request = Received(method, target, headers, await reader.readexactly(int(headers.get("Content-Length", "0"))))
         if method == "GET" and looks_up(found()[self.name]):
             self.looked.append(request)
-            return await _give(writer, LISTING[self.name](self.made) if self.lists else Answer(404, b"{}"))
+            shown = [text for text in self.made if text.at + self.lag_ms <= self._clock()]
+            return await _give(writer, LISTING[self.name](shown) if self.lists else Answer(404, b"{}"))
         self.asked.append(request)
         fault = self.faults.pop(0) if self.faults else None
         await self.open.wait()
@@ -186,6 +190,10 @@ class Vendor:
         said = "\n".join([request.target, *request.headers.values(), request.body.decode()])
         attempts = tuple(dict.fromkeys(_ATTEMPT.findall(unquote_plus(said))))
         sid = await self._sid(Response(accepting.status, accepting.headers, body))
+        if sid is not None and sid in self._sids:
+            another = f"{sid[:-4]}{len(self._sids):04x}"
+            sid, body = another, body.replace(sid.encode(), another.encode())
+        self._sids.add(sid)
         self.made.append(Made(request, attempts, sid, self._clock()))
         await self.when_made(request)
         return Answer(accepting.status, body, accepting.headers)

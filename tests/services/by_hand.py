@@ -90,7 +90,7 @@ async def answer(still: Installation, attempt_sid: str, *rows: Listed) -> tuple[
     """Both after a listing showed these rows."""
     attempt = await still.store.get(ATTEMPTS, attempt_sid)
     assert attempt is not None
-    await still.store.run(lookups.answered(still.house, attempt.sid, attempt.message, list(rows), ""))
+    await still.store.run(lookups.answered(still.house, attempt, list(rows), still.clock()))
     after = await still.store.get(ATTEMPTS, attempt_sid)
     assert after is not None
     return await message(still, attempt.message), after

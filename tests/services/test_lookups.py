@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from installation import Installation
-from messaging.through_twilio import TEXT, start
+from messaging.through_gateway import section
+from messaging.through_twilio import INDIA, MAIN, TEXT, attempts, message, policy, start
+from otpost.domain.delivery import Rest
 from otpost.domain.message import Message
-from otpost.domain.outcome import Accepted, Vendor
-from otpost.services import delivery
-from otpost.store.kinds import MESSAGES
+from otpost.domain.outcome import Accepted, Unavailable, Vendor
+from otpost.messaging import nodes
+from otpost.senders.base import Listed, LookUpFailed
+from otpost.services import delivery, lookups
+from otpost.store.kinds import ATTEMPTS, MESSAGES
 from otpost.store.units import Unit, lock
-from services.by_hand import LOST, answer, claim, listed, sent
+from services.by_hand import LOST, NODE, NOWHERE, Idle, answer, callback_url, claim, listed, report, sent
 
 MATCHES: tuple[tuple[str, list[tuple[str, int | None, str]], str | None], ...] = (
     ("nothing is listed", [], None),
@@ -76,3 +80,203 @@ async def test_a_text_that_was_erased_matches_nobody_elses(still: Installation) 
     await still.store.run(Unit(erase, [lock(MESSAGES, sid)]))
     _, attempt = await answer(still, attempt_sid, listed("SM1", still.clock(), "Your parcel comes today."))
     assert (attempt.outcome, attempt.vendor_sid) == ("unknown", None)
+
+
+# The promise is per message: what is found, adopted and sent again with more than one attempt.
+
+
+async def looked_out(still: Installation, attempt_sid: str, *rows: Listed) -> None:
+    """Moves the clock from look to look, each of which shows these rows, until no other follows."""
+    while True:
+        attempt = await still.store.get(ATTEMPTS, attempt_sid)
+        assert attempt is not None
+        if attempt.look_at is None:
+            return
+        still.clock.now = attempt.look_at
+        await answer(still, attempt_sid, *rows)
+
+
+async def lost_and_looked_out(still: Installation) -> tuple[str, str]:
+    """A text whose answer was lost and that no look has shown; the SIDs of its message and its attempt."""
+    sid, first = await sent(still, LOST)
+    await looked_out(still, first)
+    row = await message(still, sid)
+    assert (row.status, row.due_at) == ("queued", still.clock())
+    return sid, first
+
+
+async def lost_twice(still: Installation) -> tuple[str, str, str]:
+    """The same, sent once more with the answer lost again; the SIDs of its message and both attempts."""
+    sid, first = await lost_and_looked_out(still)
+    (handover,) = await claim(still)
+    await still.store.run(delivery.settle(still.house, handover, LOST))
+    return sid, first, handover.attempt.sid
+
+
+async def owners(still: Installation, sid: str) -> list[tuple[str | None, str | None]]:
+    """Outcome and the vendor's SID of each of the message's attempts, oldest first."""
+    return [(attempt.outcome, attempt.vendor_sid) for attempt in await attempts(still, sid)]
+
+
+async def test_a_look_compares_with_everything_since_the_messages_first_attempt(still: Installation) -> None:
+    begun = still.clock()
+    sid, _, second = await lost_twice(still)
+    still.clock.advance(2)
+    (question,) = await still.store.run(lookups.questions(still.house))
+    assert (question.attempt.sid, question.since) == (second, begun)
+    row, attempt = await answer(still, second, listed("SM1", begun - 5_000))
+    assert await owners(still, sid) == [("accepted", "SM1"), ("unknown", None)]
+    assert (row.status, attempt.look_at) == ("delivered", begun + 35_000)
+    row, attempt = await answer(still, second, listed("SM0", begun - 5_001), listed("SM1", begun - 5_000))
+    assert attempt.outcome == "unknown"
+
+
+async def test_the_oldest_text_is_the_oldest_attempts_and_both_are_found_in_one_look(still: Installation) -> None:
+    sid, _, second = await lost_twice(still)
+    newer, older = listed("SM1", still.clock() + 200, status="sent"), listed("SM2", still.clock() + 100, status="sent")
+    await answer(still, second, newer, older)
+    assert await owners(still, sid) == [("accepted", "SM2"), ("accepted", "SM1")]
+    assert all(attempt.look_at is None for attempt in await attempts(still, sid))
+    still.clock.advance(120)
+    assert await claim(still) == []
+
+
+async def test_once_one_of_two_lost_texts_is_found_no_third_is_sent(still: Installation) -> None:
+    _, _, second = await lost_twice(still)
+    row, attempt = await answer(still, second, listed("SM1", still.clock(), status="sent"))
+    assert (row.status, attempt.outcome) == ("sent", "unknown")
+    await looked_out(still, second, listed("SM1", still.clock(), status="sent"))
+    row = await message(still, row.sid)
+    assert (row.status, row.due_at) == ("sent", None)
+    assert await claim(still) == []
+
+
+async def test_after_two_lost_answers_the_message_stops_and_the_recipients_own_resend_goes_out(
+    still: Installation,
+) -> None:
+    verification = await start(still)
+    sid = verification["message"]["sid"]
+    for _ in range(2):
+        (handover,) = await claim(still)
+        await still.store.run(delivery.settle(still.house, handover, LOST))
+        await looked_out(still, handover.attempt.sid)
+    row = await message(still, sid)
+    assert (row.status, row.reason, row.due_at) == ("unconfirmed", "answer_lost", None)
+    assert await claim(still) == []
+    again = await start(still)
+    assert (again["sid"], again["sends"]) == (verification["sid"], 2)
+    (handover,) = await claim(still)
+    assert handover.message.sid == again["message"]["sid"] != sid
+    late = await report(still, (await attempts(still, sid))[0].sid, "delivered")
+    assert (late.sid, late.status, late.reason) == (sid, "delivered", None)
+
+
+async def test_a_text_is_looked_for_once_more_before_its_message_goes_again_after_a_wait(still: Installation) -> None:
+    sid, first = await lost_and_looked_out(still)
+    busy = Idle(rests={MAIN: Rest(1_000, "throttled")})
+    assert await claim(still, pacing=busy) == []
+    still.clock.advance(30)
+    claimed = await still.store.run(delivery.claim(still.house, NODE, Idle(), callback_url))
+    assert (claimed.handovers, list(claimed.unsettled)) == ([], [sid])
+    await still.store.run(lookups.look_again(still.house, sid))
+    await still.store.run(lookups.look_again(still.house, sid))
+    row = await message(still, sid)
+    assert (row.status, row.due_at) == ("sending", None)
+    assert await claim(still) == []
+    (question,) = await still.store.run(lookups.questions(still.house))
+    assert question.attempt.sid == first
+    failed = LookUpFailed("Twilio does not answer.")
+    await still.store.run(lookups.answered(still.house, question.attempt, failed, still.clock()))
+    assert await claim(still) == []
+    still.clock.advance(10)
+    row, attempt = await answer(still, first, listed("SM1", still.clock() - 60_000))
+    assert (row.status, attempt.outcome, attempt.vendor_sid) == ("delivered", "accepted", "SM1")
+    assert await claim(still) == []
+
+
+async def test_what_that_look_does_not_show_goes_again_at_once(still: Installation) -> None:
+    sid, first = await lost_and_looked_out(still)
+    assert await claim(still, pacing=Idle(rests={MAIN: Rest(1_000, "throttled")})) == []
+    still.clock.advance(30)
+    await still.store.run(lookups.look_again(still.house, sid))
+    await answer(still, first)
+    (handover,) = await claim(still)
+    assert handover.message.sid == sid
+
+
+async def test_a_claim_that_follows_the_last_look_needs_no_other(still: Installation) -> None:
+    sid, _ = await lost_and_looked_out(still)
+    still.clock.advance(5)
+    (handover,) = await claim(still)
+    assert handover.message.sid == sid
+
+
+async def test_a_report_during_a_look_up_settles_and_the_look_adds_nothing(still: Installation) -> None:
+    sid, _, second = await lost_twice(still)
+    still.clock.advance(2)
+    (question,) = await still.store.run(lookups.questions(still.house))
+    assert (await report(still, second, "sent", "SM2")).status == "sent"
+    rows = [listed("SM2", still.clock(), status="sent")]
+    await still.store.run(lookups.answered(still.house, question.attempt, rows, still.clock()))
+    assert await owners(still, sid) == [("unknown", None), ("accepted", "SM2")]
+    assert (await message(still, sid)).due_at is None
+
+
+async def test_a_report_on_the_first_text_during_the_second_attempt_keeps_that_from_being_repeated(
+    still: Installation,
+) -> None:
+    _, first = await lost_and_looked_out(still)
+    (handover,) = await claim(still)
+    await report(still, first, "sent")
+    busy = Unavailable("throttled", "Busy.", retry_after_s=1)
+    row = (await still.store.run(delivery.settle(still.house, handover, busy))).message
+    assert (row.status, row.due_at, row.attempt) == ("sent", None, first)
+
+
+async def test_a_resend_that_is_asked_for_while_a_text_is_looked_for_keeps_its_own_text(still: Installation) -> None:
+    verification = await start(still)
+    (older,) = await claim(still)
+    await still.store.run(delivery.settle(still.house, older, LOST))
+    still.clock.advance(30)
+    again = await start(still)
+    (newer,) = await claim(still)
+    assert newer.message.sid == again["message"]["sid"]
+    taken = Accepted(Vendor(sid="SM2", http_status=201))
+    await still.store.run(delivery.settle(still.house, newer, taken))
+    body = f"{still.code(verification)} is your Default code."
+    rows = [listed("SM2", still.clock(), body), listed("SM1", still.clock() + 10, body)]
+    row, attempt = await answer(still, older.attempt.sid, *rows)
+    assert (attempt.vendor_sid, row.status) == ("SM1", "delivered")
+    assert await owners(still, again["message"]["sid"]) == [("accepted", "SM2")]
+
+
+async def test_a_text_that_bears_the_name_of_another_attempt_is_not_adopted(still: Installation) -> None:
+    _, attempt_sid = await sent(still, LOST)
+    still.clock.advance(2)
+    _, attempt = await answer(still, attempt_sid, listed("AT" + "0" * 32, still.clock()))
+    assert attempt.outcome == "unknown"
+    _, attempt = await answer(still, attempt_sid, listed(attempt_sid, None, "whatever it says"))
+    assert (attempt.outcome, attempt.vendor_sid) == ("accepted", attempt_sid)
+
+
+async def test_a_node_that_dies_with_the_second_text_in_hand_leaves_no_third(still: Installation) -> None:
+    sid, _ = await lost_and_looked_out(still)
+    (handover,) = await claim(still)
+    assert await still.store.run(nodes.find_lost(still.house, alone=True)) == 1
+    await looked_out(still, handover.attempt.sid)
+    row = await message(still, sid)
+    assert (row.status, row.reason) == ("unconfirmed", "answer_lost")
+    assert await claim(still) == []
+
+
+async def test_a_lost_answer_sends_the_second_text_another_way_and_a_second_one_ends_it(still: Installation) -> None:
+    body = {**policy(NOWHERE, [INDIA]), "generic": section("https://sms.example.com"), "fallback": ["generic"]}
+    await still.ok("PUT", "/v1/sender-policy", body)
+    sid, _ = await lost_and_looked_out(still)
+    (handover,) = await claim(still)
+    assert handover.service.NAME == "generic"
+    row = (await still.store.run(delivery.settle(still.house, handover, LOST))).message
+    still.clock.now = row.valid_until
+    assert await still.store.run(lookups.questions(still.house)) == []
+    row = await message(still, sid)
+    assert (row.status, row.reason) == ("unconfirmed", "answer_lost")

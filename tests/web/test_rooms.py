@@ -250,7 +250,7 @@ async def test_a_text_that_went_another_way_tells_both_ways_and_each_report(smal
         "Delivered",
     ]
     for words in (
-        "Otpost asks the service where it can, so that nothing goes out twice.",
+        "Otpost asks the service where it can, and sends once more at most.",
         "The carrier reported an error.",
         "The carrier gave no better reason.",
         "Twilio could not deliver it. The gateway stands in.",

@@ -139,8 +139,9 @@ class Attempt(msgspec.Struct, frozen=True):
 
     Without an `outcome` it is an intent: it belongs to `node`, which is sending it now. `reason` is of the closed set,
     `detail` a sentence on this very case, `link` the service's page on its code. `look_at` is set while
-    an `unknown` one waits for the next listing, `fetch_at` while the final report of an `accepted` one has not come;
-    `status` is the furthest that the service has told of it.
+    an `unknown` one waits for the next listing; `looked_at` is when its account was last asked for one, whether or not
+    it could answer. `fetch_at` is set while the final report of an `accepted` one has not come; `status` is the
+    furthest that the service has told of it.
     """
 
     sid: str
@@ -191,6 +192,13 @@ class Attempt(msgspec.Struct, frozen=True):
         if self.outcome == "unknown":
             return self.look_at is not None
         return self.outcome is None or (self.outcome == "accepted" and not self.final)
+
+    @property
+    def may_be_out(self) -> bool:
+        """Whether the phone may have its text or may get it, however long nobody has told so."""
+        if self.outcome == "accepted":
+            return self.status not in ("failed", "undelivered")
+        return self.outcome in (None, "unknown")
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -273,7 +281,7 @@ def timeline(message: Message, attempts: Sequence[Attempt], reports: Sequence[Re
     turned = bool(attempts) and _way(attempts[0]) != _way(message)
     lines = [Line(message.created_at, "otpost", "queued", detail=None if turned else message.route_reason)]
     for attempt in attempts:
-        lines += _tried(attempt, message.route_reason if turned and attempt.sid == message.attempt else None)
+        lines += _tried(attempt, message.route_reason if turned and attempt is attempts[-1] else None)
     reported = {attempt.sid: attempt for attempt in attempts}
     for report in sorted(reports, key=lambda report: report.order):
         of = reported.get(report.attempt)

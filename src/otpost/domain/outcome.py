@@ -148,7 +148,7 @@ REASONS: Final[Mapping[ReasonName, Reason]] = {
     ),
     "answer_lost": Reason(
         "The text may be on its way; if it does not arrive, send again.",
-        "No answer told what became of the text. Otpost asks the service where it can, so that nothing goes out twice.",
+        "No answer told what became of the text. Otpost asks the service where it can, and sends once more at most.",
         "again",
         trips=True,
     ),

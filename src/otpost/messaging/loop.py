@@ -131,6 +131,8 @@ class Messaging:
         for handover in claimed.handovers:
             self.pace.taken(handover.lane, handover.route.origin)
             self._sending[handover.attempt.sid] = asyncio.create_task(self._deliver(handover))
+        for sid in claimed.unsettled:
+            await self.house.store.run(lookups.look_again(self.house, sid))
         if (wait_ms := self.pace.next_drop_ms()) is not None:
             asyncio.get_running_loop().call_later(wait_ms / 1000, self._wake.set)
         return claimed.more
@@ -314,16 +316,16 @@ class Messaging:
         attempt = question.attempt
         service = found()[attempt.service]
         assert isinstance(service, LooksUp)
-        listed: list[Listed] | None = None
-        trouble = f"{service.TITLE} could not be asked what became of it: no token of the account is kept."
+        untold = f"{service.TITLE} could not be asked what became of it: no token of the account is kept."
+        listed: list[Listed] | LookUpFailed = LookUpFailed(untold)
         async with places:
+            asked_at = self.house.clock()
             for account in await accounts(self.house, attempt.tenant, question.route):
-                answer = await service.look_up(self._http, account, trusted(attempt.to), question.since)
-                if not isinstance(answer, LookUpFailed):
-                    listed = answer
+                asked_at = self.house.clock()
+                listed = await service.look_up(self._http, account, trusted(attempt.to), question.since)
+                if not isinstance(listed, LookUpFailed):
                     break
-                trouble = answer.reason
-        await self.house.store.run(lookups.answered(self.house, attempt.sid, attempt.message, listed, trouble))
+        await self.house.store.run(lookups.answered(self.house, attempt, listed, asked_at))
 
     async def _tidy(self) -> None:
         """Write down what has expired, and erase what is no longer needed."""

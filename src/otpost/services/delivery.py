@@ -109,10 +109,15 @@ class Handover:
 
 
 class Claimed(NamedTuple):
-    """What a claim took; `more` if there may be further messages due, now that some of these no longer are."""
+    """What a claim took; `more` if there may be further messages due, now that some of these no longer are.
+
+    `unsettled` are messages left as they are, to be handed to `lookups.look_again`: a text of theirs whose answer was
+    lost may have come to light since it was last looked for.
+    """
 
     handovers: list[Handover]
     more: bool
+    unsettled: Sequence[str] = ()
 
 
 def claim(house: House, node: str, pacing: Pacing, callback_url: Callable[[str, str], str | None]) -> Unit[Claimed]:
@@ -145,7 +150,8 @@ def claim(house: House, node: str, pacing: Pacing, callback_url: Callable[[str, 
             *(look_by(ATTEMPTS, "message", message.sid) for message in due if message.attempt is not None),
         )
         room: dict[tuple[str, str], int] = {}
-        handovers = []
+        handovers: list[Handover] = []
+        unsettled: list[str] = []
         passed_on = 0
         for place, message in enumerate(due):
             ready = _ready(house, rows, message, now, pacing)
@@ -160,6 +166,9 @@ def claim(house: House, node: str, pacing: Pacing, callback_url: Callable[[str, 
                 if (lane, route.origin) != (message.lane, message.origin):
                     rows.put(MESSAGES, msgspec.structs.replace(message, lane=lane, origin=route.origin))
                     passed_on += 1
+                continue
+            if _to_look_for(rows, message, now, pacing, plan.policy.revision):
+                unsettled.append(message.sid)
                 continue
             message, attempt = rules.intend(message, attempts[place], route, now, node)
             rows.put(MESSAGES, message)
@@ -176,9 +185,29 @@ def claim(house: House, node: str, pacing: Pacing, callback_url: Callable[[str, 
                 else None,
             )
             handovers.append(Handover(message, attempt, service, plan, route, text, notice))
-        return Claimed(handovers, len(due) == DUE_AT_ONCE and len(handovers) + passed_on > 0)
+        gone = len(handovers) + len(unsettled) + passed_on
+        return Claimed(handovers, len(due) == DUE_AT_ONCE and gone > 0, unsettled)
 
     return Unit(decide, query=query)
+
+
+def _to_look_for(rows: Rows, message: Message, now: int, pacing: Pacing, revision: int) -> bool:
+    """Whether lost texts of the message have to be looked for again; an account that asked to be left alone is."""
+    if message.attempt is None:
+        return False
+
+    def can_be_asked(attempt: Attempt) -> bool:
+        rest = pacing.resting(message.tenant, attempt.route, revision)
+        return can_look(attempt) and (rest is None or rest.reason != "throttled")
+
+    attempts = rows.find(ATTEMPTS, "message", message.sid, locked=False)
+    return rules.to_look_for(attempts, now, can_be_asked) is not None
+
+
+def can_look(attempt: Attempt) -> bool:
+    """Whether the service of the attempt lists what it was asked to send."""
+    service = found().get(attempt.service)
+    return service is not None and looks_up(service)
 
 
 def _takes_place(room: dict[tuple[str, str], int], pacing: Pacing, plan: Plan, lane: str, origin: str) -> bool:
@@ -217,6 +246,8 @@ def _ready(house: House, rows: Rows, message: Message, now: int, pacing: Pacing)
         return rules.given_up(message, "expired", "verification_over", attempts)
     if not message.usable(now):
         return rules.given_up(message, "expired", message.reason or "too_late", attempts)
+    if not rules.may_follow(attempts):
+        return rules.given_up(message, "unconfirmed", "answer_lost", attempts)
     try:
         plan = plan_of(house, rows, message.tenant)
         way = _way(plan, message, attempts, pacing, sender_of(rows, message))

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 import msgspec
 
 from otpost.domain import delivery as rules
+from otpost.domain import sid
 from otpost.domain.message import Attempt, Message
 from otpost.domain.outcome import Vendor
 from otpost.domain.policy import Route
-from otpost.senders.base import Listed, found, looks_up
+from otpost.senders.base import Listed, LookUpFailed
 from otpost.services import reports, webhooks, wording
-from otpost.services.delivery import DUE_AT_ONCE
+from otpost.services.delivery import DUE_AT_ONCE, can_look
 from otpost.services.house import House
 from otpost.services.messages import SEAL as BODY_SEAL
 from otpost.services.vault import KeyRingError
 from otpost.store.base import MESSAGES_DUE
 from otpost.store.kinds import ATTEMPTS, MESSAGES, VERIFICATIONS
-from otpost.store.units import Query, Rows, Unit, lock
+from otpost.store.units import Query, Rows, Unit, lock, lock_by, look_by
 
 LEASE_MS = 15_000
 
@@ -32,7 +33,7 @@ _TO_LOOK_UP = "look_at <= :now AND NOT {resting} ORDER BY look_at LIMIT :many"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An unknown attempt whose account is to be asked; `since` is the earliest that it may have been created."""
+    """An unknown attempt whose account is to be asked; `since` is when its message's first attempt was intended."""
 
     attempt: Attempt
     since: int
@@ -58,16 +59,20 @@ def questions(house: House, resting: Sequence[str] = ()) -> Unit[list[Question]]
     def decide(rows: Rows) -> list[Question]:
         asked = []
         attempts = rows.found(query)
-        rows.require(*(lock(MESSAGES, attempt.message) for attempt in attempts))
+        rows.require(
+            *(lock(MESSAGES, attempt.message) for attempt in attempts),
+            *(look_by(ATTEMPTS, "message", attempt.message) for attempt in attempts),
+        )
         for attempt in attempts:
-            service = found().get(attempt.service)
-            if service is not None and looks_up(service):
+            of_message = rows.find(ATTEMPTS, "message", attempt.message, locked=False)
+            if can_look(attempt):
                 rows.put(ATTEMPTS, msgspec.structs.replace(attempt, look_at=now + LEASE_MS))
-                asked.append(Question(attempt, attempt.started_at))
+                asked.append(Question(attempt, min(other.started_at for other in of_message)))
                 continue
             message = rows.get(MESSAGES, attempt.message)
             if message is not None:
-                changed, closed = rules.unconfirmed(message, attempt, reports.others_of(rows, attempt))
+                others = [other for other in of_message if other.sid != attempt.sid]
+                changed, closed = rules.unconfirmed(message, attempt, others)
                 rows.put(MESSAGES, changed)
                 rows.put(ATTEMPTS, closed)
                 webhooks.told(rows, message, changed, now)
@@ -76,47 +81,91 @@ def questions(house: House, resting: Sequence[str] = ()) -> Unit[list[Question]]
     return Unit(decide, query=query)
 
 
+def look_again(house: House, message_sid: str) -> Unit[None]:
+    """A message that is due goes again only after its lost texts were looked for once more, at once."""
+    now = house.clock()
+
+    def decide(rows: Rows) -> None:
+        message, attempts = rows.get(MESSAGES, message_sid), rows.find(ATTEMPTS, "message", message_sid)
+        attempt = rules.to_look_for(attempts, now, can_look)
+        if message is None or message.due_at is None or message.due_at > now or attempt is None:
+            return
+        waits, looked_for = rules.look_again(message, attempt, now)
+        rows.put(MESSAGES, waits)
+        rows.put(ATTEMPTS, looked_for)
+
+    return Unit(decide, [lock(MESSAGES, message_sid), lock_by(ATTEMPTS, "message", message_sid)])
+
+
 def answered(
-    house: House, attempt_sid: str, message_sid: str, listed: Sequence[Listed] | None, trouble: str
+    house: House, asked: Attempt, listed: Sequence[Listed] | LookUpFailed, asked_at: int
 ) -> Unit[Message | None]:
-    """Keep what a listing showed of an unknown attempt; `listed` is None where the listing failed (`trouble`)."""
+    """Keep what a listing, asked for at `asked_at`, showed of an unknown attempt and of its message's others.
+
+    Whatever text of the message it shows is adopted by the oldest of the attempts that were lost on that account, and
+    settles it.
+    """
     now = house.clock()
 
     def decide(rows: Rows) -> Message | None:
-        attempt, message = rows.get(ATTEMPTS, attempt_sid), rows.get(MESSAGES, message_sid)
-        if attempt is None or message is None or attempt.outcome != "unknown" or attempt.look_at is None:
-            return message
-        if listed is None:
-            attempt = msgspec.structs.replace(attempt, detail=trouble)
-            changed, looked = rules.not_listed(message, attempt, now, reports.others_of(rows, attempt))
-        else:
-            changed, looked = _compared(house, rows, message, attempt, listed, now)
-        rows.put(MESSAGES, changed.filed(now))
-        rows.put(ATTEMPTS, reports.awaited(looked, now))
-        webhooks.told(rows, message, changed, now)
-        if changed.due_at is not None:
+        before = rows.get(MESSAGES, asked.message)
+        if before is None:
+            return None
+        message = before
+        if not isinstance(listed, LookUpFailed):
+            message = _adopted(house, rows, message, asked, listed, asked_at, now)
+        attempt = rows.get(ATTEMPTS, asked.sid)
+        if attempt is not None and attempt.outcome == "unknown" and attempt.look_at is not None:
+            others = reports.others_of(rows, attempt)
+            failover_at = reports.failover_at_of(house, rows, message, attempt, now)
+            if isinstance(listed, LookUpFailed):
+                attempt = msgspec.structs.replace(attempt, detail=listed.reason)
+                message, attempt = rules.not_listed(message, attempt, asked_at, now, others, failover_at)
+            else:
+                message, attempt = rules.absent(message, attempt, asked_at, now, others, failover_at)
+            rows.put(ATTEMPTS, attempt)
+        if message is not before:
+            rows.put(MESSAGES, message.filed(now))
+            webhooks.told(rows, before, message, now)
+        if message.due_at is not None:
             rows.signal(MESSAGES_DUE)
-        return changed
+        return message
 
-    return Unit(decide, [lock(MESSAGES, message_sid), lock(ATTEMPTS, attempt_sid)])
+    return Unit(decide, [lock(MESSAGES, asked.message), lock_by(ATTEMPTS, "message", asked.message)])
 
 
-def _compared(
+def _adopted(
     house: House,
     rows: Rows,
     message: Message,
-    attempt: Attempt,
+    asked: Attempt,
     listed: Sequence[Listed],
+    asked_at: int,
     now: int,
-) -> tuple[Message, Attempt]:
-    needle = _needle(house, rows, message)
-    for row in rules.matching(attempt, listed, needle, at_end=message.verification is None):
-        owners = rows.find(ATTEMPTS, "vendor_sid", attempt.service, attempt.account_sid, row.sid, locked=False)
-        if any(owner.sid != attempt.sid for owner in owners):
-            continue
+) -> Message:
+    """The message after its lost attempts on the account that was asked have been given the texts that it shows."""
+    attempts = rows.find(ATTEMPTS, "message", message.sid)
+    account = (asked.service, asked.account_sid)
+    lost = [one for one in attempts if one.outcome == "unknown" and (one.service, one.account_sid) == account]
+    if not lost:
+        return message
+    first_intent_at = min(attempt.started_at for attempt in attempts)
+    at_end = message.verification is None
+    matching = rules.matching(first_intent_at, listed, _needle(house, rows, message), at_end=at_end)
+    nameless = [row for row in matching if not sid.is_sid(row.sid, sid.ATTEMPT)]
+    rows.require(*(look_by(ATTEMPTS, "vendor_sid", *account, row.sid) for row in nameless))
+    free = [row for row in nameless if not rows.find(ATTEMPTS, "vendor_sid", *account, row.sid, locked=False)]
+    settled = set()
+    for attempt, row in rules.recognised(lost, listed, free):
         vendor = Vendor(sid=row.sid, status=row.told.vendor_status, code=row.told.vendor_code)
-        return reports.moved(house, rows, message, attempt, row.told, vendor, now)
-    return rules.absent(message, attempt, now, reports.others_of(rows, attempt))
+        known = msgspec.structs.replace(attempt, looked_at=asked_at)
+        message, after = reports.moved(house, rows, message, known, row.told, vendor, now)
+        rows.put(ATTEMPTS, reports.awaited(after, now))
+        settled.add(attempt.sid)
+    for attempt in lost:
+        if attempt.look_at is None and attempt.sid not in settled:
+            rows.put(ATTEMPTS, msgspec.structs.replace(attempt, looked_at=asked_at))
+    return message
 
 
 def _needle(house: House, rows: Rows, message: Message) -> str:

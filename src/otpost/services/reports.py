@@ -256,6 +256,12 @@ def _plan(house: House, rows: Rows, message: Message, now: int) -> Plan | None:
     return plan if plan.ready else None
 
 
+def failover_at_of(house: House, rows: Rows, message: Message, attempt: Attempt, now: int) -> int | None:
+    """The same by the policy in force; None where nobody waits for the message any more."""
+    plan = _plan(house, rows, message, now)
+    return None if plan is None else failover_at(plan, attempt)
+
+
 def failover_at(plan: Plan, attempt: Attempt) -> int | None:
     """When a message goes another way because no report said `delivered`; None where the policy has no such time."""
     after_s = plan.policy.failover_after_s

@@ -13,6 +13,7 @@ from api.twilio.texting import auth_token, create, send, told
 from installation import TO, Installation, until
 from messaging.through_twilio import SENDER, SERVICE, TEXT, policy
 from otpost.domain.outcome import Refused, Unknown, Vendor
+from otpost.senders.base import LookUpFailed
 from otpost.services import access, lookups
 from otpost.services.webhooks import endpoints
 from otpost.store.base import rows_of
@@ -108,8 +109,8 @@ async def test_what_nobody_can_tell_is_posted_as_failed(still: Installation, rec
             still.clock.advance(90)
             (question,) = await still.store.run(lookups.questions(still.house))
             assert question.attempt.sid == attempt
-            message = question.attempt.message
-            await still.store.run(lookups.answered(still.house, attempt, message, None, "Twilio does not answer."))
+            silent = LookUpFailed("Twilio does not answer.")
+            await still.store.run(lookups.answered(still.house, question.attempt, silent, still.clock()))
         got = await receiver.wait_for(2)
     assert [proven(each, token, receiver.url)["ErrorCode"] for each in got] == ["30410", "30410"]
 

@@ -2,11 +2,15 @@
 
 from otpost.domain.delivery.looking import (
     CREATED_BEFORE_INTENT_MS,
+    LOOK_HOLDS_MS,
     Listed,
     absent,
+    look_again,
     lost,
     matching,
     not_listed,
+    recognised,
+    to_look_for,
     unconfirmed,
 )
 from otpost.domain.delivery.moments import (
@@ -28,12 +32,14 @@ from otpost.domain.delivery.settling import (
     settle,
 )
 from otpost.domain.delivery.ways import (
+    MOST_TEXTS,
     SHORT_REST_MS,
     TIRED_AFTER,
     Rest,
     Resting,
     Way,
     choose,
+    may_follow,
     never_resting,
 )
 
@@ -44,6 +50,8 @@ __all__ = [
     "LONGEST_BACKOFF_S",
     "LOOKS_AFTER_ANSWER_MS",
     "LOOKS_AFTER_SILENCE_MS",
+    "LOOK_HOLDS_MS",
+    "MOST_TEXTS",
     "SHORT_REST_MS",
     "TIRED_AFTER",
     "Listed",
@@ -57,13 +65,17 @@ __all__ = [
     "given_up",
     "intend",
     "is_news",
+    "look_again",
     "lost",
     "matching",
+    "may_follow",
     "never_resting",
     "next_fetch",
     "next_look",
     "not_listed",
+    "recognised",
     "reported",
     "settle",
+    "to_look_for",
     "unconfirmed",
 ]

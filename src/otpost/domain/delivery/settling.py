@@ -8,7 +8,7 @@ from typing import Final, assert_never
 import msgspec
 
 from otpost.domain.delivery.moments import next_look
-from otpost.domain.delivery.ways import Rest, Resting, Way, choose, never_resting, takes
+from otpost.domain.delivery.ways import Rest, Resting, Way, choose, may_follow, never_resting, takes
 from otpost.domain.message import ENDED, NO_STALE_TEXT_S, RANK, Attempt, Message, MessageStatus, ReportStatus
 from otpost.domain.outcome import REASONS, Accepted, Outcome, ReasonName, Refused, Unavailable, Unknown, Vendor
 from otpost.domain.policy import Route, lane_of
@@ -65,15 +65,17 @@ def settle(
 
     `jitter` (0 to 1) spreads the next try. `without_callback`: a text whose callback address was refused goes out
     once more, at once and without it. An unknown outcome waits for its report or a listing; a service that
-    has neither leaves the message `unconfirmed`, or is asked once more where the administrator `sends_again`.
+    has neither leaves the message `unconfirmed`, or is asked a second time where the administrator `sends_again`.
     `failover_at` is when the message goes another way unless a report says `delivered` before. `ways` are those that
     the message may take at all, `others` its other attempts, and `resting` tells which accounts take nothing now. A
-    report that came before the answer has settled it already.
+    report that came before the answer has settled it already, and one that was given up as lost is being looked for.
     """
     duration_ms = max(0, now - attempt.started_at)
     if attempt.outcome == "accepted":
         known = Vendor(http_status=outcome.vendor.http_status, request_id=outcome.vendor.request_id)
         return message, msgspec.structs.replace(with_vendor(attempt, known), duration_ms=duration_ms)
+    if attempt.outcome == "unknown" and isinstance(outcome, Unknown):
+        return message, msgspec.structs.replace(with_vendor(attempt, outcome.vendor), duration_ms=duration_ms)
     attempt = msgspec.structs.replace(with_vendor(attempt, outcome.vendor), duration_ms=duration_ms, look_at=None)
     mine = hangs_on(message, attempt)
     if isinstance(outcome, Accepted):
@@ -86,10 +88,10 @@ def settle(
             if not mine:
                 return message, attempt
             if outcome.reason == "callback_refused" and without_callback:
-                return at_once(message, outcome.reason, now, others), attempt
+                return at_once(message, outcome.reason, now, (*others, attempt)), attempt
             elsewhere = REASONS[outcome.reason].help != "nobody" and choose(ways, (*others, attempt)) is not None
             if elsewhere:
-                return at_once(message, outcome.reason, now, others), attempt
+                return at_once(message, outcome.reason, now, (*others, attempt)), attempt
             return given_up(message, "failed", outcome.reason, others), attempt
         case Unavailable():
             attempt = msgspec.structs.replace(attempt, outcome="unavailable", link=outcome.link)
@@ -101,7 +103,7 @@ def settle(
                 if mine and failover_at is not None and not message.handed_over:
                     message = msgspec.structs.replace(message, due_at=max(now, failover_at))
                 return message, msgspec.structs.replace(attempt, look_at=look_at)
-            if mine and sends_again:
+            if mine and sends_again and may_follow((*others, attempt)):
                 return _later(message, attempt, outcome, now, jitter, ways, others, resting), attempt
             return (given_up(message, "unconfirmed", outcome.reason, others) if mine else message), attempt
         case _:
@@ -141,14 +143,17 @@ def reported(
     if status not in ("failed", "undelivered"):
         return forward(message, attempt, status, None, failover_at=failover_at)
     attempt = msgspec.structs.replace(attempt, status=status)
-    if RANK[status] <= RANK[message.status] or any(other.may_arrive for other in others):
+    if RANK[status] <= RANK[message.status]:
         return message, attempt
-    newest = message.attempt == attempt.sid
+    its_own = message.attempt == attempt.sid
+    if awaited := [other.sid for other in others if other.may_arrive]:
+        return (msgspec.structs.replace(message, attempt=awaited[-1]) if its_own else message), attempt
     waiting = message.due_at is not None and not message.handed_over
-    if not newest and waiting:
+    if not its_own and waiting:
         return message, attempt
     helps = reason is None or REASONS[reason].help != "nobody"
-    if helps and message.usable(now) and choose(ways, (*others, attempt)) is not None:
+    tried = (*others, attempt)
+    if helps and message.usable(now) and may_follow(tried) and choose(ways, tried) is not None:
         return msgspec.structs.replace(message, status="queued", due_at=now, reason=reason), attempt
     return message.ended(status, reason or "not_delivered"), attempt
 
@@ -156,16 +161,21 @@ def reported(
 def forward(
     message: Message, attempt: Attempt, status: ReportStatus, reason: ReasonName | None, *, failover_at: int | None
 ) -> tuple[Message, Attempt]:
-    """Attempt and message have come as far as `status`, which is no failure."""
+    """Attempt and message have come as far as `status`, which is no failure.
+
+    A message that no service had taken so far hangs on this attempt from now on: a later one, which was made because
+    nobody knew of this text, is not repeated.
+    """
     if RANK[status] > RANK[attempt.status or "queued"]:
         attempt = msgspec.structs.replace(attempt, status=status)
     if RANK[status] <= RANK[message.status]:
         return message, attempt
-    due_at = message.due_at if message.handed_over else failover_at
+    due_at, on = (message.due_at, message.attempt) if message.handed_over else (failover_at, attempt.sid)
     ended = status in ENDED
     return (
         msgspec.structs.replace(
             message,
+            attempt=on,
             status=status,
             reason=reason,
             due_at=None if ended else due_at,
@@ -179,7 +189,8 @@ def given_up(message: Message, status: MessageStatus, reason: ReasonName, attemp
     """No attempt will follow. While the text of one of those before may arrive, the message waits for that."""
     awaited = [attempt.sid for attempt in attempts if attempt.may_arrive]
     if awaited:
-        return msgspec.structs.replace(message, due_at=None, attempt=awaited[-1])
+        going = message.status if message.handed_over else "sending"
+        return msgspec.structs.replace(message, status=going, due_at=None, attempt=awaited[-1])
     return message.ended(status, reason)
 
 
@@ -201,10 +212,12 @@ def hangs_on(message: Message, attempt: Attempt) -> bool:
     return message.attempt == attempt.sid and (message.status == "sending" or message.handed_over)
 
 
-def at_once(message: Message, reason: ReasonName, now: int, others: Sequence[Attempt]) -> Message:
-    """The message goes again now, if that is of use still."""
+def at_once(message: Message, reason: ReasonName, now: int, attempts: Sequence[Attempt]) -> Message:
+    """The message goes again now, if it may and that is of use still; `attempts` are all of its own."""
+    if not may_follow(attempts):
+        return given_up(message, "unconfirmed", "answer_lost", attempts)
     if not message.usable(now):
-        return given_up(message, "expired", reason, others)
+        return given_up(message, "expired", reason, attempts)
     status = message.status if message.handed_over else "queued"
     return msgspec.structs.replace(message, status=status, due_at=now, reason=reason)
 

@@ -9,8 +9,10 @@ from otpost.domain.message import Attempt
 from otpost.domain.outcome import REASONS, ReasonName
 from otpost.domain.policy import Route
 
+MOST_TEXTS: Final = 2
+"""To how many texts a message may lead without the recipient's asking, whatever anybody fails to tell."""
 TIRED_AFTER: Final = 3
-"""After how many tries on one way the next one is taken, if there is one; an unknown outcome counts twice."""
+"""After how many tries on one way the next one is taken, if there is one; a lost answer is enough by itself."""
 SHORT_REST_MS: Final = 5_000
 """A way whose account asked for no longer a pause than this is waited for, even if there is another."""
 
@@ -30,6 +32,11 @@ class Way(NamedTuple):
 
     route: Route
     for_account_reasons: bool = False
+
+
+def may_follow(attempts: Sequence[Attempt]) -> bool:
+    """Whether a message may have another attempt: no more than two of its texts can come to be on the phone."""
+    return sum(attempt.may_be_out for attempt in attempts) < MOST_TEXTS
 
 
 Resting = Callable[[Route], Rest | None]
@@ -85,7 +92,7 @@ def _spent(route: Route, attempts: Sequence[Attempt]) -> bool:
 
 
 def _tired(route: Route, attempts: Sequence[Attempt]) -> bool:
-    weights = {"unavailable": 1, "unknown": 2}
+    weights = {"unavailable": 1, "unknown": TIRED_AFTER}
     return sum(weights.get(attempt.outcome or "", 0) for attempt in attempts if takes(attempt, route)) >= TIRED_AFTER
 
 
