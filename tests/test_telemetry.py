@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -156,3 +157,15 @@ def test_metrics_are_shown_as_prometheus_reads_them() -> None:
     names = {family.name for family in text_string_to_metric_families(page)}
     assert {"otpost_starts", "otpost_checks", "otpost_send_seconds", "otpost_http_requests", "otpost_build"} <= names
     assert telemetry.METRICS_CONTENT_TYPE.startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["://" + "a:" * 60_000, "a://" * 30_000, "Basic" + " " * 120_000, "+" + "1" * 120_000, "token=\n" * 17_000],
+    ids=["user", "scheme", "basic", "number", "token"],
+)
+def test_masking_a_long_text_holds_nobody_up(text: str) -> None:
+    """It takes a tenth of a second; a pattern whose cost is the square of the length would take half a minute."""
+    began = time.perf_counter()
+    telemetry.mask(text)
+    assert time.perf_counter() - began < 5

@@ -19,6 +19,7 @@ from otpost import __version__, telemetry, web
 from otpost.api import Surroundings, application, description
 from otpost.config import Config
 from otpost.domain import errors
+from otpost.front import Front
 from otpost.installation import Installation, key_checks, opened, sign_in_address
 from otpost.messaging.loop import Messaging
 from otpost.messaging.posting import CONNECTIONS, Posting
@@ -109,7 +110,7 @@ async def running(here: Installation) -> AsyncIterator[App]:
             asgi = Router(console, redirect_slashes=False, default=_small(_health(ready)))
         if "api" in config.roles:
             held.push_async_callback(_kept_up(asyncio.create_task(_keep_uses(house)), house))
-        app = App(config, house, asgi, messaging)
+        app = App(config, house, Front(asgi, config.public_url, config.trusted_proxies), messaging)
         yield app
 
 

@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, Final, TextIO
 
 import structlog
@@ -14,6 +15,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from otpost import __version__
+
+REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("otpost.request_id", default=None)
+"""The id of the request that is being answered here; every line of the log carries it."""
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
@@ -117,6 +121,22 @@ BUILD.labels(__version__).set(1)
 ProcessCollector(registry=REGISTRY)
 
 
+class RequestMeter:
+    """Counts the requests of one method and route, and measures how long they took."""
+
+    def __init__(self, method: str, route: str) -> None:
+        self._labels = method, route
+        self._by_status: dict[int, Counter] = {}
+        self._seconds = REQUEST_SECONDS.labels(route)
+
+    def count(self, status: int, seconds: float) -> None:
+        counter = self._by_status.get(status)
+        if counter is None:
+            counter = self._by_status[status] = REQUESTS.labels(*self._labels, status)
+        counter.inc()
+        self._seconds.observe(seconds)
+
+
 def render() -> bytes:
     """All metrics as text; `METRICS_CONTENT_TYPE` is its type."""
     return generate_latest(REGISTRY)
@@ -132,7 +152,7 @@ _MASKS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(r"\b(Basic|Bearer)\s+[A-Za-z0-9+/=._~:-]+", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (re.compile(r"\b(SK[0-9a-fA-F]{32})([.:])[^\s\"',;@]+"), rf"\1\2{HIDDEN}"),
     (re.compile(r"([?&]link=)[^\s&\"']+"), rf"\1{HIDDEN}"),
-    (re.compile(r"(?<=://)[^/\s@\"']*:[^\s/]*@"), f"{HIDDEN}@"),
+    (re.compile(r"(?<=://)[^/\s@\"':]*:[^\s/]*@"), f"{HIDDEN}@"),
     (
         re.compile(
             r"(?i)((?:auth_?token|token|secret|password|access_?key|api_?key|signing_?key)\"?'?\s?[=:]\s?\"?'?)"
@@ -178,6 +198,12 @@ def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     return {name: HIDDEN if tells(name) else masked(value) for name, value in event.items()}
 
 
+def _name_request(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    if (request_id := REQUEST_ID.get()) is not None:
+        event["request_id"] = request_id
+    return event
+
+
 def configure(level: str, *, stream: TextIO | None = None) -> None:
     """Write logs of `level` (debug, info, warning, error) and above: to a terminal in colour, else as lines of JSON.
 
@@ -186,6 +212,7 @@ def configure(level: str, *, stream: TextIO | None = None) -> None:
     stream = stream or sys.stderr
     before: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _name_request,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -313,6 +313,22 @@ async def test_the_kind_and_the_size_of_a_body(otpost: Installation) -> None:
         )
 
 
+async def test_a_body_of_unknown_fields_is_refused_without_an_answer_many_times_its_size(otpost: Installation) -> None:
+    await otpost.choose_sandbox()
+    raw = b"{" + b",".join(b'"%05d":1' % place for place in range(6_000)) + b"}"
+    answer = await otpost.call("POST", "/v1/applications", raw=raw)
+    assert answer.status == 422
+    codes = [error["code"] for error in answer.json()["errors"]]
+    assert codes == ["unknown_field"] * 50 + ["required"]
+    assert len(answer.body) < len(raw)
+
+
+async def test_a_query_has_at_most_two_hundred_parameters(otpost: Installation) -> None:
+    for count, status in ((200, 200), (201, 400)):
+        answer = await otpost.call("GET", "/v1/verifications?" + "&".join(["limit=1"] * count))
+        assert answer.status == status, count
+
+
 async def test_idempotency_keys_that_are_none(otpost: Installation) -> None:
     await otpost.choose_sandbox()
     before = await picture(otpost, without=frozenset({"nodes"}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from api.world import everything, neighbour, picture, quiet, told
 from asgi import Answered
 from installation import TO, Installation
+from otpost import telemetry
 from otpost.api.routes import ENDPOINTS
 from otpost.domain.outcome import Unavailable, Vendor
 from otpost.services.access import MadeKey
@@ -260,3 +262,56 @@ async def test_every_post_takes_an_idempotency_key(otpost: Installation) -> None
         first = await post(otpost, full, body, key=otpost.admin)
         assert first.status < 300, (path, first.text)
         assert replays(first, await post(otpost, full, body, key=otpost.admin)), path
+
+
+def counted(name: str) -> dict[str, float]:
+    """A counter's values by the label `result`."""
+    return {
+        sample.labels["result"]: sample.value
+        for family in telemetry.REGISTRY.collect()
+        if family.name == name
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
+
+
+async def gained(name: str, work: Awaitable[object]) -> dict[str, float]:
+    """What a counter gains while the work is done."""
+    before = counted(name)
+    await work
+    return {
+        result: value - before.get(result, 0)
+        for result, value in counted(name).items()
+        if value != before.get(result, 0)
+    }
+
+
+async def test_what_a_call_came_to_is_counted_once_however_often_it_is_repeated(otpost: Installation) -> None:
+    async def thrice(path: str, body: Any, once: str) -> None:
+        for _ in range(3):
+            await post(otpost, path, body, once)
+
+    assert await gained("otpost_starts", thrice("/v1/verifications", {"to": TO}, "start")) == {"created": 1}
+    (verification,) = (await otpost.ok("GET", "/v1/verifications"))["items"]
+    path = f"/v1/verifications/{verification['sid']}/check"
+    wrong = {"code": otpost.wrong_code(verification)}
+    assert await gained("otpost_checks", thrice(path, wrong, "wrong")) == {"wrong": 1}
+    assert await gained("otpost_checks", thrice(path, {"code": otpost.code(verification)}, "right")) == {"right": 1}
+    assert await gained("otpost_checks", thrice(path, wrong, "late")) == {"verification_not_found": 1}
+    # A refusal that passes by itself is no first answer: each call was refused anew.
+    await post(otpost, "/v1/verifications", {"to": OTHER}, "first")
+    assert await gained("otpost_starts", thrice("/v1/verifications", {"to": OTHER}, "again")) == {"resend_too_soon": 3}
+
+
+async def test_without_a_key_each_call_is_counted(otpost: Installation) -> None:
+    async def twice() -> None:
+        for seconds in (0, 60):
+            otpost.clock.advance(seconds)
+            await otpost.ok("POST", "/v1/verifications", {"to": TO})
+
+    assert await gained("otpost_starts", twice()) == {"created": 1, "resent": 1}
+    (verification,) = (await otpost.ok("GET", "/v1/verifications"))["items"]
+    path = f"/v1/verifications/{verification['sid']}/check"
+    right = {"code": otpost.code(verification)}
+    assert await gained("otpost_checks", otpost.call("POST", path, right)) == {"right": 1}
+    assert await gained("otpost_checks", otpost.call("POST", path, right)) == {"verification_not_found": 1}

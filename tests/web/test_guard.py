@@ -6,8 +6,12 @@ import json
 import re
 
 import pytest
+from starlette.responses import Response
 
-from otpost.web.routes import CONTENT_SECURITY_POLICY, ROOMS
+from asgi import ask
+from otpost.front import Front
+from otpost.web.routes import CONTENT_SECURITY_POLICY, ROOMS, Address
+from otpost.web.visit import Room, Visit
 from web.browsing import NAME, OWN, PASSWORD, Console
 
 PAGES = [room.path for room in ROOMS if room.get is not None and "{" not in room.path]
@@ -131,6 +135,33 @@ async def test_a_form_that_is_too_large_or_of_another_kind_is_refused(small_cons
     assert (await browser.post("/settings/users", [("name", "x")] * 5_000)).status == 413
     seen = await browser._ask("POST", "/settings/users", {**OWN, "content-type": "application/json"}, b'{"name": "x"}')
     assert seen.status == 422
+
+
+async def test_a_stranger_may_send_no_more_than_a_name_and_a_password_take(small_console: Console):
+    await small_console.user()
+    stranger = small_console.browser()
+    assert (await stranger.post("/sign-in", {"name": NAME, "password": "x" * 16_000})).status == 422
+    assert (await stranger.post("/sign-in", {"name": NAME, "password": "x" * 17_000})).status == 413
+    for place in range(2_000):
+        stranger.cookies[f"otpost-{place}"] = "x" * 10
+    assert (await stranger.sign_in()).status == 303
+
+
+async def test_a_page_that_broke_says_where_to_look_and_the_log_says_why(
+    small_console: Console, caplog: pytest.LogCaptureFixture
+):
+    async def broken(visit: Visit) -> Response:
+        raise RuntimeError("the cupboard is bare")
+
+    app = Front(Address(small_console.surroundings, Room("/broken/{sid}", get=broken, open=True)), None, ())
+    answer = await ask(app, "GET", "/broken/+4915123456789", headers={"x-request-id": "r-1"})
+    assert (answer.status, answer.headers["x-request-id"]) == (500, "r-1")
+    assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+    assert "It is in the log under r-1." in answer.text
+    (record,) = [record for record in caplog.records if record.name.startswith("otpost")]
+    assert (record.levelname, record.getMessage()) == ("ERROR", "GET /broken/{sid} failed")
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "the cupboard is bare"
 
 
 async def test_what_somebody_typed_never_becomes_markup(small_console: Console):

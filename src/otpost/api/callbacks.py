@@ -32,6 +32,8 @@ from otpost.services.reports import Intake, Judgement, Prove
 from otpost.store.units import Rows
 from otpost.telemetry import REPORTS
 
+PATH = "/callbacks/{service}/{attempt}"
+
 _log = logging.getLogger(__name__)
 
 
@@ -55,7 +57,7 @@ class Callbacks:
         except Refusal as refusal:
             await respond(send, *refused(refusal, now))
         except Exception:
-            _log.exception("a callback failed")
+            _log.exception("%s %s failed", scope["method"], PATH)
             await respond(send, *refused(Internal(), now))
         else:
             await respond(send, Answer(204, b""), [])

@@ -9,11 +9,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 from starlette.types import Receive, Scope, Send
 
 from otpost.address import Caller, Network, read_caller
@@ -25,7 +26,7 @@ from otpost.services import once
 from otpost.services.access import Principal, authenticate, held
 from otpost.services.house import House
 from otpost.store.units import Unit
-from otpost.telemetry import REQUEST_SECONDS, REQUESTS
+from otpost.telemetry import REQUEST_ID, RequestMeter
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -33,6 +34,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 MAX_BODY = 65_536
+MAX_FIELDS = 200
 IDEMPOTENCY_KEY_LENGTH = 255
 
 _encoder = msgspec.json.Encoder()
@@ -49,7 +51,8 @@ Headers = list[tuple[bytes, bytes]]
 class Surroundings:
     """What the API is given: the house, the door to the network, and how the process is.
 
-    `ready` answers what is wrong, part by part (nothing: ready); `metrics` the page for Prometheus.
+    `ready` answers what is wrong, part by part (nothing: ready); `metrics` the page for Prometheus; `timer` seconds,
+    by which requests are measured.
     """
 
     house: House
@@ -58,6 +61,7 @@ class Surroundings:
     trusted_proxies: Sequence[Network]
     ready: Callable[[], Awaitable[dict[str, str]]]
     metrics: Callable[[], bytes]
+    timer: Callable[[], float] = time.perf_counter
 
     def caller(self, scope: Scope) -> Caller:
         """Who calls: the client's address, its scheme and the host that it called, past trusted proxies."""
@@ -73,6 +77,18 @@ class Reply:
 
     status: int
     value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted(Generic[A]):
+    """A counter of what calls come to: by their `result`, or the code of their refusal."""
+
+    counter: Counter
+    result: Callable[[A], str]
+
+    def count(self, outcome: A | Refusal) -> None:
+        label = outcome.code if isinstance(outcome, Refusal) else self.result(outcome)
+        self.counter.labels(label).inc()
 
 
 @dataclass(slots=True)
@@ -91,12 +107,33 @@ class Call(Generic[T]):
     def house(self) -> House:
         return self.surroundings.house
 
-    async def run(self, unit: Unit[A], reply: Callable[[A], Reply]) -> Reply | once.Answer:
-        """Run a unit of work and answer by it; with an Idempotency-Key, the first answer is kept or given again."""
-        if self.first is None:
-            return reply(await self.held(unit))
-        self.settled = True
-        return await self.held(once.once(self.house, self.first, unit, _render(reply)))
+    async def run(
+        self, unit: Unit[A], reply: Callable[[A], Reply], counted: Counted[A] | None = None
+    ) -> Reply | once.Answer:
+        """Run a unit of work and answer by it; with an Idempotency-Key, the first answer is kept or given again.
+
+        `counted` counts what the unit came to, once: an answer that is given again was counted when it was new.
+        """
+        outcome: A | Refusal
+        answer: Reply | once.Answer
+        try:
+            if self.first is None:
+                outcome = done = await self.held(unit)
+                answer = reply(done)
+            else:
+                self.settled = True
+                kept = once.once(self.house, self.first, unit, _render(reply))
+                answer = first = await self.held(kept)
+                if first.replayed:
+                    return answer
+                outcome = first.outcome
+        except Refusal as refusal:
+            if counted is not None:
+                counted.count(refusal)
+            raise
+        if counted is not None:
+            counted.count(outcome)
+        return answer
 
     async def held(self, unit: Unit[A]) -> A:
         """The unit's answer, if the caller's key is still in force when it is decided."""
@@ -121,7 +158,7 @@ class Call(Generic[T]):
         except Refusal as refusal:
             if not once.keeps(refusal):
                 raise
-            answer = _refusal(refusal)
+            answer = _refusal(refusal, REQUEST_ID.get())
         finally:
             await self.house.store.run(once.end(self.house, self.first, answer))
         return answer
@@ -150,17 +187,16 @@ class Endpoint:
     refuses: tuple[str, ...] = ()
     schemas: Mapping[int, dict[str, Any]] = field(default_factory=dict)
     decoder: Any = field(init=False, default=None)
-    counters: dict[int, Counter] = field(init=False, default_factory=dict)
-    seconds: Histogram = field(init=False)
+    meter: RequestMeter = field(init=False)
 
     def __post_init__(self) -> None:
         if self.body is not None:
             object.__setattr__(self, "decoder", msgspec.json.Decoder(self.body))
-        object.__setattr__(self, "seconds", REQUEST_SECONDS.labels(self.path))
+        object.__setattr__(self, "meter", RequestMeter(self.method, self.path))
 
     async def __call__(self, surroundings: Surroundings, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever happens, with JSON."""
-        began = time.perf_counter()
+        began = surroundings.timer()
         try:
             answer, headers = await self._answer(surroundings, scope, receive)
         except Refusal as refusal:
@@ -169,11 +205,7 @@ class Endpoint:
             _log.exception("%s %s failed", self.method, self.path)
             answer, headers = refused(Internal(), surroundings.house.clock())
         await respond(send, answer, headers)
-        counter = self.counters.get(answer.status)
-        if counter is None:
-            counter = self.counters[answer.status] = REQUESTS.labels(self.method, self.path, answer.status)
-        counter.inc()
-        self.seconds.observe(time.perf_counter() - began)
+        self.meter.count(answer.status, surroundings.timer() - began)
 
     async def _answer(self, surroundings: Surroundings, scope: Scope, receive: Receive) -> tuple[once.Answer, Headers]:
         house = surroundings.house
@@ -194,7 +226,7 @@ class Endpoint:
         except Refusal as refusal:
             if call.first is None or call.settled or not once.keeps(refusal):
                 raise
-            reply = await house.store.run(once.refused(house, call.first, refusal, _refusal))
+            reply = await house.store.run(once.refused(house, call.first, refusal, _keeping()))
         answer = reply if isinstance(reply, once.Answer) else _rendered(reply)
         kind = _PROBLEM if answer.status >= 400 else _JSON
         return answer, [kind, _NO_STORE, *([_REPLAYED] if answer.replayed else [])]
@@ -260,7 +292,7 @@ def refused(refusal: Refusal, now: int) -> tuple[once.Answer, Headers]:
         headers.append((b"retry-after", str(wait_s).encode()))
     if isinstance(refusal, Unauthenticated):
         headers.append(_CHALLENGE)
-    return once.Answer(status_of(refusal), _encoder.encode(problem(refusal))), headers
+    return once.Answer(status_of(refusal), _encoder.encode(problem(refusal, REQUEST_ID.get()))), headers
 
 
 def json_answer(status: int, value: Any) -> tuple[once.Answer, Headers]:
@@ -271,12 +303,18 @@ def _rendered(reply: Reply) -> once.Answer:
     return once.Answer(reply.status, b"" if reply.value is None else _encoder.encode(reply.value))
 
 
-def _refusal(refusal: Refusal) -> once.Answer:
-    return once.Answer(status_of(refusal), _encoder.encode(problem(refusal)))
+def _refusal(refusal: Refusal, request_id: str | None) -> once.Answer:
+    return once.Answer(status_of(refusal), _encoder.encode(problem(refusal, request_id)))
+
+
+def _keeping() -> Callable[[Refusal], once.Answer]:
+    """Renders a refusal within a unit of work, which runs elsewhere and does not know of the request."""
+    return partial(_refusal, request_id=REQUEST_ID.get())
 
 
 def _render(reply: Callable[[A], Reply]) -> once.Render[A]:
-    return lambda answer: _refusal(answer) if isinstance(answer, Refusal) else _rendered(reply(answer))
+    refusal = _keeping()
+    return lambda outcome: refusal(outcome) if isinstance(outcome, Refusal) else _rendered(reply(outcome))
 
 
 def _first(principal: Principal, scope: Scope, key: bytes, body: bytes) -> once.Call:
@@ -290,7 +328,8 @@ def _first(principal: Principal, scope: Scope, key: bytes, body: bytes) -> once.
 def _pairs(query: bytes) -> dict[str, str]:
     """The query's parameters; in `to`, a leading blank was a plus sign that nobody escaped."""
     try:
-        pairs = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict"))
+        text = query.decode("ascii")
+        pairs = dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
     except (UnicodeDecodeError, ValueError):
         raise Malformed("The query is not well-formed.") from None
     if pairs.get("to", "").startswith(" "):

@@ -8,7 +8,7 @@ import msgspec
 
 from otpost.api.moments import moment
 from otpost.domain import errors
-from otpost.domain.errors import FieldError, LimitReached, Refusal
+from otpost.domain.errors import FieldError, LimitReached, Refusal, VerificationNotFound
 
 STATUS: dict[str, int] = {
     "malformed": 400,
@@ -36,7 +36,10 @@ RETRY_UNAVAILABLE_S = 1
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
-    """What went wrong (RFC 9457): `code` is stable, `detail` is for people, `errors` name the fields at fault."""
+    """What went wrong (RFC 9457): `code` is stable, `detail` is for people, `errors` name the fields at fault.
+
+    `request_id` is the answer's `X-Request-Id`, by which the request is found in the log.
+    """
 
     type: str
     title: str
@@ -45,6 +48,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     detail: str
     retry_at: str | None = None
     errors: list[FieldError] | None = None
+    request_id: str | None = None
 
 
 class TooLarge(Refusal):
@@ -108,7 +112,11 @@ def title_of(kind: type[Refusal]) -> str:
     return re.split(r"[.;:]", kind.__doc__ or "", maxsplit=1)[0].strip()
 
 
-def problem(refusal: Refusal) -> Problem:
+ALIKE = VerificationNotFound.code
+"""A check of what is not there and of what is not the caller's are answered byte for byte alike, without an id."""
+
+
+def problem(refusal: Refusal, request_id: str | None = None) -> Problem:
     return Problem(
         type=f"urn:otpost:problem:{refusal.code}",
         title=title_of(type(refusal)),
@@ -117,6 +125,7 @@ def problem(refusal: Refusal) -> Problem:
         detail=refusal.detail,
         retry_at=None if refusal.retry_at is None else moment(refusal.retry_at),
         errors=list(refusal.errors) or None,
+        request_id=None if refusal.code == ALIKE else request_id,
     )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Any, TypeVar, get_args
 
 import msgspec
 
 from otpost.domain.errors import FieldError, Invalid, Malformed, refusal
+
+MOST_UNKNOWN = 50
+"""Unknown fields that a refusal names; a body of nothing else would have an answer many times its size."""
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -63,12 +67,10 @@ def errors_in(kind: Any, value: Any, path: str, *, strict: bool = True) -> list[
 
 
 def _errors_in_struct(struct: Any, value: dict[Any, Any], path: str, *, strict: bool) -> list[FieldError]:
-    found = []
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
-    for name in value:
-        if name not in fields:
-            known = ", ".join(fields)
-            found.append(FieldError(_join(path, str(name)[:64]), "unknown_field", f"Leave it out; known are: {known}."))
+    message = f"Leave it out; known are: {', '.join(fields)}."
+    unknown = islice((name for name in value if name not in fields), MOST_UNKNOWN)
+    found = [FieldError(_join(path, str(name)[:64]), "unknown_field", message) for name in unknown]
     for name, field in fields.items():
         at = _join(path, name)
         if name in value:

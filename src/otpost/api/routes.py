@@ -52,7 +52,7 @@ def application(surroundings: Surroundings, more: Sequence[BaseRoute] = ()) -> A
     for endpoint in ENDPOINTS:
         by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
     routes: list[BaseRoute] = [Route(path, Address(surroundings, endpoints)) for path, endpoints in by_path.items()]
-    routes.append(Route("/callbacks/{service}/{attempt}", callbacks.Callbacks(surroundings)))
+    routes.append(Route(callbacks.PATH, callbacks.Callbacks(surroundings)))
     described = openapi.encoded(ENDPOINTS)
 
     async def healthz(scope: Scope, receive: Receive, send: Send) -> None:

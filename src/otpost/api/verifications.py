@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
-from prometheus_client import Counter
 
 from otpost.address import LONGEST
 from otpost.api import shapes
-from otpost.api.http import Call, Endpoint, Reply
+from otpost.api.http import Call, Counted, Endpoint, Reply
 from otpost.api.lists import ListQuery, number
-from otpost.domain.errors import FieldError, NotFound, Refusal, refusal
+from otpost.domain.errors import FieldError, NotFound, refusal
 from otpost.domain.sid import VERIFICATION
 from otpost.domain.text import check_variable
 from otpost.services import reading, verify
 from otpost.services.once import Answer
-from otpost.services.verify import Whose
+from otpost.services.verify import Checked, Started, Whose
 from otpost.telemetry import CHECKS, STARTS
 
 Locale = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$(?!\n)", max_length=35)]
@@ -65,20 +63,8 @@ def acts_for(call: Call[Any], named: str | None) -> str:
     return call.principal.application if named is None else named
 
 
-async def counted(
-    counter: Counter, work: Awaitable[Reply | Answer], result: Callable[[Reply | Answer], str]
-) -> Reply | Answer:
-    """Count what the work comes to: its `result`, or the code of its refusal."""
-    try:
-        reply = await work
-    except Refusal as refused:
-        counter.labels(refused.code).inc()
-        raise
-    if isinstance(reply, Answer) and reply.status >= 400:
-        counter.labels(msgspec.json.decode(reply.body)["code"]).inc()
-    else:
-        counter.labels(result(reply)).inc()
-    return reply
+STARTED: Counted[Started] = Counted(STARTS, lambda started: "created" if started.created else "resent")
+CHECKED: Counted[Checked] = Counted(CHECKS, lambda checked: "right" if checked.valid else "wrong")
 
 
 async def start(call: Call[StartBody]) -> Reply | Answer:
@@ -104,24 +90,23 @@ async def start(call: Call[StartBody]) -> Reply | Answer:
         variables=given,
     )
     now = call.house.clock()
-    work = call.run(
+    return await call.run(
         unit,
         lambda started: Reply(
             201 if started.created else 200, shapes.verification(started.verification, started.message, now)
         ),
+        STARTED,
     )
-    return await counted(STARTS, work, lambda reply: "created" if reply.status == 201 else "resent")
 
 
 async def check(call: Call[CheckBody]) -> Reply | Answer:
     unit = verify.check(call.house, whose(call), call.path["sid"], call.body.code)
     now = call.house.clock()
-    work = call.run(unit, lambda done: Reply(200, shapes.check(done.verification, done.message, now, valid=done.valid)))
-    return await counted(CHECKS, work, lambda reply: "right" if _valid(reply) else "wrong")
-
-
-def _valid(reply: Reply | Answer) -> bool:
-    return b'"valid":true' in reply.body if isinstance(reply, Answer) else reply.value.valid is True
+    return await call.run(
+        unit,
+        lambda done: Reply(200, shapes.check(done.verification, done.message, now, valid=done.valid)),
+        CHECKED,
+    )
 
 
 async def read(call: Call[None]) -> Reply:

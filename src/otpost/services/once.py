@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -34,11 +34,12 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An answer as it goes over the wire; `replayed` if it was given before."""
+    """An answer as it goes over the wire; `replayed` if it was given before, else `outcome` is what it was made of."""
 
     status: int
     body: bytes
     replayed: bool = False
+    outcome: Any = None
 
 
 Render = Callable[[A | Refusal], Answer]
@@ -60,15 +61,17 @@ def once(house: House, call: Call, unit: Unit[A], render: Render[A]) -> Unit[Ans
         first = _first(house, rows, call, now)
         if first is not None:
             return first
+        outcome: A | Refusal
         try:
-            answer = render(unit.decide(rows))
+            outcome = unit.decide(rows)
         except Refusal as refusal:
             if not keeps(refusal):
                 raise
             rows.undo()
-            answer = render(refusal)
+            outcome = refusal
+        answer = render(outcome)
         rows.put(FIRST_ANSWERS, _kept(house, call, answer, now))
-        return answer
+        return msgspec.structs.replace(answer, outcome=outcome)
 
     return Unit(decide, [lock(FIRST_ANSWERS, call.scope, call.call, call.key), *unit.needs], unit.query)
 

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from otpost.domain.errors import LimitReached, NotFound, Refusal, Unavailable, VerificationNotFound
 from otpost.services.console import signed_in
+from otpost.telemetry import REQUEST_ID
 from otpost.web.asking import read_asking
 from otpost.web.policy import ROOMS as POLICY
 from otpost.web.rooms.applications import ROOMS as APPLICATIONS
@@ -43,6 +44,8 @@ ROOMS: Final[tuple[Room, ...]] = (
 """A new room's module adds its own tuple here."""
 
 MAX_FORM: Final = 524_288
+MAX_STRANGERS_FORM: Final = 16_384
+"""Of somebody who is not signed in, whose only form is the one to sign in with."""
 MAX_FIELDS: Final = 4_000
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -120,8 +123,10 @@ class Address:
             return await refused(visit, refusal)
         except Exception:
             _log.exception("%s %s failed", visit.method, self._room.path)
+            request_id = REQUEST_ID.get()
+            where = "in the log" if request_id is None else f"in the log under {request_id}"
             return await _said(
-                visit, 500, "Something broke", "It is in the log. What you sent was not kept; try again in a moment."
+                visit, 500, "Something broke", f"It is {where}. What you sent was not kept; try again in a moment."
             )
 
     async def _guarded(self, visit: Visit, receive: Receive) -> Response:
@@ -215,13 +220,14 @@ async def _nowhere(visit: Visit) -> Response:
 
 async def _form(visit: Visit, receive: Receive) -> Form:
     media = visit.headers.get("content-type", "").split(";")[0].strip().lower()
-    body = b""
+    most = MAX_STRANGERS_FORM if visit.signed_in is None else MAX_FORM
+    body = bytearray()
     while True:
         event = await receive()
         if event["type"] == "http.disconnect":
             raise Refusal("The connection ended before the form did.")
         body += event.get("body", b"")
-        if len(body) > MAX_FORM:
+        if len(body) > most:
             raise TooLarge
         if not event.get("more_body"):
             break

@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from prometheus_client import Counter, Histogram
 from starlette.types import Receive, Scope, Send
 
 from otpost.api.http import Headers, Surroundings, read_all, respond
@@ -27,7 +25,7 @@ from otpost.services.once import Answer
 from otpost.services.verify import Whose
 from otpost.store.kinds import APPLICATIONS
 from otpost.store.units import Unit
-from otpost.telemetry import REQUEST_SECONDS, REQUESTS
+from otpost.telemetry import RequestMeter
 
 A = TypeVar("A")
 
@@ -150,17 +148,16 @@ class Endpoint:
     handler: Handler
     scope: Literal["verify", "admin"] = "verify"
     numbers: Mapping[str, int] = field(default_factory=dict)
-    counters: dict[int, Counter] = field(init=False, default_factory=dict)
-    seconds: Histogram = field(init=False)
+    meter: RequestMeter = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seconds", REQUEST_SECONDS.labels(self.path))
+        object.__setattr__(self, "meter", RequestMeter(self.method, self.path))
 
     async def __call__(
         self, surroundings: Surroundings, scope: Scope, receive: Receive, send: Send, path: dict[str, str]
     ) -> None:
         """Answer one request; whatever happens, with JSON."""
-        began = time.perf_counter()
+        began = surroundings.timer()
         try:
             answer, headers = await self._answer(surroundings, scope, receive, path)
         except TwilioError as error:
@@ -172,11 +169,7 @@ class Endpoint:
             _log.exception("%s %s failed", self.method, self.path)
             answer, headers = refused(translated(Internal(), "", 0, {}))
         await respond(send, answer, headers)
-        counter = self.counters.get(answer.status)
-        if counter is None:
-            counter = self.counters[answer.status] = REQUESTS.labels(self.method, self.path, answer.status)
-        counter.inc()
-        self.seconds.observe(time.perf_counter() - began)
+        self.meter.count(answer.status, surroundings.timer() - began)
 
     async def _answer(
         self, surroundings: Surroundings, scope: Scope, receive: Receive, path: dict[str, str]
