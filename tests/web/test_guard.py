@@ -53,7 +53,7 @@ async def test_a_form_from_another_site_is_refused_with_a_page(small_console: Co
 )
 async def test_a_form_of_our_own_is_taken(small_console: Console, headers: dict[str, str]):
     browser = await small_console.signed_in()
-    assert (await browser.post("/settings/users", {"name": "bob"}, headers)).status == 200
+    assert (await browser.post("/settings/users", {"name": "bob"}, headers)).status == 303
 
 
 async def test_behind_a_proxy_the_public_address_is_our_own(public_small_console: Console):
