@@ -168,6 +168,25 @@ def test_the_main_account_stands_in_while_its_subaccount_rests_for_an_account_re
     assert chosen([SUB, MAIN, ACME], rests={"AC1": Rest(60_000, "throttled")}) == ("acme key", 0)
 
 
+@pytest.mark.parametrize(
+    ("attempt", "expected"),
+    [
+        (None, "Acme is left alone at the moment."),
+        (tried(ACME, "refused", "filtered"), "Acme refused it."),
+        (tried(ACME, "unavailable", "network_trouble"), "Acme could not take it."),
+        (tried(ACME, "accepted", status="undelivered"), "Acme could not deliver it."),
+        (tried(ACME, "accepted", status="failed"), "Acme could not deliver it."),
+        (tried(ACME, "accepted", status="sent"), "No report has said in time that Acme delivered it."),
+        (
+            tried(ACME, "unknown", "answer_lost"),
+            "The answer of Acme was lost, so that nobody knows whether it took it.",
+        ),
+    ],
+)
+def test_why_another_way_is_taken_says_what_is_known(attempt: Attempt | None, expected: str) -> None:
+    assert rules.because("Acme", attempt) == expected
+
+
 def test_an_intent_belongs_to_its_node_and_takes_the_route_of_now() -> None:
     message, attempt = sending()
     assert (message.status, message.due_at, message.attempt, message.lane) == ("sending", None, "AT1", "AC0:twilio:AC9")

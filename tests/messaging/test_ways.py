@@ -71,7 +71,7 @@ async def test_where_another_sender_can_help_the_text_goes_there_at_once(
     assert texts(gateway) == [(TO, f"{otpost.code(verification)} is your Default code.")]
     assert (len(await twilio.requests()), await twilio.messages()) == (1, [])
     assert sent["route"]["service"] == "generic"
-    assert sent["route"]["reason"].startswith("Twilio could not deliver it. ")
+    assert sent["route"]["reason"].startswith("Twilio refused it. The gateway")
     assert [(line["who"], line["what"], line["reason"]) for line in sent["events"]] == [
         ("otpost", "queued", None),
         ("twilio", "refused", "account_trouble"),
@@ -218,6 +218,7 @@ async def test_without_a_report_in_time_the_text_goes_another_way_once(
     assert (TO, f"{unheard.code(verification)} is your Default code.") in texts(gateway)
     row = await message(unheard, sid)
     assert (row.status, row.due_at, row.service) == ("accepted", None, "generic")
+    assert row.route_reason.startswith("No report has said in time that Twilio delivered it. The gateway")
     first, _ = await attempts(unheard, sid)
     await tells(unheard, first.sid, "delivered")
     assert (await message(unheard, sid)).status == "delivered"

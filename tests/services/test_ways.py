@@ -39,8 +39,7 @@ async def test_the_policys_own_route_comes_first_and_then_what_stands_in(still: 
     made = await plan(still)
     assert told(made, AMERICAN) == [("twilio", MAIN, False), ("generic", "sms.example.com", False)]
     assert made.ways(AMERICAN)[0].route == made.route(AMERICAN)
-    reason = made.ways(AMERICAN)[1].route.reason
-    assert reason.startswith("Twilio could not deliver it. The gateway")
+    assert made.ways(AMERICAN)[1].route.reason.startswith("The gateway")
     assert made.has_other_ways
 
 

@@ -286,8 +286,16 @@ def _way(
         rest = resting(first)
         if rest is None or not plan.has_other_ways:
             return first, rest
-    taken = rules.choose(plan.ways(to, chosen), attempts, resting)
-    return (taken[0].route, taken[1]) if taken is not None else None
+    ways = plan.ways(to, chosen)
+    taken = rules.choose(ways, attempts, resting)
+    if taken is None:
+        return None
+    (route, for_account_reasons), rest = taken
+    if route is not ways[0].route and not for_account_reasons:
+        before = next((one for one in reversed(attempts) if not rules.takes(one, route)), None)
+        title = found()[ways[0].route.service if before is None else before.service].TITLE
+        route = msgspec.structs.replace(route, reason=f"{rules.because(title, before)} {route.reason}")
+    return route, rest
 
 
 def text_of(house: House, rows: Rows, message: Message, now: int) -> str | None:

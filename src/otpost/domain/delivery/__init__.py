@@ -38,9 +38,11 @@ from otpost.domain.delivery.ways import (
     Rest,
     Resting,
     Way,
+    because,
     choose,
     may_follow,
     never_resting,
+    takes,
 )
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "Way",
     "absent",
     "awaited",
+    "because",
     "choose",
     "forward",
     "given_up",
@@ -76,6 +79,7 @@ __all__ = [
     "recognised",
     "reported",
     "settle",
+    "takes",
     "to_look_for",
     "unconfirmed",
 ]

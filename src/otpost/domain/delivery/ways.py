@@ -67,6 +67,23 @@ def choose(
     return open_ways[shortest], rests[shortest]
 
 
+def because(title: str, attempt: Attempt | None) -> str:
+    """What is known of why a message does not go by a service, in a sentence: from its last attempt there, if any."""
+    if attempt is None:
+        return f"{title} is left alone at the moment."
+    match attempt.outcome:
+        case "refused":
+            return f"{title} refused it."
+        case "unavailable":
+            return f"{title} could not take it."
+        case "accepted" if attempt.status in ("failed", "undelivered"):
+            return f"{title} could not deliver it."
+        case "accepted":
+            return f"No report has said in time that {title} delivered it."
+        case _:
+            return f"The answer of {title} was lost, so that nobody knows whether it took it."
+
+
 def _is_short(rest: Rest) -> bool:
     """Whether a rest is waited for. One behind a circuit breaker never is: nobody knows that it will be over then."""
     return rest.reason == "throttled" and rest.ms <= SHORT_REST_MS

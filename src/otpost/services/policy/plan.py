@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import msgspec
-
 from otpost.domain.delivery import Way
 from otpost.domain.errors import SenderPolicyIncomplete
 from otpost.domain.message import Message
@@ -82,8 +80,7 @@ class Plan:
             stand_in = found().get(name)
             route = self._route(stand_in, to, chosen) if stand_in is not None else None
             if isinstance(route, Route):
-                reason = f"{service.TITLE} could not deliver it. {route.reason}"
-                ways.append(Way(msgspec.structs.replace(route, reason=reason)))
+                ways.append(Way(route))
         return ways
 
     def wait_ms(
