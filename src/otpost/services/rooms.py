@@ -28,17 +28,22 @@ REVEALED = "number revealed"
 
 
 class Day(NamedTuple):
-    """The last 24 hours in counts. `conversion` is approved ÷ started of those that are no longer open."""
+    """The last 24 hours in counts.
+
+    `conversion` is approved ÷ started of those whose lifetime is over: one that is approved early would count before
+    those that began with it and never will be.
+    """
 
     started: int
     approved: int
     open: int
+    over: int
+    approved_of_over: int
     messages: dict[str, int]
 
     @property
     def conversion(self) -> float | None:
-        over = self.started - self.open
-        return self.approved / over if over else None
+        return self.approved_of_over / self.over if self.over else None
 
 
 class SetUp(NamedTuple):
@@ -55,10 +60,13 @@ async def day(house: House, tenant: str) -> Day:
     since = now - DAY_MS
     own = VERIFICATIONS.table.c
     is_open = and_(own.status == "pending", own.expires_at > now)
+    is_over = own.expires_at <= now
     counts: Any = select(
         func.count(),
         func.count(case((own.status == "approved", 1))),
         func.count(case((is_open, 1))),
+        func.count(case((is_over, 1))),
+        func.count(case((and_(is_over, own.status == "approved"), 1))),
     ).where(own.tenant == tenant, own.sid >= _earliest("VE", since), own.created_at >= since)
     counted = await house.store.select(counts)
     of = MESSAGES.table.c
@@ -67,8 +75,8 @@ async def day(house: House, tenant: str) -> Day:
         .where(of.tenant == tenant, of.sid >= _earliest("SM", since), of.created_at >= since)
         .group_by(of.status)
     )
-    started, approved, still_open = counted[0]
-    return Day(started, approved, still_open, dict(by_status))
+    started, approved, still_open, over, approved_of_over = counted[0]
+    return Day(started, approved, still_open, over, approved_of_over, dict(by_status))
 
 
 async def set_up(house: House, tenant: str) -> SetUp:

@@ -28,13 +28,18 @@ from otpost.web.visit import Room, Visit, Wrong
 
 PATH: Final = "/sender-policy"
 SINCE: Final = 20
+KEPT_BYTES: Final = 1_000
+"""What a cookie has room for of a field that a Save leaves as it is."""
 
 Done = Awaitable[Response]
 
 
 async def shown(visit: Visit) -> Response:
     """The form with what is saved."""
-    return await _page(visit, saved_form(await _saved(visit)))
+    policy_form = saved_form(await _saved(visit))
+    policy_form.to = visit.once("to") or policy_form.to
+    policy_form.message = visit.once("message") or policy_form.message
+    return await _page(visit, policy_form)
 
 
 async def pressed(visit: Visit) -> Response:
@@ -58,7 +63,8 @@ async def pressed(visit: Visit) -> Response:
 async def _show(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     """Another sender service was selected; the others' settings stay in the form."""
     policy_form.close_row()
-    return await _page(visit, policy_form, focus="sender_service")
+    told = f"The settings of {_title(policy_form.chosen)} are shown." if policy_form.chosen else "No service is chosen."
+    return await _page(visit, policy_form, focus="sender_service", said=told)
 
 
 async def _enter(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
@@ -86,14 +92,14 @@ async def _open(visit: Visit, policy_form: PolicyForm, row: Row | None) -> Respo
         return await _page(visit, policy_form, _not_committed(policy_form))
     policy_form.close_row()
     policy_form.open_row(row)
-    return await _page(visit, policy_form, focus="row")
+    return await _page(visit, policy_form, focus="row", said=f"{row.of.row_label} is open for changes.")
 
 
 async def _cancel(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     """The open row stays what it was."""
     list_path = policy_form.row.list_path if policy_form.row else ""
     policy_form.close_row()
-    return await _page(visit, policy_form, focus=list_path)
+    return await _page(visit, policy_form, focus=list_path, said="The row is what it was.")
 
 
 async def _remove(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
@@ -107,7 +113,7 @@ async def _remove(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         elif opened.index > row.index:
             policy_form.row = Row(opened.service, opened.name, opened.index - 1)
     del policy_form.rows(row)[row.index]
-    return await _page(visit, policy_form, focus=row.list_path)
+    return await _page(visit, policy_form, focus=row.list_path, said="The row is taken out. Nothing is saved yet.")
 
 
 async def _keep(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
@@ -120,7 +126,7 @@ async def _keep(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         return await _page(visit, policy_form, errors, what="The row was not saved to the form")
     policy_form.rows(row)[row.index] = kept
     policy_form.row = policy_form.before = None
-    return await _page(visit, policy_form, focus=row.list_path)
+    return await _page(visit, policy_form, focus=row.list_path, said="The row is in the form. Nothing is saved yet.")
 
 
 async def _judged(visit: Visit, policy_form: PolicyForm, row: Row) -> tuple[dict[str, Any], list[FieldError]]:
@@ -177,7 +183,9 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     except RevisionConflict:
         return await _page_after_conflict(visit, policy_form)
     said = "The messaging service uses it from the next text on."
-    return visit.go(PATH, flash=f"Saved as revision {done.policy.revision}. {said}")
+    typed = {"to": policy_form.to, "message": policy_form.message}
+    kept = {name: text for name, text in typed.items() if len(text.encode()) <= KEPT_BYTES}
+    return visit.go(PATH, flash=f"Saved as revision {done.policy.revision}. {said}", once=kept)
 
 
 async def _page_after_conflict(visit: Visit, policy_form: PolicyForm) -> Response:
@@ -211,13 +219,22 @@ async def _preset(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     policy_form.close_row()
     settings = read(service.Settings, dict(preset.section), at).settings
     policy_form.parts[at] = part_of(service.Settings, plain(settings))
-    return await _page(visit, policy_form, filled=(at, preset), focus=f"filled-{at}")
+    told = f"The form is filled in for {preset.title}. Nothing is saved yet."
+    return await _page(visit, policy_form, filled=(at, preset), focus=f"filled-{at}", said=told)
 
 
 async def _send(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     """Send the same text with what is saved, through the outbox and the messaging service."""
     told = await send(visit, policy_form)
-    return await _page(visit, policy_form, told.errors, what="Nothing was sent", limit=told.limit, focus="sent")
+    return await _page(
+        visit,
+        policy_form,
+        told.errors,
+        what="Nothing was sent",
+        limit=told.limit,
+        focus="sent",
+        said="The text is handed to the messaging service.",
+    )
 
 
 async def _explain(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
@@ -233,7 +250,9 @@ async def _explain(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         return await _page(visit, policy_form, [FieldError(where, "required", message)], what="Nothing to explain")
     committed = policy_form.body(policy_form.chosen)[service.NAME]
     settings = read(service.Settings, committed, service.NAME).settings
-    return await _page(visit, policy_form, explained=explain(service, settings, numbers), focus="explained")
+    lines = explain(service, settings, numbers)
+    told = f"{len(lines)} numbers are explained." if len(lines) > 1 else "One number is explained."
+    return await _page(visit, policy_form, explained=lines, focus="explained", said=told)
 
 
 def _not_committed(policy_form: PolicyForm) -> list[FieldError]:
@@ -260,13 +279,24 @@ async def _page(
     newer: Sequence[Any] = (),
     explained: Sequence[Explained] = (),
     filled: tuple[str, Preset] | None = None,
+    said: str = "",
 ) -> Response:
-    """The page, or for htmx the form alone."""
+    """The page, or for htmx the form alone; `said` is what a screen reader says of what was just done."""
     wrong = Wrong(_at_what_is_shown(policy_form, errors))
     seals = Seals(visit, policy_form.id)
     saved = await _saved(visit)
     view = View(visit, policy_form, seals, await stored_secrets(visit.house, visit.tenant), wrong, filled)
     focus = "" if wrong or newer else focus
+    outcome = await compared(visit, policy_form, seals)
+    if wrong:
+        count = "1 field needs" if len(wrong) == 1 else f"{len(wrong)} fields need"
+        said = f"{what}: {count} your attention."
+    elif newer:
+        said = "Nothing was saved: the policy was saved by somebody else after you opened this form."
+    elif limit or notice:
+        said = limit or notice
+    elif focus == "tried":
+        said = f"{outcome.sentence} {outcome.follows}"
     values: dict[str, Any] = {
         "form": policy_form,
         "saved": saved,
@@ -286,7 +316,8 @@ async def _page(
         "focus": focus,
         "newer": newer,
         "explained": explained,
-        "compared": await compared(visit, policy_form, seals),
+        "compared": outcome,
+        "said": said,
     }
     status = 422 if wrong else 429 if limit else status
     if visit.htmx:

@@ -11,12 +11,15 @@ from starlette.responses import Response
 from otpost.domain.errors import FieldError
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
 from otpost.domain.policy import NoRoute, Policy, longest_prefix
+from otpost.domain.sid import is_sid
 from otpost.senders.base import SenderService, found
 from otpost.senders.settings import form, load
 from otpost.store.kinds import POLICIES
 from otpost.web.visit import Room, Visit, Wrong
 
 MANY: Final = 500
+PICKS: Final = "MG"
+"""How the SID of a Messaging Service begins, which picks a sender for each text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,13 @@ class Explained:
     @property
     def label(self) -> str:
         return {"sent": "Sent", "refused": "Not sent", "wrong": "Not a number"}[self.kind]
+
+    @property
+    def shows(self) -> str:
+        """What the recipient's phone shows; nobody knows beforehand what a Messaging Service picks."""
+        if is_sid(self.origin, PICKS):
+            return "The phone shows the sender that the Messaging Service picks."
+        return f"The phone shows {self.origin}." if self.origin else ""
 
 
 class TooMany(Exception):
@@ -53,7 +63,8 @@ def explain(service: SenderService, settings: Any, numbers: list[str]) -> list[E
         try:
             to = parse_recipient(typed)
         except NumberRefused as refused:
-            found_lines.append(Explained(typed, typed[:40], "wrong", refused.message))
+            kind = "wrong" if refused.code == "invalid_number" else "refused"
+            found_lines.append(Explained(typed, typed[:40], kind, refused.message))
         else:
             found_lines.append(_one(service, settings, typed, to))
     return found_lines

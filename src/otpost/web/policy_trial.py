@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,14 +18,18 @@ from otpost.domain.errors import (
 )
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
 from otpost.domain.text import MAX_BODY_CHARACTERS
+from otpost.senders.base import found
+from otpost.senders.reading import read
+from otpost.senders.settings import places
 from otpost.services import access, messages, reading
 from otpost.services.policy import trial
 from otpost.services.policy.trial import Tried
 from otpost.services.vault import KeyRingError
 from otpost.services.verify import Whose
 from otpost.store.kinds import TENANTS
-from otpost.web.policy_form import PolicyForm
+from otpost.web.policy_form import PolicyForm, section
 from otpost.web.policy_seals import Seals
+from otpost.web.policy_view import stored_secrets
 from otpost.web.rooms.timeline import Line, is_live, of_message, service_title
 from otpost.web.visit import Visit
 
@@ -71,7 +75,8 @@ async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]
     try:
         tried = await trial.trial(visit.house, visit.surroundings.http, visit.actor, body)
     except Invalid as refused:
-        return Told([_in_form(error) for error in refused.errors])
+        kept = await _stored_paths(visit, policy_form)
+        return Told([_in_form(error, kept) for error in refused.errors])
     except TestsReached as reached:
         wait_s = max(1, -((visit.now - (reached.retry_at or visit.now)) // 1000))
         return Told(limit=f"Ten tests a minute are possible. Wait {wait_s} s and test again; nothing was sent.")
@@ -79,9 +84,19 @@ async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]
     return Told()
 
 
-def _in_form(error: FieldError) -> FieldError:
+async def _stored_paths(visit: Visit, policy_form: PolicyForm) -> set[str]:
+    """The fields of the tested service whose secrets are stored."""
+    stored, name = await stored_secrets(visit.house, visit.tenant), policy_form.tested
+    settings = found()[name].Settings
+    read_settings = read(settings, section(settings, policy_form.parts[name]), name).settings
+    return {place.path for place in places(read_settings, name) if (name, place.ref) in stored}
+
+
+def _in_form(error: FieldError, stored: Container[str]) -> FieldError:
     path = error.field.removeprefix(f"{trial.POLICY}.")
     if error.code == "token_required":
+        if path not in stored:
+            return FieldError(path, error.code, "Type it before you send a test message.")
         return FieldError(path, error.code, f"Type it again before you send a test message. {READS_THE_FORM}")
     return FieldError(path, error.code, error.message)
 

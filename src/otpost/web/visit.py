@@ -177,6 +177,11 @@ class Visit:
         """A part of a page, for htmx."""
         return self._with_cookies(HTMLResponse(render(template, visit=self, **values), status))
 
+    @property
+    def shows_secret(self) -> bool:
+        """Whether the page has values that no other will have."""
+        return self._flash is not None and bool(self._flash.once)
+
     def once(self, name: str) -> str:
         """A value that the form before sent along for this one view; empty where there is none, as after a reload."""
         flash = self._taken_flash()

@@ -9,11 +9,19 @@ const say = (words) => {
   }
 };
 
+// What stands on the page by the id of its place: only a change of it is said.
+const states = {};
+
 const prepare = (root) => {
   for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
   for (const field of root.querySelectorAll("[data-select]")) field.addEventListener("focus", () => field.select());
   const told = root.matches && root.matches("[data-say]") ? root : root.querySelector("[data-say]");
   if (told && root !== document) say(told.dataset.say);
+  const looked = root.matches && root.matches("[data-state]") ? [root] : root.querySelectorAll("[data-state]");
+  for (const one of looked) {
+    if (one.id in states && states[one.id] !== one.dataset.state) say(`${one.dataset.state}.`);
+    states[one.id] = one.dataset.state;
+  }
 };
 
 document.addEventListener("click", async (event) => {
