@@ -20,9 +20,10 @@ from otpost.messaging.loop import Messaging
 from otpost.outbound import Outbound
 from otpost.services import access
 from otpost.services.access import MadeKey
-from otpost.services.house import House, clock
+from otpost.services.house import House
 from otpost.services.vault import KeyRing
 from otpost.store.base import Store
+from otpost.store.clocks import wall
 
 RING = KeyRing.read("k1:" + base64.b64encode(bytes(range(32))).decode())
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -33,13 +34,23 @@ TO = "+15005550006"
 class Clock:
     """Milliseconds since the epoch, standing still until a test moves it."""
 
-    now: int = field(default_factory=clock)
+    now: int = field(default_factory=wall)
+    stepped: int = 0
 
     def __call__(self) -> int:
         return self.now
 
+    def monotonic(self) -> int:
+        """The clock that nobody sets."""
+        return self.now - self.stepped
+
     def advance(self, seconds: float) -> None:
         self.now += int(seconds * 1000)
+
+    def step(self, seconds: float) -> None:
+        """Set it forward or back, without any time passing."""
+        self.advance(seconds)
+        self.stepped += int(seconds * 1000)
 
 
 class Installation:
@@ -55,6 +66,8 @@ class Installation:
             store,
             RING,
             clock=now,
+            monotonic=now.monotonic,
+            wall=now,
             lane_wait_ms=lambda *asked: self.messaging.pace.wait_ms(*asked),
             lane_step_ms=lambda lane: self.messaging.pace.step_ms(lane),
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import re
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -23,7 +24,7 @@ from otpost import __version__
 from otpost.address import Address, lies_in, plain, read_address
 
 if TYPE_CHECKING:
-    from aiohttp.abc import AbstractResolver
+    from aiohttp.abc import AbstractResolver, AbstractStreamWriter
     from aiohttp.connector import AddrInfoType, Connection
 
 BODY_LIMIT: Final = 1024 * 1024
@@ -99,12 +100,43 @@ class _Target(msgspec.Struct, frozen=True):
     refused: str | None
 
 
+class Condition:
+    """What must hold at the moment at which a request's first byte is written; `failed` once it did not."""
+
+    __slots__ = ("failed", "holds")
+
+    def __init__(self, holds: Callable[[], bool]) -> None:
+        self.holds = holds
+        self.failed = False
+
+    def judge(self, host: str) -> None:
+        """NotConnected where it does not hold."""
+        if not self.holds():
+            self.failed = True
+            raise NotConnected(f"Nothing was sent to {host}: it was too late for that.")
+
+
+_CONDITION: Final[ContextVar[Condition | None]] = ContextVar("otpost.outbound.condition", default=None)
+
+
+@contextlib.contextmanager
+def only_while(holds: Callable[[], bool]) -> Iterator[Condition]:
+    """Requests made within write nothing unless this holds when they are about to write their first byte."""
+    condition = Condition(holds)
+    token = _CONDITION.set(condition)
+    try:
+        yield condition
+    finally:
+        _CONDITION.reset(token)
+
+
 class _Call:
     """What became of one request on its way out, as far as the guard and the writer saw it."""
 
-    __slots__ = ("host", "plain", "refused", "tried", "written")
+    __slots__ = ("condition", "host", "plain", "refused", "tried", "written")
 
     def __init__(self, host: str, plain: bool) -> None:
+        self.condition = _CONDITION.get()
         self.host = host
         self.plain = plain
         self.refused: str | None = None
@@ -131,12 +163,30 @@ class _Request(aiohttp.ClientRequest):
         if call.written:
             # aiohttp repeats a GET whose connection broke; a gateway may take a GET as an order to send a text.
             raise _lost(call.host)
+        if call.condition is not None:
+            call.condition.judge(call.host)
         call.written = True
         try:
             return await super().send(conn)
         except ValueError:
             call.written = False  # headers are checked before the first byte goes out
             raise
+
+    async def write_bytes(
+        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
+    ) -> None:
+        call = _CALL.get()
+        if call.condition is not None:
+            # The head was only kept to go out with the body, and the loop has been elsewhere since.
+            try:
+                call.condition.judge(call.host)
+            except NotConnected as late:
+                call.written = False
+                if conn.protocol is not None:
+                    conn.protocol.set_exception(late)
+                conn.close()
+                return
+        await super().write_bytes(writer, conn, content_length)
 
 
 class Outbound:
@@ -214,6 +264,8 @@ class Outbound:
             # `close` cancels those that wait for a connection, without a cancellation of their task.
             failure = _lost(call.host) if call.written else NotConnected("Otpost is stopping.")
         # A RuntimeError is how the connector meets a name without a single address, and a session that is closed.
+        except NotConnected as late:
+            failure = NotConnected(late.reason)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as exc:
             failure = _failure(exc, call, timeout)
         # Outside of the handler, so that no traceback leads to aiohttp's errors: they show the URL with its query.

@@ -16,7 +16,7 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from installation import Clock, Installation
-from otpost.services.house import clock
+from otpost.store.clocks import wall as clock
 from otpost.store.sqlite import SqliteStore
 from web.browsing import NAME, PASSWORD, Console
 

@@ -41,7 +41,9 @@ class RateLimitReached(LimitReached):
 
 
 def recent(hits: Hits, now: int, window_ms: int) -> Hits:
-    """The hits that still lie within the window."""
+    """The hits that still lie within the window; those of a clock that was set back since count as of now."""
+    if hits and hits[-1] > now:
+        hits = tuple(min(hit, now) for hit in hits)
     if not hits or hits[0] > now - window_ms:
         return hits
     return tuple(hit for hit in hits if hit > now - window_ms)
@@ -68,7 +70,7 @@ class Window(msgspec.Struct, frozen=True):
     def free_at(self, now: int, window_ms: int, limit: int) -> int | None:
         """None if one more hit fits, else the moment from which it does."""
         room = limit
-        for at, count in reversed(self.hits):
+        for at, count in reversed(self.as_of(now).hits):
             if at <= now - window_ms:
                 break
             room -= count
@@ -76,9 +78,16 @@ class Window(msgspec.Struct, frozen=True):
                 return at + window_ms
         return None
 
+    def as_of(self, now: int) -> Window:
+        """The window by a clock that was set back: no hit is later than now."""
+        if not self.hits or self.hits[-1][0] <= now:
+            return self
+        hits = tuple((min(at, now), count) for at, count in self.hits)
+        return msgspec.structs.replace(self, hits=hits, until=self.until - (self.hits[-1][0] - now))
+
     def hit(self, now: int, window_ms: int, limit: int) -> Window:
         """The window with one more hit."""
-        kept = [pair for pair in self.hits if pair[0] > now - window_ms]
+        kept = [pair for pair in self.as_of(now).hits if pair[0] > now - window_ms]
         grain = 0 if limit <= EXACT_HITS else window_ms // EXACT_HITS
         if kept and grain and now // grain == kept[-1][0] // grain:
             kept[-1] = (max(now, kept[-1][0]), kept[-1][1] + 1)
@@ -148,14 +157,29 @@ class NumberLimits(msgspec.Struct, frozen=True):
 
     def sending(self, now: int, per_hour: int, per_day: int) -> LimitReached | None:
         """Why no text may be sent now: the cooldown, or the hour's or the day's sends."""
-        if now < self.cooldown_until:
-            return ResendTooSoon(retry_at=self.cooldown_until)
+        cooldown_until = self.as_of(now).cooldown_until
+        if now < cooldown_until:
+            return ResendTooSoon(retry_at=cooldown_until)
         moments = [
             at
             for at in (free_at(self.sends, now, HOUR_MS, per_hour), free_at(self.sends, now, DAY_MS, per_day))
             if at is not None
         ]
         return NumberSendsReached(retry_at=max(moments)) if moments else None
+
+    def as_of(self, now: int) -> NumberLimits:
+        """The limits by a clock that was set back: nothing happened later than now, and the cooldown begins now."""
+        latest = max(self.sends[-1:] + self.wrong[-1:], default=now)
+        if latest <= now:
+            return self
+        cooldown_ms = self.cooldown_until - self.sends[-1] if self.sends else 0
+        return msgspec.structs.replace(
+            self,
+            sends=tuple(min(at, now) for at in self.sends),
+            wrong=tuple(min(at, now) for at in self.wrong),
+            cooldown_until=min(self.cooldown_until, now + max(0, cooldown_ms)),
+            until=min(self.until, now + DAY_MS),
+        )
 
     def sent(self, now: int, resend_after_s: int) -> NumberLimits:
         """One more send."""

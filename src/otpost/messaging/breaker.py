@@ -18,12 +18,17 @@ OPENS_AFTER: Final = 5
 """How many failures in a row open a breaker."""
 FIRST_REST_MS: Final = 5_000
 LONGEST_REST_MS: Final = 60_000
+SAME_MS: Final = 1_000
+"""How far a stored moment may be off the same one as this node remembers it: the clocks are compared anew each time."""
 PROBE_LOST_MS: Final = 30_000
 """A probe that has not come back by then is forgotten, and another one is let through."""
 
 
 class Breakers:
-    """The breakers of one node, by lane: failures in a row, those that are open, and the probes under way."""
+    """The breakers of one node, by lane: failures in a row, those that are open, and the probes under way.
+
+    Their moments are of the node's monotonic clock; `shifted` makes them those of the database, and back.
+    """
 
     def __init__(self) -> None:
         self._failures: dict[str, int] = {}
@@ -109,14 +114,18 @@ class Breakers:
         One that this node opened at `before` or later may not be stored yet, and stays; one that it has closed may
         still be stored, and is not opened again.
         """
-        known = {breaker.lane: breaker for breaker in stored if breaker.probe_at > self._closed.get(breaker.lane, -1)}
+        known = {
+            breaker.lane: breaker
+            for breaker in stored
+            if breaker.lane not in self._closed or breaker.probe_at > self._closed[breaker.lane] + SAME_MS
+        }
         closed = [lane for lane, own in self.open.items() if lane not in known and own.opened_at < before]
         for lane in closed:
             del self.open[lane]
             self._failures.pop(lane, None)
         for lane, breaker in known.items():
             own = self.open.get(lane)
-            if own is None or own.probe_at < breaker.probe_at:
+            if own is None or own.probe_at + SAME_MS < breaker.probe_at:
                 self.open[lane] = breaker
                 self._failures[lane] = breaker.failures
         return closed
@@ -131,8 +140,14 @@ def _is_rest(outcome: Outcome) -> bool:
     return not isinstance(outcome, Accepted) and outcome.reason == "throttled"
 
 
-def keep(house: House, lane: str, breaker: Breaker | None) -> Unit[None]:
+def shifted(breaker: Breaker, by_ms: int) -> Breaker:
+    """The breaker with its moments by a clock that is so much ahead."""
+    return msgspec.structs.replace(breaker, opened_at=breaker.opened_at + by_ms, probe_at=breaker.probe_at + by_ms)
+
+
+def keep(house: House, lane: str, own: Breaker | None) -> Unit[None]:
     """Write down that a breaker opened (or how long it rests now), or that it closed."""
+    breaker = shifted(own, house.clock() - house.monotonic()) if own is not None else None
 
     def decide(rows: Rows) -> None:
         stored = rows.get(BREAKERS, lane)

@@ -17,11 +17,13 @@ from otpost.domain.message import BODY_KEPT_MS
 from otpost.domain.outcome import Outcome, Unavailable, Unknown
 from otpost.domain.phone import trusted
 from otpost.domain.policy import CALLBACKS_REFUSED, Route
-from otpost.messaging import nodes
+from otpost.messaging import nodes, stepping
 from otpost.messaging.breaker import keep as keep_breaker
+from otpost.messaging.breaker import shifted
 from otpost.messaging.fetching import Fetching
+from otpost.messaging.lease import Lease, Moment
 from otpost.messaging.pace import Pace
-from otpost.outbound import Outbound
+from otpost.outbound import Outbound, only_while
 from otpost.senders.base import Listed, LooksUp, LookUpFailed, found
 from otpost.services import delivery, lookups, verify
 from otpost.services.delivery import Handover
@@ -35,12 +37,12 @@ from otpost.telemetry import ATTEMPTS, BREAKERS_OPEN, QUEUE_SECONDS, SEND_SECOND
 
 _log = logging.getLogger(__name__)
 
-TOO_LATE_MS = 10_000
 KEEP_AGAIN_S = 0.5
 LOOKS_AT_ONCE = 8
 BREAKER_KNOWN_MS = 5_000
 """How long it may take until a breaker that this node opened is in the database."""
 BREAKER_FORGOTTEN_MS = 600_000
+HELD_UP = Unavailable("throttled", "This node was held up before it could send it; nothing was sent.", retry_after_s=0)
 # As the partial index has it: a parameter in the place of the 1 would have the whole table read.
 PUT_OFF = text("due_at IS NOT NULL AND put_off = 1")
 
@@ -57,7 +59,8 @@ class Messaging:
     ) -> None:
         self.house = house
         self.node = house.sid("ND")
-        self.pace = Pace(house.clock)
+        self.pace = Pace(house.monotonic)
+        self._lease = Lease(house)
         self._http = http
         self._public_url = public_url
         self._alone = alone
@@ -70,23 +73,25 @@ class Messaging:
         self._fetching = Fetching(house, http, self.pace)
         self._repeating: set[str] = set()
         self.alive_at = 0
+        self._clock_ahead = self._ahead()
 
     async def start(self) -> None:
         """Make the node known, take over what a dead one left, and begin to send."""
         self._started_at = self.house.clock()
-        await self.house.store.run(nodes.beat(self.house, self.node, self._started_at))
+        await stepping.clamp(self.house, at_start=True)
+        await self._beat()
         notices = tables.notices.c
         await self.house.store.sweep(
             delete(tables.notices).where(notices.what == CALLBACKS_REFUSED, notices.detail != (self._public_url or ""))
         )
         if self._alone:
             await self._find_lost()
-        self.alive_at = self.house.clock()
         self._tasks = [
             asyncio.create_task(self._claim_forever()),
             asyncio.create_task(self._repeat(self._bring_back, self._every_s)),
             asyncio.create_task(self._repeat(self._look, self._every_s)),
             asyncio.create_task(self._repeat(self._fetching.fetch, self._every_s * 4)),
+            asyncio.create_task(self._repeat(self._beat, self._every_s * 8)),
             asyncio.create_task(self._repeat(self._live, self._every_s * 8)),
             asyncio.create_task(self._repeat(self._tidy, self._every_s * 40)),
         ]
@@ -127,10 +132,13 @@ class Messaging:
                     await asyncio.wait_for(self._wake.wait(), self._every_s * 4)
 
     async def _claim(self) -> bool:
+        if not self._lease.fresh:
+            await self._beat()
+        began = self._lease.now()
         claimed = await self.house.store.run(delivery.claim(self.house, self.node, self.pace, self._callback_url))
         for handover in claimed.handovers:
             self.pace.taken(handover.lane, handover.route.origin)
-            self._sending[handover.attempt.sid] = asyncio.create_task(self._deliver(handover))
+            self._sending[handover.attempt.sid] = asyncio.create_task(self._deliver(handover, began))
         for sid in claimed.unsettled:
             await self.house.store.run(lookups.look_again(self.house, sid))
         if (wait_ms := self.pace.next_drop_ms()) is not None:
@@ -140,19 +148,19 @@ class Messaging:
     def _callback_url(self, service: str, attempt: str) -> str | None:
         return f"{self._public_url}/callbacks/{service}/{attempt}" if self._public_url else None
 
-    async def _deliver(self, handover: Handover) -> None:
+    async def _deliver(self, handover: Handover, claimed: Moment) -> None:
         try:
-            await self._send_and_keep(handover)
+            await self._send_and_keep(handover, claimed)
         finally:
             del self._sending[handover.attempt.sid]
 
-    async def _send_and_keep(self, handover: Handover) -> None:
+    async def _send_and_keep(self, handover: Handover, claimed: Moment) -> None:
         lane = handover.lane
-        outcome = await self._send(handover)
-        now = self.house.clock()
+        outcome = await self._send(handover, claimed)
+        now = self.house.monotonic()
         revision = handover.plan.policy.revision
         was_full = self.pace.free(lane, revision) == 0
-        took_ms = now - handover.attempt.started_at
+        took_ms = now - claimed.monotonic
         self.pace.done(lane, took_ms, outcome)
         turned = self.pace.breakers.ended(handover.message.tenant, handover.route, revision, outcome, now)
         if was_full:
@@ -193,18 +201,19 @@ class Messaging:
         if await self.house.store.sweep(due.values(put_off=0)):
             self._wake.set()
 
-    async def _send(self, handover: Handover) -> Outcome:
+    async def _send(self, handover: Handover, claimed: Moment) -> Outcome:
+        """Send while the intent is this node's own: another may have taken it for lost after a pause."""
         now, message = self.house.clock(), handover.message
-        if now - handover.attempt.started_at > TOO_LATE_MS or not message.usable(now):
-            return Unavailable(
-                "throttled", "The node was too busy to send it at once; nothing was sent.", retry_after_s=0
-            )
+        if not self._lease.holds(claimed) or not message.usable(now):
+            return HELD_UP
         text = dataclasses.replace(handover.text, valid_for_s=(message.valid_until - now) // 1000)
-        try:
-            return await handover.service.send(self._http, handover.settings, handover.route, text)
-        except Exception:
-            _log.exception("the sender service %s failed", handover.service.NAME)
-            return Unknown(f"{handover.service.TITLE} could not be asked: the sender failed inside.")
+        with only_while(lambda: self._lease.holds(claimed)) as own:
+            try:
+                outcome = await handover.service.send(self._http, handover.settings, handover.route, text)
+            except Exception:
+                _log.exception("the sender service %s failed", handover.service.NAME)
+                return Unknown(f"{handover.service.TITLE} could not be asked: the sender failed inside.")
+        return HELD_UP if own.failed else outcome
 
     async def _keep(self, handover: Handover, outcome: Outcome) -> None:
         """Keep the outcome, however long the database is away: while this node beats, the intent is its own."""
@@ -247,9 +256,23 @@ class Messaging:
                 _log.exception("%s failed", work.__name__.strip("_"))
             await asyncio.sleep(every_s)
 
-    async def _live(self) -> None:
+    async def _beat(self) -> None:
+        """Tell the others that this node lives, by the database's clock; put moments right if that was set back."""
+        began = self._lease.now()
+        await self.house.learn(self.house.store)
         await self.house.store.run(nodes.beat(self.house, self.node, self._started_at))
-        self.alive_at = self.house.clock()
+        self._lease.renewed(began)
+        self.alive_at = self.house.monotonic()
+        before, self._clock_ahead = self._clock_ahead, self._ahead()
+        if before - self._clock_ahead > stepping.SET_BACK_MS:
+            _log.warning("the clock was set back by %d s", (before - self._clock_ahead) // 1000)
+            await stepping.clamp(self.house)
+            self._wake.set()
+
+    def _ahead(self) -> int:
+        return self.house.clock() - self.house.monotonic()
+
+    async def _live(self) -> None:
         while await self.house.store.run(nodes.find_stray(self.house, self.node, list(self._sending))):
             pass
         if not self._alone:
@@ -272,19 +295,20 @@ class Messaging:
 
     async def _share_breakers(self) -> None:
         """Learn from the other nodes which accounts rest, and how many nodes share an origin's rate."""
-        now, breakers, policies = self.house.clock(), tables.breakers, tables.policies
+        now, breakers, policies = self.house.monotonic(), tables.breakers, tables.policies
         outdated = (policies.c.tenant == breakers.c.tenant) & (policies.c.revision != breakers.c.revision)
         if saved := [lane for (lane,) in await self.house.store.select(select(breakers.c.lane).where(outdated))]:
             await self.house.store.sweep(delete(breakers).where(breakers.c.lane.in_(saved), exists().where(outdated)))
             self.pace.breakers.forget(saved)
             await self._no_longer_resting(saved)
-        stored = await rows_of(self.house.store, BREAKERS, select(breakers))
+        rows = await rows_of(self.house.store, BREAKERS, select(breakers))
+        stored = [shifted(breaker, -self._ahead()) for breaker in rows]
         if closed := self.pace.breakers.take_over(stored, now - BREAKER_KNOWN_MS):
             await self._no_longer_resting(closed)
         for name in found():
             open_ones = sum(breaker.service == name for breaker in stored)
             BREAKERS_OPEN.labels(name).set(open_ones)
-        alive = tables.nodes.c.beat_at > now - nodes.LOST_MS
+        alive = tables.nodes.c.beat_at > self.house.clock() - nodes.LOST_MS
         ((count,),) = await self.house.store.select(select(func.count()).select_from(tables.nodes).where(alive))
         self.pace.nodes = max(1, count)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Set
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
@@ -12,15 +11,12 @@ import uuid_utils
 
 from otpost.domain.message import PLAIN_AFTER_MS
 from otpost.services.vault import KeyRing
+from otpost.store import clocks
 from otpost.store.base import Store
+from otpost.store.clocks import Clock, HasTime
 
 if TYPE_CHECKING:
     from otpost.services.policy.plan import Plan, Tokens
-
-
-def clock() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 def sid(prefix: str) -> str:
@@ -55,8 +51,11 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """The parts that use cases work with; tests bring a clock that they move and dice that they know.
+    """The parts that use cases work with; tests bring clocks that they move and dice that they know.
 
+    `clock` is the database's time: every moment that is kept, and every one that is due, is one of it. `monotonic`
+    measures what passes within this process; `wall` is the machine's own clock, which may be off. `learn` asks the
+    database for its time.
     `lane_wait_ms` is how long a message that an application hands to a lane now would wait before it is sent; the last
     argument tells a plain message. `lane_step_ms` is how long the lane takes for one. `plans` and `tokens` are the
     sender policies and their secrets as last seen, by tenant; `uses` is when each key was last used in this process, as
@@ -65,12 +64,15 @@ class House:
 
     store: Store
     ring: KeyRing
-    clock: Callable[[], int] = clock
+    clock: Clock = clocks.wall
     sid: Callable[[str], str] = sid
     chance: Callable[[], float] = field(default=Random().random)  # noqa: S311  # spreads retries; nothing secret hangs on it
     lane_wait_ms: Callable[[str, str, bool], int] = lambda lane, application, plain: 0
     lane_step_ms: Callable[[str], int] = lambda lane: USUAL_STEP_MS
     turns: Turns = field(default_factory=Turns)
+    learn: Callable[[HasTime], Awaitable[None]] = clocks.nothing_to_learn
+    monotonic: Clock = clocks.monotonic
+    wall: Clock = clocks.wall
     plans: dict[str, Plan] = field(default_factory=dict)
     tokens: dict[str, Tokens] = field(default_factory=dict)
     uses: dict[str, int] = field(default_factory=dict)

@@ -95,6 +95,10 @@ class Store(Protocol):
         """Change rows by a condition, in a transaction of its own; the count. Rows that others hold are left alone."""
         ...
 
+    async def now(self) -> int | None:
+        """The database's clock, in milliseconds since the epoch; None for a file, which has the machine's."""
+        ...
+
     async def ping(self) -> None:
         """Raise `errors.Unavailable` unless the database answers and takes what is written. Waits for no list."""
         ...

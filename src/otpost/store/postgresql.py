@@ -150,6 +150,10 @@ class PostgresStore:
         except Exception as error:
             raise unavailable(error) from error
 
+    async def now(self) -> int | None:
+        ((now,),) = await self._read("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", [])
+        return int(now)
+
     async def ping(self) -> None:
         await self._read("SELECT 1", [])
         now = self._now()

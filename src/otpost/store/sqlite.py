@@ -175,6 +175,9 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise _unavailable(error) from error
 
+    async def now(self) -> int | None:
+        return None
+
     async def ping(self) -> None:
         self._read("SELECT 1 FROM tenants LIMIT 1", ())
         self._writing.judge(self._loop.time())

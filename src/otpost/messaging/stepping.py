@@ -1,0 +1,118 @@
+"""What becomes of moments that are kept, once the clock has been set back and they lie too far ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import BigInteger, Table, Update, and_, case, cast, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from otpost.domain.limits import DAY_MS, HOUR_MS
+from otpost.domain.policy import STANDS_MS
+from otpost.domain.webhook import LONGEST_WAIT_MS
+from otpost.messaging.breaker import LONGEST_REST_MS
+from otpost.messaging.lease import HOLDS_MS
+from otpost.messaging.pace import LONGEST_PAUSE_MS
+from otpost.services import console, once
+from otpost.services.access import LINK_LIFE_MS
+from otpost.services.house import House
+from otpost.store import tables
+from otpost.store.kinds import NUMBER_LIMITS, WINDOWS
+from otpost.store.units import Key, Rows, Unit, lock
+
+SET_BACK_MS: Final = 2_000
+"""How far a clock goes back before what it said is put right: more than nodes differ by."""
+AT_ONCE: Final = 200
+
+LOOKED_UP_AGAIN_MS: Final = 25_000
+"""When the account of an unknown attempt is asked for the last time after that: its earlier looks may not count."""
+SENT_BEFORE_MS: Final = 60_000
+"""How long before now such an attempt was begun at the earliest, as far as anybody can tell."""
+_LONGEST_FETCH_MS: Final = 4 * HOUR_MS
+
+
+async def clamp(house: House, *, at_start: bool = False) -> None:
+    """Bring every moment that waits to be reached to where it would be if it were counted from now on.
+
+    A clock that was set back an hour must not hold texts, cooldowns and pauses for that hour. `at_start`
+    nobody saw whether it was: what counts hits is then looked at only where it lies an hour ahead.
+    """
+    now = house.clock()
+    for statement in _statements(now):
+        await house.store.sweep(statement)
+    await _clamp_limits(house, now, now + HOUR_MS if at_start else now)
+
+
+def _statements(now: int) -> list[Update]:
+    ahead = now + SET_BACK_MS
+    messages, verifications, attempts = tables.messages.c, tables.verifications.c, tables.attempts.c
+    deliveries = tables.webhook_deliveries.c
+    waiting = messages.due_at.is_not(None)
+    made_later = messages.created_at > ahead
+    return [
+        # What waits for a report may go another way only once its time has passed, and keeps that.
+        update(tables.messages)
+        .where(waiting, made_later)
+        .values(
+            due_at=case((messages.status == "queued", now), else_=messages.due_at - messages.created_at + now),
+            put_off=case((messages.status == "queued", 0), else_=messages.put_off),
+            turn=now,
+            created_at=now,
+            valid_until=messages.valid_until - messages.created_at + now,
+        ),
+        update(tables.messages)
+        .where(waiting, messages.due_at > now + LONGEST_PAUSE_MS, messages.status == "queued")
+        .values(due_at=now, put_off=0),
+        update(tables.verifications)
+        .where(verifications.status == "pending", verifications.created_at > ahead)
+        .values(
+            created_at=now,
+            expires_at=cast(verifications.lifetime_s, BigInteger) * 1000 + now,
+            resend_at=cast(verifications.resend_after_s, BigInteger) * 1000 + now,
+        ),
+        update(tables.attempts)
+        .where(attempts.outcome.is_(None), attempts.started_at > ahead)
+        .values(started_at=now - HOLDS_MS),
+        update(tables.attempts)
+        .where(attempts.look_at.is_not(None), attempts.started_at > ahead)
+        .values(started_at=now - SENT_BEFORE_MS, looked_at=None, unknown_at=now, look_at=now + LOOKED_UP_AGAIN_MS),
+        _no_later(tables.attempts, "fetch_at", now + _LONGEST_FETCH_MS),
+        _no_later(tables.nodes, "beat_at", now, beyond=ahead),
+        _no_later(tables.breakers, "probe_at", now + LONGEST_REST_MS),
+        _no_later(tables.notices, "until", now + STANDS_MS),
+        _no_later(tables.sessions, "expires_at", now + console.SESSION_LIFE_MS),
+        _no_later(tables.sign_in_links, "expires_at", now + LINK_LIFE_MS),
+        _no_later(tables.first_answers, "until", now + once.KEPT_MS),
+        update(tables.webhook_deliveries)
+        .where(deliveries.due_at.is_not(None), or_(deliveries.due_at > now + LONGEST_WAIT_MS, _made_later(ahead, now)))
+        .values(due_at=now),
+    ]
+
+
+def _made_later(ahead: int, now: int) -> ColumnElement[bool]:
+    deliveries = tables.webhook_deliveries.c
+    return and_(deliveries.created_at > ahead, deliveries.due_at > now)
+
+
+def _no_later(table: Table, column: str, latest: int, *, beyond: int | None = None) -> Update:
+    own = table.c[column]
+    return update(table).where(own > (latest if beyond is None else beyond)).values({column: latest})
+
+
+async def _clamp_limits(house: House, now: int, windows_after: int) -> None:
+    limits, windows = tables.number_limits.c, tables.windows.c
+    numbers = select(limits.application, limits.to).where(limits.until > now + DAY_MS)
+    counted = select(windows.scope, windows.key).where(windows.until > windows_after)
+    for kind, statement in ((NUMBER_LIMITS, numbers), (WINDOWS, counted)):
+        keys = await house.store.select(statement)
+        for start in range(0, len(keys), AT_ONCE):
+            some = [lock(kind, *key) for key in keys[start : start + AT_ONCE]]
+
+            def decide(rows: Rows, some: Sequence[Key] = some) -> None:
+                for key in some:
+                    row = rows.get(key.kind, *key.values)
+                    if row is not None and (clamped := row.as_of(now)) is not row:
+                        rows.put(key.kind, clamped)
+
+            await house.store.run(Unit(decide, some))
