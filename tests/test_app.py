@@ -98,7 +98,7 @@ async def test_a_service_that_stops_has_written_down_when_its_keys_were_used(cho
 async def test_a_messaging_service_that_stands_still_is_not_ready(chosen: Config) -> None:
     async with serving(chosen) as app:
         assert app.messaging is not None
-        later = dataclasses.replace(app.house, clock=lambda: app.house.clock() + 60_000)
+        later = dataclasses.replace(app.house, monotonic=lambda: app.house.monotonic() + 60_000)
         late = dataclasses.replace(app, house=later)
         assert await late.ready() == {"messaging": "The messaging service has not come round for 15 s."}
 

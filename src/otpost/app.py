@@ -16,7 +16,7 @@ import uvicorn
 from starlette.routing import Router
 
 from otpost import __version__, telemetry, web
-from otpost.api import Surroundings, application, description
+from otpost.api import Surroundings, application, description, readiness
 from otpost.config import Config
 from otpost.domain import errors
 from otpost.front import Front
@@ -29,9 +29,11 @@ from otpost.services import access, vault
 from otpost.services.console import any_user
 from otpost.services.house import House
 from otpost.services.tenants import keys
+from otpost.store.clocks import DatabaseClock
 
 MESSAGING_LATE_MS: Final = 15_000
 KEEP_USES_EVERY_S: Final = 20
+TIME_ASKED_EVERY_S: Final = 2.0
 
 Answers = Callable[[str], Awaitable[tuple[int, bytes, str] | None]]
 
@@ -44,9 +46,10 @@ class App:
     house: House
     asgi: Asgi
     messaging: Messaging | None
+    time: DatabaseClock
 
     async def ready(self) -> dict[str, str]:
-        """What is wrong, by part: database, key_ring, messaging. Empty if nothing is."""
+        """What is wrong, by part: database, key_ring, messaging, clock. Empty if nothing is."""
         try:
             await self.house.store.ping()
             checks = await key_checks(self.house.store)
@@ -55,8 +58,10 @@ class App:
         wrong = {}
         if sentences := vault.judge(self.house.ring, checks):
             wrong["key_ring"] = " ".join(sentences)
-        if self.messaging is not None and self.house.clock() - self.messaging.alive_at > MESSAGING_LATE_MS:
+        if self.messaging is not None and self.house.monotonic() - self.messaging.alive_at > MESSAGING_LATE_MS:
             wrong["messaging"] = "The messaging service has not come round for 15 s."
+        if (sentence := self.time.sentence) is not None:
+            wrong["clock"] = sentence
         return wrong
 
 
@@ -79,6 +84,11 @@ async def running(here: Installation) -> AsyncIterator[App]:
             held.push_async_callback(messaging.stop)
             await poster.start()
             held.push_async_callback(poster.stop)
+
+        else:
+            # The messaging service asks for the time whenever it beats.
+            timekeeper = asyncio.create_task(_keep_time(house))
+            held.callback(timekeeper.cancel)
 
         async def ready() -> dict[str, str]:
             return await app.ready()
@@ -110,7 +120,7 @@ async def running(here: Installation) -> AsyncIterator[App]:
             asgi = Router(console, redirect_slashes=False, default=_small(_health(ready)))
         if "api" in config.roles:
             held.push_async_callback(_kept_up(asyncio.create_task(_keep_uses(house)), house))
-        app = App(config, house, Front(asgi, config.public_url, config.trusted_proxies), messaging)
+        app = App(config, house, Front(asgi, config.public_url, config.trusted_proxies), messaging, here.time)
         yield app
 
 
@@ -132,6 +142,13 @@ def _kept_up(task: asyncio.Task[None], house: House) -> Callable[[], Awaitable[N
             await keys.keep_uses(house)
 
     return end
+
+
+async def _keep_time(house: House) -> None:
+    while True:
+        with contextlib.suppress(errors.Unavailable):
+            await house.learn(house.store)
+        await asyncio.sleep(TIME_ASKED_EVERY_S)
 
 
 def _told(*listeners: Callable[[str], None]) -> Callable[[str], None]:
@@ -232,9 +249,8 @@ def _health(ready: Callable[[], Awaitable[dict[str, str]]]) -> Answers:
         if path == "/healthz":
             return 200, b'{"status":"ok"}', "application/json"
         if path == "/readyz":
-            wrong = await ready()
-            told = {"status": "unready" if wrong else "ready", **wrong}
-            return 503 if wrong else 200, msgspec.json.encode(told), "application/json"
+            status, told = readiness(await ready())
+            return status, msgspec.json.encode(told), "application/json"
         return None
 
     return answers

@@ -23,6 +23,7 @@ from otpost.senders.settings import load
 from otpost.services import vault
 from otpost.store import tables
 from otpost.store.base import Store, rows_of
+from otpost.store.clocks import DatabaseClock
 from otpost.store.kinds import BREAKERS, NOTICES, POLICIES, TENANTS
 
 Level = Literal["ok", "warn", "FAIL"]
@@ -116,6 +117,7 @@ async def _database(chosen: Config) -> AsyncIterator[Finding]:
         yield Finding("FAIL", "database: cannot be opened", str(error))
         return
     try:
+        yield await _clock(store)
         yield _ring(chosen, list(await key_checks(store)))
         async for finding in _policies(store):
             yield finding
@@ -127,6 +129,15 @@ async def _database(chosen: Config) -> AsyncIterator[Finding]:
         yield Finding("FAIL", "database: cannot be read", refusal.detail)
     finally:
         await store.close()
+
+
+async def _clock(store: Store) -> Finding:
+    time = DatabaseClock()
+    await time.learn(store)
+    if (sentence := time.sentence) is None:
+        return Finding("ok", "clock: this machine's clock goes with the database's")
+    remedy = "have NTP set the clock of this machine and of the database's; times are kept by the database's"
+    return Finding("warn", f"clock: {sentence[0].lower()}{sentence[1:].rstrip('.')}", remedy)
 
 
 def _not_writable(file: Path) -> Finding | None:

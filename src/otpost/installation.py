@@ -24,6 +24,7 @@ from otpost.services.house import House
 from otpost.services.vault import KeyRing, KeyRingError
 from otpost.store import migrate, sessions, tables
 from otpost.store.base import Store, rows_of
+from otpost.store.clocks import DatabaseClock
 from otpost.store.kinds import KEY_CHECKS
 from otpost.store.postgresql import PostgresStore
 from otpost.store.sqlite import SqliteStore
@@ -41,11 +42,12 @@ class InUse(NotReady):
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """An open installation; `tenant` is the one that every installation has."""
+    """An open installation; `tenant` is the one that every installation has, `time` its database's clock."""
 
     config: Config
     house: House
     tenant: Tenant
+    time: DatabaseClock
 
 
 @contextlib.asynccontextmanager
@@ -74,10 +76,12 @@ async def opened(
                 raise unreachable(config, error) from error
             held.push_async_callback(store.close)
             try:
-                house, tenant = await _settled(config, store)
+                time = DatabaseClock()
+                await time.learn(store)
+                house, tenant = await _settled(config, store, time)
             except errors.Unavailable as refusal:
                 raise NotReady(refusal.detail) from refusal
-        yield Installation(config, house, tenant)
+        yield Installation(config, house, tenant, time)
 
 
 def store_of(config: Config) -> Store:
@@ -165,7 +169,7 @@ def sign_in_address(config: Config, token: str) -> str:
     return f"{config.public_url or config.listen.url}/sign-in?link={token}"
 
 
-async def _settled(config: Config, store: Store) -> tuple[House, Tenant]:
+async def _settled(config: Config, store: Store, time: DatabaseClock) -> tuple[House, Tenant]:
     checks = await key_checks(store)
     ring, made = read_ring(config), False
     if ring is None:
@@ -179,7 +183,7 @@ async def _settled(config: Config, store: Store) -> tuple[House, Tenant]:
                 f"{config.key_ring_file} cannot be written ({error.strerror}): check OTPOST_DATA."
             ) from error
     _judge(ring, checks)
-    house = House(store, ring)
+    house = House(store, ring, clock=time, learn=time.learn)
     tenant = await store.run(access.prepare(house))
     if {check.key_id for check in checks} != set(ring.ids):
         await store.run(access.keep_key_checks(house))

@@ -27,7 +27,7 @@ PROBE_LOST_MS: Final = 30_000
 class Breakers:
     """The breakers of one node, by lane: failures in a row, those that are open, and the probes under way.
 
-    Their moments are of the node's monotonic clock; `shifted` makes them those of the database, and back.
+    Their moments are of the node's monotonic clock, those of stored ones of the database's.
     """
 
     def __init__(self) -> None:
@@ -140,14 +140,23 @@ def _is_rest(outcome: Outcome) -> bool:
     return not isinstance(outcome, Accepted) and outcome.reason == "throttled"
 
 
-def shifted(breaker: Breaker, by_ms: int) -> Breaker:
-    """The breaker with its moments by a clock that is so much ahead."""
-    return msgspec.structs.replace(breaker, opened_at=breaker.opened_at + by_ms, probe_at=breaker.probe_at + by_ms)
+def of_own_clock(stored: Breaker, ahead: int, now: int) -> Breaker:
+    """A stored breaker by the node's monotonic clock, `now`, which the database's is so much `ahead` of.
+
+    One that rests for longer than any does was written before the clock was set back: it is probed soon.
+    """
+    probe_at = stored.probe_at - ahead
+    if probe_at > now + LONGEST_REST_MS + SAME_MS:
+        probe_at = now + FIRST_REST_MS
+    return msgspec.structs.replace(stored, opened_at=stored.opened_at - ahead, probe_at=probe_at)
 
 
 def keep(house: House, lane: str, own: Breaker | None) -> Unit[None]:
     """Write down that a breaker opened (or how long it rests now), or that it closed."""
-    breaker = shifted(own, house.clock() - house.monotonic()) if own is not None else None
+    ahead, breaker = house.clock() - house.monotonic(), own
+    if breaker is not None:
+        moments = {"opened_at": breaker.opened_at + ahead, "probe_at": breaker.probe_at + ahead}
+        breaker = msgspec.structs.replace(breaker, **moments)
 
     def decide(rows: Rows) -> None:
         stored = rows.get(BREAKERS, lane)

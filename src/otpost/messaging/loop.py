@@ -19,7 +19,7 @@ from otpost.domain.phone import trusted
 from otpost.domain.policy import CALLBACKS_REFUSED, Route
 from otpost.messaging import nodes, stepping
 from otpost.messaging.breaker import keep as keep_breaker
-from otpost.messaging.breaker import shifted
+from otpost.messaging.breaker import of_own_clock
 from otpost.messaging.fetching import Fetching
 from otpost.messaging.lease import Lease, Moment
 from otpost.messaging.pace import Pace
@@ -61,6 +61,7 @@ class Messaging:
         self.node = house.sid("ND")
         self.pace = Pace(house.monotonic)
         self._lease = Lease(house)
+        self._beating = asyncio.Lock()
         self._http = http
         self._public_url = public_url
         self._alone = alone
@@ -258,16 +259,21 @@ class Messaging:
 
     async def _beat(self) -> None:
         """Tell the others that this node lives, by the database's clock; put moments right if that was set back."""
+        async with self._beating:
+            await self._beat_once()
+
+    async def _beat_once(self) -> None:
         began = self._lease.now()
         await self.house.learn(self.house.store)
+        ahead = self._ahead()
+        if self._clock_ahead - ahead > stepping.SET_BACK_MS:
+            _log.warning("the clock was set back by %d s", (self._clock_ahead - ahead) // 1000)
+            await stepping.clamp(self.house)
+            self._wake.set()
+        self._clock_ahead = ahead
         await self.house.store.run(nodes.beat(self.house, self.node, self._started_at))
         self._lease.renewed(began)
         self.alive_at = self.house.monotonic()
-        before, self._clock_ahead = self._clock_ahead, self._ahead()
-        if before - self._clock_ahead > stepping.SET_BACK_MS:
-            _log.warning("the clock was set back by %d s", (before - self._clock_ahead) // 1000)
-            await stepping.clamp(self.house)
-            self._wake.set()
 
     def _ahead(self) -> int:
         return self.house.clock() - self.house.monotonic()
@@ -302,7 +308,7 @@ class Messaging:
             self.pace.breakers.forget(saved)
             await self._no_longer_resting(saved)
         rows = await rows_of(self.house.store, BREAKERS, select(breakers))
-        stored = [shifted(breaker, -self._ahead()) for breaker in rows]
+        stored = [of_own_clock(breaker, self._ahead(), now) for breaker in rows]
         if closed := self.pace.breakers.take_over(stored, now - BREAKER_KNOWN_MS):
             await self._no_longer_resting(closed)
         for name in found():

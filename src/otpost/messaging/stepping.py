@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from otpost.domain.limits import DAY_MS, HOUR_MS
 from otpost.domain.policy import STANDS_MS
 from otpost.domain.webhook import LONGEST_WAIT_MS
-from otpost.messaging.breaker import LONGEST_REST_MS
+from otpost.messaging.breaker import FIRST_REST_MS, LONGEST_REST_MS
 from otpost.messaging.lease import HOLDS_MS
 from otpost.messaging.pace import LONGEST_PAUSE_MS
 from otpost.services import console, once
@@ -42,6 +42,7 @@ async def clamp(house: House, *, at_start: bool = False) -> None:
     for statement in _statements(now):
         await house.store.sweep(statement)
     await _clamp_limits(house, now, now + HOUR_MS if at_start else now)
+    await house.store.sweep(_no_later(tables.nodes, "beat_at", now, beyond=now + SET_BACK_MS))
 
 
 def _statements(now: int) -> list[Update]:
@@ -78,8 +79,7 @@ def _statements(now: int) -> list[Update]:
         .where(attempts.look_at.is_not(None), attempts.started_at > ahead)
         .values(started_at=now - SENT_BEFORE_MS, looked_at=None, unknown_at=now, look_at=now + LOOKED_UP_AGAIN_MS),
         _no_later(tables.attempts, "fetch_at", now + _LONGEST_FETCH_MS),
-        _no_later(tables.nodes, "beat_at", now, beyond=ahead),
-        _no_later(tables.breakers, "probe_at", now + LONGEST_REST_MS),
+        _no_later(tables.breakers, "probe_at", now + FIRST_REST_MS, beyond=now + LONGEST_REST_MS),
         _no_later(tables.notices, "until", now + STANDS_MS),
         _no_later(tables.sessions, "expires_at", now + console.SESSION_LIFE_MS),
         _no_later(tables.sign_in_links, "expires_at", now + LINK_LIFE_MS),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -21,11 +20,26 @@ from aiohttp import hdrs
 from yarl import URL
 
 from otpost import __version__
-from otpost.address import Address, lies_in, plain, read_address
+from otpost.address import lies_in, read_address
+from otpost.outbound.condition import CONDITION, Condition, only_while
+from otpost.outbound.failures import AnswerLost, NotConnected, OutboundRefused
+from otpost.outbound.networks import is_public
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver, AbstractStreamWriter
     from aiohttp.connector import AddrInfoType, Connection
+
+__all__ = [
+    "AnswerLost",
+    "Condition",
+    "NotConnected",
+    "Outbound",
+    "OutboundRefused",
+    "Response",
+    "is_public",
+    "only_while",
+    "trusting",
+]
 
 BODY_LIMIT: Final = 1024 * 1024
 # Servers commonly drop an idle connection after 20 to 75 s. Below that it is we who drop it, so that a POST seldom
@@ -43,36 +57,8 @@ _ALWAYS_SENT: Final = {
 }
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
-_UNICAST: Final = IPv6Network("2000::/3")
-# Beside what the standard library knows, whose list differs from one Python release to the next.
-_RESERVED: Final = (
-    "0.0.0.0/8 10.0.0.0/8 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 "  # CGNAT the last
-    "192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 "
-    "224.0.0.0/3 "  # multicast, reserved, broadcast
-    "2001::/23 "  # Teredo, benchmarking, ORCHID and other protocol assignments
-    "2001:db8::/32 3fff::/20"
-)
-_NOT_PUBLIC: Final = tuple(ip_network(cidr) for cidr in _RESERVED.split())
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x20\x7f]")
-
-
-class _WithReason(Exception):
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
-
-
-class OutboundRefused(_WithReason):
-    """The guard's refusal: a mistake in the settings, never retried. `reason` is a sentence with the remedy."""
-
-
-class NotConnected(_WithReason):
-    """Nothing of the request was written: no address, no connection, no TLS, or no free connection in time."""
-
-
-class AnswerLost(_WithReason):
-    """The request may have been read, and no whole answer came: time-out, reset, short or oversized body."""
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -100,43 +86,13 @@ class _Target(msgspec.Struct, frozen=True):
     refused: str | None
 
 
-class Condition:
-    """What must hold at the moment at which a request's first byte is written; `failed` once it did not."""
-
-    __slots__ = ("failed", "holds")
-
-    def __init__(self, holds: Callable[[], bool]) -> None:
-        self.holds = holds
-        self.failed = False
-
-    def judge(self, host: str) -> None:
-        """NotConnected where it does not hold."""
-        if not self.holds():
-            self.failed = True
-            raise NotConnected(f"Nothing was sent to {host}: it was too late for that.")
-
-
-_CONDITION: Final[ContextVar[Condition | None]] = ContextVar("otpost.outbound.condition", default=None)
-
-
-@contextlib.contextmanager
-def only_while(holds: Callable[[], bool]) -> Iterator[Condition]:
-    """Requests made within write nothing unless this holds when they are about to write their first byte."""
-    condition = Condition(holds)
-    token = _CONDITION.set(condition)
-    try:
-        yield condition
-    finally:
-        _CONDITION.reset(token)
-
-
 class _Call:
     """What became of one request on its way out, as far as the guard and the writer saw it."""
 
     __slots__ = ("condition", "host", "plain", "refused", "tried", "written")
 
     def __init__(self, host: str, plain: bool) -> None:
-        self.condition = _CONDITION.get()
+        self.condition = CONDITION.get()
         self.host = host
         self.plain = plain
         self.refused: str | None = None
@@ -397,16 +353,6 @@ class Outbound:
         if plain and (self._proxy is not None or not self._allow):
             return False, f"{host} may only be called with https://; http:// is for addresses in OTPOST_OUTBOUND_ALLOW."
         return False, None
-
-
-def is_public(ip: Address) -> bool:
-    """Whether an address belongs to the public internet, as itself and by the IPv4 address that it carries."""
-    ip = plain(ip)
-    if isinstance(ip, IPv6Address) and (
-        ip not in _UNICAST or (ip.sixtofour is not None and not is_public(ip.sixtofour))
-    ):
-        return False
-    return ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
 
 
 @lru_cache(maxsize=64)
