@@ -69,7 +69,6 @@ class Installation:
             monotonic=now.monotonic,
             wall=now,
             lane_wait_ms=lambda *asked: self.messaging.pace.wait_ms(*asked),
-            lane_step_ms=lambda lane: self.messaging.pace.step_ms(lane),
         )
         self.messaging = Messaging(self.house, self.http, public_url=public_url, alone=alone, every_s=0.05)
         self.app: ASGIApp = application(

@@ -21,6 +21,7 @@ from otpost.config import Config
 from otpost.domain import errors
 from otpost.front import Front
 from otpost.installation import Installation, key_checks, opened, sign_in_address
+from otpost.messaging import waiting
 from otpost.messaging.loop import Messaging
 from otpost.messaging.posting import CONNECTIONS, Posting
 from otpost.outbound import Outbound
@@ -33,7 +34,7 @@ from otpost.store.clocks import DatabaseClock
 
 MESSAGING_LATE_MS: Final = 15_000
 KEEP_USES_EVERY_S: Final = 20
-TIME_ASKED_EVERY_S: Final = 2.0
+LEARNS_EVERY_S: Final = 2.0
 
 Answers = Callable[[str], Awaitable[tuple[int, bytes, str] | None]]
 
@@ -75,7 +76,7 @@ async def running(here: Installation) -> AsyncIterator[App]:
         house, messaging = here.house, None
         if "messaging" in config.roles:
             messaging = Messaging(house, http, public_url=config.public_url, alone=config.database_file is not None)
-            house = dataclasses.replace(house, lane_wait_ms=messaging.pace.wait_ms, lane_step_ms=messaging.pace.step_ms)
+            house = dataclasses.replace(house, lane_wait_ms=messaging.pace.wait_ms)
             posts = Outbound(allow=config.outbound_allow, proxy=config.outbound_proxy, connections=CONNECTIONS)
             held.push_async_callback(posts.close)
             poster = Posting(house, posts)
@@ -86,9 +87,9 @@ async def running(here: Installation) -> AsyncIterator[App]:
             held.push_async_callback(poster.stop)
 
         else:
-            # The messaging service asks for the time whenever it beats.
-            timekeeper = asyncio.create_task(_keep_time(house))
-            held.callback(timekeeper.cancel)
+            # The messaging service learns both by itself.
+            learning = asyncio.create_task(_learn_forever(house))
+            held.callback(learning.cancel)
 
         async def ready() -> dict[str, str]:
             return await app.ready()
@@ -144,11 +145,13 @@ def _kept_up(task: asyncio.Task[None], house: House) -> Callable[[], Awaitable[N
     return end
 
 
-async def _keep_time(house: House) -> None:
+async def _learn_forever(house: House) -> None:
+    """Ask the database now and then for its time, and for what waits, so that turns are shared out by it."""
     while True:
         with contextlib.suppress(errors.Unavailable):
             await house.learn(house.store)
-        await asyncio.sleep(TIME_ASKED_EVERY_S)
+            await waiting.counted(house)
+        await asyncio.sleep(LEARNS_EVERY_S)
 
 
 def _told(*listeners: Callable[[str], None]) -> Callable[[str], None]:

@@ -13,6 +13,7 @@ from installation import TO, Clock, Installation, installed, until
 from messaging.through_twilio import (
     INDIA,
     MAIN,
+    SENDER,
     accounts,
     attempts,
     attempts_when,
@@ -20,6 +21,7 @@ from messaging.through_twilio import (
     goes_well,
     is_right_in_twilios_eyes,
     message,
+    policy,
     send,
 )
 from otpost.domain import errors
@@ -326,3 +328,17 @@ async def test_look_ups_keep_to_the_rest_that_an_account_asked_for(otpost: Insta
     assert (await otpost.message(lost))["status"] == "delivered"
     assert (await otpost.message(busy))["status"] == "accepted"
     assert len(await twilio.messages(account=INDIA.account)) == 2
+
+
+async def test_a_rate_that_was_taken_out_of_the_policy_holds_nothing_back_any_more(
+    otpost: Installation, twilio: TwilioStandIn
+) -> None:
+    rated = {"rates": [{"origin": SENDER, "messages_per_second": 0.1}]}
+    await otpost.ok("PUT", "/v1/sender-policy", {**policy(twilio.url), **rated})
+    sids = [(await send(otpost, f"+1415555{place:04d}"))["sid"] for place in range(700, 730)]
+    await until(lambda: twilio.messages(), lambda texts: len(texts) == 1)
+    await otpost.ok("PUT", "/v1/sender-policy", {**policy(twilio.url), "rates": []})
+    for sid in sids:
+        assert (await otpost.message(sid))["status"] == "accepted"
+    made = await otpost.ok("POST", "/v1/verifications", {"to": "+14155550798"}, key=otpost.verify)
+    assert (await otpost.message(made["message"]["sid"]))["status"] == "accepted"

@@ -221,3 +221,27 @@ def test_a_lane_of_which_nothing_is_known_is_guessed_at() -> None:
     assert pace.step_ms(LANE) == FIRST_GUESS_MS / 4
     pace.allowed(LANE, "Acme", 0.5)
     assert pace.step_ms(LANE) == 2_000
+
+
+class Plan:
+    """A plan that names these rates."""
+
+    def __init__(self, **rates: float) -> None:
+        self.rates = rates
+
+    def rate(self, origin: str) -> float | None:
+        return self.rates.get(origin)
+
+
+def test_a_rate_that_the_newest_plan_does_not_name_holds_nobody_back() -> None:
+    plans = {"AC1": Plan(Acme=0.1, Bank=0.1)}
+    pace = Pace(Clock(), plans=plans)
+    for origin in ("Acme", "Bank"):
+        assert pace.allowed(LANE, origin, 0.1) == 1
+        pace.taken(LANE, origin)
+    assert (pace.dry(), pace.step_ms(LANE), pace.rated()) == ([f"{LANE} Acme", f"{LANE} Bank"], 10_000, ["AC1"])
+    plans["AC1"] = Plan(Bank=5.0)
+    assert pace.step_ms(LANE) == 200
+    assert (pace.dry(), pace.next_drop_ms()) == ([f"{LANE} Bank"], 201)
+    plans["AC1"] = Plan()
+    assert (pace.dry(), pace.next_drop_ms(), pace.rated()) == ([], None, [])

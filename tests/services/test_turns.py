@@ -9,45 +9,61 @@ import pytest
 from installation import Installation
 from messaging.through_twilio import message, policy, send
 from otpost.domain.delivery import Rest
-from otpost.services.house import LONGEST_LEAD_MS, USUAL_STEP_MS, Turns
+from otpost.messaging.waiting import counted
+from otpost.services.house import LONGEST_LEAD_MS, Standing, Turns
 from services.by_hand import NOWHERE, Idle, claim
 
 T = 1_800_000_000_000
 
 
+LANE, OTHER = "AC1:twilio:AC9", "AC1:twilio:AC8"
+
+
 def test_a_message_has_its_turn_at_once_and_the_next_of_its_application_one_step_later() -> None:
     turns = Turns()
-    assert [turns.take("VA1", T, 10) - T for _ in range(4)] == [0, 10, 20, 30]
-    assert [turns.take("VA2", T, 10) - T for _ in range(2)] == [0, 10]
-    assert turns.take("VA1", T + 35, 10) == T + 40
-    assert turns.take("VA1", T + 500, 10) == T + 500
-
-
-def test_a_slow_lane_spreads_a_burst_over_the_time_that_it_takes() -> None:
-    turns = Turns()
-    assert [turns.take("VA1", T, 1_000) - T for _ in range(3)] == [0, 1_000, 2_000]
+    assert [turns.take(LANE, "VA1", T) - T for _ in range(4)] == [0, 10, 20, 30]
+    assert [turns.take(LANE, "VA2", T) - T for _ in range(2)] == [0, 10]
+    assert [turns.take(OTHER, "VA1", T) - T for _ in range(2)] == [0, 10]
+    assert turns.take(LANE, "VA1", T + 35) == T + 40
+    assert turns.take(LANE, "VA1", T + 500) == T + 500
 
 
 def test_a_turn_is_never_further_away_than_five_minutes() -> None:
     turns = Turns()
-    taken = [turns.take("VA1", T, 1_000) for _ in range(1_000)]
-    assert taken[300] == taken[999] == T + LONGEST_LEAD_MS == T + 300_000
+    taken = [turns.take(LANE, "VA1", T) for _ in range(31_000)]
+    assert taken[30_000] == taken[-1] == T + LONGEST_LEAD_MS == T + 300_000
 
 
 def test_plain_messages_come_after_the_verifications_of_ten_minutes() -> None:
     turns = Turns()
-    assert turns.take("VA1", T, 10, plain=True) == T + 600_000
-    assert turns.take("VA1", T, 10) == T + 10
+    assert turns.take(LANE, "VA1", T, plain=True) == T + 600_000
+    assert turns.take(LANE, "VA1", T) == T
+    assert turns.take(LANE, "VA1", T, plain=True) == T + 600_010
 
 
 def test_an_application_of_which_nothing_waits_begins_anew() -> None:
     turns = Turns()
     for _ in range(100):
-        turns.take("VA1", T, 10)
-        turns.take("VA2", T, 10)
-    turns.keep({"VA2"})
-    assert turns.take("VA1", T, 10) == T
-    assert turns.take("VA2", T, 10) == T + 1_000
+        turns.take(LANE, "VA1", T)
+        turns.take(LANE, "VA2", T)
+    turns.keep([Standing(LANE, "VA2", False, T + 500)])
+    assert turns.take(LANE, "VA1", T + 700) == T + 500
+    assert turns.take(LANE, "VA2", T + 700) == T + 1_000
+    turns.keep([])
+    assert turns.take(LANE, "VA1", T + 700) == T + 700
+
+
+def test_behind_a_burst_the_first_message_of_another_has_the_turn_that_the_lane_has_come_to() -> None:
+    turns = Turns()
+    burst = [turns.take(LANE, "VA1", T) for _ in range(300)]
+    turns.reached(LANE, burst[63], plain=False)
+    turns.reached(LANE, burst[5], plain=False)
+    later = T + 60_000
+    assert [turns.take(LANE, "VA2", later) for _ in range(2)] == [burst[63], burst[64]]
+    assert turns.take(OTHER, "VA2", later) == later
+    assert turns.take(LANE, "VA2", later, plain=True) == later + 600_000
+    turns.reached(LANE, T + 600_000, plain=True)
+    assert turns.take(LANE, "VA3", later, plain=True) == T + 600_000
 
 
 async def started(still: Installation, application: str, number: int) -> str:
@@ -72,6 +88,28 @@ async def test_a_burst_of_one_application_does_not_hold_up_the_code_of_another(s
     assert order.index(second) <= 3
     assert [sid for sid in order if sid in burst] == burst[:62]
     assert [handover.message.sid for handover in await claim(still)] == burst[62:]
+
+
+@pytest.mark.parametrize("waits_s", [1, 60])
+async def test_a_code_is_among_the_next_ones_sent_though_its_lane_became_slow_behind_a_burst(
+    still: Installation, waits_s: int
+) -> None:
+    shop, bank = still.tenant.default_application, await another_application(still)
+    burst = [await started(still, shop, place) for place in range(2_000, 2_140)]
+    assert [handover.message.sid for handover in await claim(still)] == burst[:64]
+    still.clock.advance(waits_s)
+    code = await started(still, bank, 3_000)
+    order = [handover.message.sid for handover in await claim(still)]
+    assert order.index(code) == 0
+    assert order[1:] == burst[64:127]
+
+
+async def test_a_node_that_sends_nothing_learns_how_far_a_lane_is_behind(still: Installation) -> None:
+    shop, bank = still.tenant.default_application, await another_application(still)
+    burst = [await started(still, shop, place) for place in range(2_000, 2_003)]
+    still.clock.advance(60)
+    await counted(still.house)
+    assert (await message(still, await started(still, bank, 3_000))).turn == (await message(still, burst[0])).turn
 
 
 async def test_two_bursts_share_the_lane_evenly(still: Installation) -> None:
@@ -111,7 +149,6 @@ async def test_an_origin_with_a_rate_gets_no_more_than_it_may_send_now(still: In
     await still.ok("PUT", "/v1/sender-policy", {**policy(NOWHERE), **rated})
     for place in range(2_000, 2_010):
         await started(still, still.tenant.default_application, place)
-    assert USUAL_STEP_MS == 10
     taken = await claim(still, pacing=Idle(drops=int(rate)))
     assert len(taken) == int(rate)
     (lane,) = {handover.lane for handover in taken}

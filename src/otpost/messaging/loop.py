@@ -17,7 +17,7 @@ from otpost.domain.message import BODY_KEPT_MS
 from otpost.domain.outcome import Outcome, Unavailable, Unknown
 from otpost.domain.phone import trusted
 from otpost.domain.policy import CALLBACKS_REFUSED, Route
-from otpost.messaging import nodes, stepping
+from otpost.messaging import nodes, stepping, waiting
 from otpost.messaging.breaker import keep as keep_breaker
 from otpost.messaging.breaker import of_own_clock
 from otpost.messaging.fetching import Fetching
@@ -29,7 +29,7 @@ from otpost.services import delivery, lookups, verify
 from otpost.services.delivery import Handover
 from otpost.services.house import House
 from otpost.services.lookups import Question
-from otpost.services.policy.plan import KEPT_MS, accounts
+from otpost.services.policy.plan import KEPT_MS, accounts, seen
 from otpost.store import tables
 from otpost.store.base import MESSAGES_DUE, rows_of
 from otpost.store.kinds import BREAKERS
@@ -59,7 +59,7 @@ class Messaging:
     ) -> None:
         self.house = house
         self.node = house.sid("ND")
-        self.pace = Pace(house.monotonic)
+        self.pace = Pace(house.monotonic, plans=house.plans)
         self._lease = Lease(house)
         self._beating = asyncio.Lock()
         self._http = http
@@ -283,21 +283,20 @@ class Messaging:
             pass
         if not self._alone:
             await self._find_lost()
+        await self._see_policies()
         await self._count_waiting()
         await self._share_breakers()
 
+    async def _see_policies(self) -> None:
+        """See the policies in force of those whose rates hold messages back: a Save may have lifted them."""
+        if tenants := self.pace.rated():
+            await self.house.store.run(seen(self.house, tenants))
+
     async def _count_waiting(self) -> None:
-        waiting = tables.messages.c
-        plain = waiting.verification.is_(None)
-        rows = await self.house.store.select(
-            select(waiting.lane, waiting.application, plain, func.count())
-            .where(waiting.due_at.is_not(None), waiting.due_at <= self.house.clock(), waiting.status == "queued")
-            .group_by(waiting.lane, waiting.application, plain)
-        )
-        self.pace.count((lane, application, bool(is_plain), count) for lane, application, is_plain, count in rows)
-        self.house.turns.keep({application for _, application, _, _ in rows})
+        rows = await waiting.counted(self.house)
+        self.pace.count(rows)
         for name in found():
-            WAITING.labels(name).set(sum(row[3] for row in rows if row[0].split(":")[1] == name))
+            WAITING.labels(name).set(sum(count for lane, _, _, count in rows if lane.split(":")[1] == name))
 
     async def _share_breakers(self) -> None:
         """Learn from the other nodes which accounts rest, and how many nodes share an origin's rate."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Protocol
 
 from otpost.domain.delivery import SHORT_REST_MS, Rest
 from otpost.domain.outcome import NOTHING_SAID, Accepted, Outcome, Refused, Unavailable, Unknown
@@ -24,6 +24,10 @@ LEAST_WHEN_SILENT: Final = 4
 
 Waiting = tuple[str, str, bool, int]
 """A lane, an application, whether its messages are plain ones, and how many wait."""
+
+
+def _tenant(lane: str) -> str:
+    return lane.partition(":")[0]
 
 
 class Lane:
@@ -56,15 +60,25 @@ class Origin:
         self.at = now
 
 
+class Rated(Protocol):
+    """A tenant's plan, as far as the pace asks it."""
+
+    def rate(self, origin: str) -> float | None: ...
+
+
 class Pace:
     """The lanes of this node. One account's trouble fills its own lane alone.
 
     A lane takes at most `in_flight` messages at once: fewer after a 429 or where answers do not come, one more again
-    after as many accepted ones as it takes. Rates of origins are shared with the other `nodes`.
+    after as many accepted ones as it takes. Rates of origins are shared with the other `nodes`, and hold as long as the
+    newest of the `plans`, by tenant, names them.
     """
 
-    def __init__(self, clock: Callable[[], int], in_flight: int = IN_FLIGHT) -> None:
+    def __init__(
+        self, clock: Callable[[], int], in_flight: int = IN_FLIGHT, *, plans: Mapping[str, Rated] | None = None
+    ) -> None:
         self._clock = clock
+        self._plans = {} if plans is None else plans
         self._most = in_flight
         self._lanes: dict[str, Lane] = {}
         self._origins: dict[tuple[str, str], Origin] = {}
@@ -122,17 +136,27 @@ class Pace:
 
     def dry(self) -> list[str]:
         """The origins that may send nothing now, each after its lane and a blank."""
+        return [f"{name} {origin}" for (name, origin), bucket in self._buckets().items() if bucket.left < 1]
+
+    def rated(self) -> list[str]:
+        """The tenants of which an origin is held to a rate."""
+        return sorted({_tenant(name) for name, _ in self._origins})
+
+    def _buckets(self) -> dict[tuple[str, str], Origin]:
+        """The buckets of the origins whose rates are in force, as of now."""
         now = self._clock()
-        dry = []
-        for (name, origin), bucket in self._origins.items():
-            bucket.refill(now, bucket.per_s)
-            if bucket.left < 1:
-                dry.append(f"{name} {origin}")
-        return dry
+        for (name, origin), bucket in list(self._origins.items()):
+            plan = self._plans.get(_tenant(name))
+            per_s = bucket.per_s if plan is None else plan.rate(origin)
+            if per_s is None:
+                del self._origins[name, origin]
+            else:
+                bucket.refill(now, per_s if plan is None else per_s / max(1, self.nodes))
+        return self._origins
 
     def next_drop_ms(self) -> int | None:
         """When the next of the dry origins may send again; None where none is dry."""
-        waits = [(1 - bucket.left) / bucket.per_s * 1000 for bucket in self._origins.values() if bucket.left < 1]
+        waits = [(1 - bucket.left) / bucket.per_s * 1000 for bucket in self._buckets().values() if bucket.left < 1]
         return int(min(waits)) + 1 if waits else None
 
     def taken(self, name: str, origin: str) -> None:
@@ -177,7 +201,7 @@ class Pace:
         lane = self._lanes.get(name)
         if lane is None:
             return 1
-        rates = [bucket.per_s for (whose, _), bucket in self._origins.items() if whose == name]
+        rates = [bucket.per_s for (whose, _), bucket in self._buckets().items() if whose == name]
         slowest = max((1000 / per_s for per_s in rates), default=0.0)
         return max(1, int(max(slowest, lane.typical_ms / lane.limit)))
 

@@ -184,6 +184,7 @@ def claim(house: House, node: str, pacing: Pacing, callback_url: Callable[[str, 
                 if reads_reports(service) and (notice is None or notice.until <= now)
                 else None,
             )
+            house.turns.reached(lane, message.turn, plain=message.verification is None)
             handovers.append(Handover(message, attempt, service, plan, route, text, notice))
         gone = len(handovers) + len(unsettled) + passed_on
         return Claimed(handovers, len(due) == DUE_AT_ONCE and gone > 0, unsettled)

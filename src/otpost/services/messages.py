@@ -90,7 +90,7 @@ def send(
             valid_until=valid_until,
             segments=segments,
             body=sealed,
-            turn=house.turns.take(application, now, house.lane_step_ms(lane_of(tenant, route)), plain=True),
+            turn=house.turns.take(lane_of(tenant, route), application, now, plain=True),
         )
         if status_callback is not None:
             owner = rows.look(TENANTS, tenant)

@@ -442,5 +442,5 @@ def _message(
         segments=segments,
         verification=verification.sid,
         number=verification.sends,
-        turn=house.turns.take(app.sid, now, house.lane_step_ms(lane_of(app.tenant, route))),
+        turn=house.turns.take(lane_of(app.tenant, route), app.sid, now),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from otpost.domain.delivery import Way
@@ -15,7 +15,7 @@ from otpost.senders.base import Account, FallsBack, HasAccounts, SenderService, 
 from otpost.senders.settings import SecretRef, fill, load
 from otpost.services.house import House
 from otpost.store.kinds import APPLICATIONS, POLICIES, SECRETS
-from otpost.store.units import Rows
+from otpost.store.units import Rows, Unit, look
 
 SEAL = "secrets"
 KEPT_MS = 48 * 3_600_000
@@ -130,6 +130,16 @@ def plan_of(house: House, rows: Rows, tenant: str) -> Plan:
     plan = make(house, policy, rows.find(SECRETS, "tenant", tenant, locked=False))
     house.plans[tenant] = plan
     return plan
+
+
+def seen(house: House, tenants: Sequence[str]) -> Unit[None]:
+    """Look at the policies in force of these tenants, so that what hangs on a plan hangs on the newest."""
+
+    def decide(rows: Rows) -> None:
+        for tenant in tenants:
+            plan_of(house, rows, tenant)
+
+    return Unit(decide, [look(POLICIES, tenant) for tenant in tenants])
 
 
 def make(house: House, policy: Policy, secrets: list[StoredSecret]) -> Plan:
