@@ -11,6 +11,7 @@ from installation import TO
 from otpost.services import console as doors
 from otpost.web.visit import FLASH_S
 from web.browsing import Browser, Console, Seen
+from web.policy_world import PATH, Room
 
 MOVING = frozenset({"first_answers", "nodes", "sessions"})
 
@@ -51,6 +52,29 @@ async def test_what_a_form_makes_is_shown_by_the_page_after_it_and_by_no_reload(
         again = await browser.get(answered.location)
         assert not re.search(looks, again.html), action
         assert await picture(console.here, without=MOVING) == after, action
+
+
+@pytest.mark.parametrize("button", ["test", "send"])
+async def test_a_page_that_answers_a_test_is_loaded_again_without_another_text(small_console: Console, button: str):
+    browser, here = await small_console.signed_in(), small_console.here
+    await here.choose_sandbox()
+    room = await Room.enter(browser)
+    fields = {**room.fields, "to": TO, "message": "Is this on?", "do": button}
+    first = await browser.post(PATH, fields)
+    again = await browser.post(PATH, fields)
+    texts = (await here.ok("GET", "/v1/sandbox/messages"))["items"]
+    if button == "test":
+        assert "The sandbox took the test." in again.text
+        assert len(texts) == 1
+    messages = (await here.ok("GET", "/v1/messages"))["items"]
+    assert len(messages) == (1 if button == "send" else 0)
+    assert again.status == first.status == 200
+    room._take(again)
+    await room.press(button)
+    if button == "send":
+        assert len((await here.ok("GET", "/v1/messages"))["items"]) == 2
+    else:
+        assert len((await here.ok("GET", "/v1/sandbox/messages"))["items"]) == 2
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+import hashlib
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from otpost.domain.text import MAX_BODY_CHARACTERS
 from otpost.senders.base import found
 from otpost.senders.reading import read
 from otpost.senders.settings import places
-from otpost.services import access, messages, reading
+from otpost.services import access, messages, once, reading
 from otpost.services.policy import trial
 from otpost.services.policy.trial import Tried
 from otpost.services.vault import KeyRingError
@@ -37,6 +38,10 @@ READS_THE_FORM: Final = (
     "The Test button uses what is in this form, and the stored token is not in it; the messaging service reads the "
     "stored one from the database."
 )
+
+
+class UnderWay(Unavailable):
+    """What this button began is still under way. Wait a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +77,45 @@ async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]
         "message": policy_form.message,
     }
     policy_form.tried = ""
-    try:
+
+    async def work() -> str:
         tried = await trial.trial(visit.house, visit.surroundings.http, visit.actor, body)
+        return msgspec.json.encode(tried).decode()
+
+    try:
+        told = await _once(visit, "test", work)
     except Invalid as refused:
-        kept = await _stored_paths(visit, policy_form)
-        return Told([_in_form(error, kept) for error in refused.errors])
+        stored = await _stored_paths(visit, policy_form)
+        return Told([_in_form(error, stored) for error in refused.errors])
     except TestsReached as reached:
         wait_s = max(1, -((visit.now - (reached.retry_at or visit.now)) // 1000))
         return Told(limit=f"Ten tests a minute are possible. Wait {wait_s} s and test again; nothing was sent.")
-    policy_form.tried = Seals(visit, policy_form.id).pack(msgspec.json.encode(tried).decode())
+    except UnderWay as refused:
+        return Told(limit=refused.detail)
+    policy_form.tried = Seals(visit, policy_form.id).pack(told)
     return Told()
+
+
+async def _once(visit: Visit, button: str, work: Callable[[], Awaitable[str]]) -> str:
+    """What a press of a button came to, however often the browser sends it: a reload sends the same form again.
+
+    The page that answers a press has other fields, so that the next press is another. Raises UnderWay.
+    """
+    sent = msgspec.json.encode([(name, visit.form.all(name)) for name in visit.form])
+    call = once.Call(visit.who.user.sid, f"console {button}", hashlib.sha256(sent).hexdigest(), b"")
+    try:
+        known = await visit.house.store.run(once.begin(visit.house, call))
+    except Unavailable as refused:
+        raise UnderWay if refused.retry_at is not None else refused from None
+    if known is not None:
+        return known.body.decode()
+    kept = None
+    try:
+        told = await work()
+        kept = once.Answer(200, told.encode())
+        return told
+    finally:
+        await visit.house.store.run(once.end(visit.house, call, kept))
 
 
 async def _stored_paths(visit: Visit, policy_form: PolicyForm) -> set[str]:
@@ -111,17 +145,22 @@ async def send(visit: Visit, policy_form: PolicyForm) -> Told:
         visit.house, visit.tenant, tenant.default_application, to, policy_form.message, trial.VALID_FOR_S
     )
     policy_form.sent = ""
-    try:
+
+    async def work() -> str:
         await visit.house.store.run(access.note(visit.house, visit.actor, "text sent from the console", to.masked))
-        message = await visit.house.store.run(unit)
+        return (await visit.house.store.run(unit)).sid
+
+    try:
+        policy_form.sent = await _once(visit, "send", work)
     except Invalid as refused:
         return Told(refused.errors)
     except SenderPolicyIncomplete:
         words = "No sender service is saved that is ready to send. Save this form first; Test works without."
         return Told([FieldError("sender_service", "required", words)])
+    except UnderWay as refused:
+        return Told(limit=refused.detail)
     except Unavailable as refused:
         return Told(limit=f"{refused.detail} Nothing was sent; try again in a moment.")
-    policy_form.sent = message.sid
     return Told()
 
 

@@ -13,8 +13,10 @@ from starlette.routing import BaseRoute, Match, NoMatchFound, Route
 from starlette.types import Receive, Scope, Send
 
 from otpost.domain.errors import LimitReached, NotFound, Refusal, Unavailable, VerificationNotFound
-from otpost.services.console import signed_in
+from otpost.services.console import MadeSession, SignedIn, signed_in
+from otpost.store.kinds import USERS
 from otpost.telemetry import REQUEST_ID
+from otpost.web import kept
 from otpost.web.asking import read_asking
 from otpost.web.policy import ROOMS as POLICY
 from otpost.web.rooms.applications import ROOMS as APPLICATIONS
@@ -24,7 +26,7 @@ from otpost.web.rooms.reference import ROOMS as REFERENCE
 from otpost.web.rooms.sandbox import ROOMS as SANDBOX
 from otpost.web.rooms.settings import ROOMS as SETTINGS
 from otpost.web.rooms.sign_in import ROOMS as SIGN_IN
-from otpost.web.rooms.sign_in import own_page
+from otpost.web.rooms.sign_in import ask_again, own_page
 from otpost.web.rooms.verifications import ROOMS as VERIFICATIONS
 from otpost.web.rooms.webhooks import ROOMS as WEBHOOKS
 from otpost.web.static_files import serve
@@ -73,6 +75,8 @@ HEADERS: Final = {
     "x-frame-options": "DENY",
 }
 _WAIT_S = 1
+STOP_POLLING: Final = 286
+"""What htmx takes as the end of asking every two seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -146,8 +150,13 @@ class Address:
             )
         if visit.token is not None:
             visit.signed_in = await signed_in(visit.house, visit.token, visit.asking.address)
+        former = await kept.former_session(visit) if visit.signed_in is None and not safe else None
         if visit.signed_in is None and not self._room.open:
-            return to_sign_in(visit)
+            if former is None or self._room.post is None or visit.method != "POST":
+                return to_sign_in(visit)
+            visit.form = await _form(visit, receive, MAX_FORM)
+            sealed = kept.seal(visit, former.user, self._room.path)
+            return await ask_again(visit, sealed) if sealed else to_sign_in(visit)
         handler = self._room.get if safe else self._room.post if visit.method == "POST" else None
         if handler is None:
             response = await _said(visit, 405, "Not possible here", "This address does not take what was sent to it.")
@@ -155,8 +164,37 @@ class Address:
             response.headers["allow"] = ", ".join(allowed)
             return response
         if not safe:
-            visit.form = await _form(visit, receive)
-        return await handler(visit)
+            known = visit.signed_in is not None or former is not None
+            visit.form = await _form(visit, receive, MAX_FORM if known else MAX_STRANGERS_FORM)
+        response = await handler(visit)
+        if visit.begun is not None and (form := kept.opened(visit, visit.begun.session.user)):
+            return await _go_on(visit, visit.begun, form)
+        return response
+
+
+async def _go_on(visit: Visit, begun: MadeSession, form: kept.Kept) -> Response:
+    """Answer the form that was sent before the password was asked for, as if the session had never ended."""
+    room = next(room for room in ROOMS if room.path == form.room)
+    user = await visit.house.store.get(USERS, begun.session.user)
+    assert room.post is not None, "a form is kept for rooms that take one"
+    assert user is not None, "who has just signed in is there"
+    again = Visit(
+        surroundings=visit.surroundings,
+        asking=visit.asking,
+        method="POST",
+        here=form.here,
+        path=form.path,
+        query=_query(form.here.partition("?")[2]),
+        headers=visit.headers,
+        entry=room.entry,
+        form=Form(form.pairs),
+        signed_in=SignedIn(user, begun.session, visit.asking.address),
+    )
+    again.begin(begun)
+    try:
+        return await room.post(again)
+    except Refusal as refusal:
+        return await refused(again, refusal)
 
 
 def _pack(response: Response, visit: Visit) -> None:
@@ -196,7 +234,12 @@ class _Static:
 
 
 def to_sign_in(visit: Visit) -> Response:
-    """Where strangers are sent, with the page that they asked for."""
+    """Where strangers are sent, with the page that they asked for.
+
+    A part of a page that holds a form stays as it is: to lead away would lose what is typed.
+    """
+    if visit.htmx and visit.method == "GET" and own_page(visit).partition("?")[0] == "/sender-policy":
+        return Response(status_code=STOP_POLLING, headers={"HX-Reswap": "none"})
     asked = visit.here if visit.method == "GET" and not visit.htmx else own_page(visit)
     return visit.go("/sign-in" if asked in ("", "/") else f"/sign-in?next={quote(asked, safe='')}")
 
@@ -234,9 +277,8 @@ async def _nowhere(visit: Visit) -> Response:
     raise NotFound
 
 
-async def _form(visit: Visit, receive: Receive) -> Form:
+async def _form(visit: Visit, receive: Receive, most: int) -> Form:
     media = visit.headers.get("content-type", "").split(";")[0].strip().lower()
-    most = MAX_STRANGERS_FORM if visit.signed_in is None else MAX_FORM
     body = bytearray()
     while True:
         event = await receive()

@@ -118,6 +118,7 @@ class Visit:
     entry: str = ""
     form: Form = field(default_factory=Form)
     signed_in: SignedIn | None = None
+    begun: MadeSession | None = None
     _cookies: list[str] = field(default_factory=list)
     _flash: Flash | None = None
     _flash_taken: bool = False
@@ -202,6 +203,7 @@ class Visit:
 
     def begin(self, made: MadeSession) -> None:
         """Give the browser a session."""
+        self.begun = made
         self._set_cookie(self._session_cookie, made.token, None)
 
     def end(self) -> None:

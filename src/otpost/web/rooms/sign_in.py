@@ -64,6 +64,15 @@ async def leave(visit: Visit) -> Response:
     return visit.go("/sign-in")
 
 
+async def ask_again(visit: Visit, sealed: str) -> Response:
+    """The form in the place of the page whose session has ended; what was sent goes on after it."""
+    response = await _form(visit, 401, kept=sealed)
+    if visit.htmx:
+        response.headers["hx-retarget"] = "body"
+        response.headers["hx-reswap"] = "innerHTML"
+    return response
+
+
 def own_page(visit: Visit) -> str:
     """The page of ours from which this request came, as the browser tells it; empty where it does not."""
     told = visit.headers.get("hx-current-url") or visit.headers.get("referer", "")
@@ -86,9 +95,18 @@ def _own_path(where: str) -> str:
     return "" if where.split("?")[0] in ("/", "/sign-in", "/sign-out") else where
 
 
-async def _form(visit: Visit, status: int = 200, *, name: str = "", next: str = "", refused: str = "") -> Response:
-    nobody = not await console.any_user(visit.house)
-    return await visit.page("sign_in.html", status, name=name, next=_own_path(next), refused=refused, nobody=nobody)
+async def _form(
+    visit: Visit, status: int = 200, *, name: str = "", next: str = "", refused: str = "", kept: str = ""
+) -> Response:
+    return await visit.page(
+        "sign_in.html",
+        status,
+        name=name,
+        next=_own_path(next),
+        refused=refused,
+        kept=kept or visit.form.get("kept"),
+        nobody=not await console.any_user(visit.house),
+    )
 
 
 async def _ask_by_link(

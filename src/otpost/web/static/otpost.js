@@ -50,6 +50,13 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// A session that has ended is begun again in place.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.xhr.status === 401) {
+    event.detail.shouldSwap = true;
+    event.detail.isError = false;
+  }
+});
 document.addEventListener("htmx:load", (event) => prepare(event.detail.elt));
 
 const begin = () => {
