@@ -441,15 +441,15 @@ def test_doctor_tells_that_callbacks_are_refused_and_forgets_it_with_the_address
     environment["OTPOST_PUBLIC_URL"] = "https://otp.example.com"
 
     async def refused(here: Installation) -> None:
-        notice = Notice(here.tenant.sid, CALLBACKS_REFUSED, 1, 2, "https://otp.example.com")
+        notice = Notice(here.tenant.sid, CALLBACKS_REFUSED, "twilio", 1, 2, "https://otp.example.com", "No.")
         await here.house.store.run(Unit(lambda rows: rows.put(NOTICES, notice)))
 
     inside(environment, refused)
     told = otpost("doctor")
     assert told.code == 0
     assert re.search(
-        "^warn  callbacks: the sender service refuses https://otp.example.com, .* "
-        "→ OTPOST_PUBLIC_URL must be a public https address without underscores",
+        "^warn  callbacks: Callbacks to https://otp.example.com are refused. No. .* "
+        "→ OTPOST_PUBLIC_URL must be a public https address, like",
         told.out,
         re.MULTILINE,
     )

@@ -20,7 +20,7 @@ from otpost.domain.policy import Policy
 from otpost.installation import NotReady, key_checks, lacks_ring, read_ring, state_of, store_of
 from otpost.senders.base import found
 from otpost.senders.settings import load
-from otpost.services import vault
+from otpost.services import reports, vault
 from otpost.store import tables
 from otpost.store.base import Store, rows_of
 from otpost.store.clocks import DatabaseClock
@@ -172,15 +172,11 @@ async def _policies(store: Store) -> AsyncIterator[Finding]:
 async def _notices(store: Store, public_url: str | None) -> list[Finding]:
     """What the running service has met with; a refusal of a public URL that was changed since is over."""
     notices = await rows_of(store, NOTICES, select(*tables.notices.columns))
-    of_this_url = {notice.detail: notice for notice in notices if notice.detail == public_url}
-    return [
-        Finding(
-            "warn",
-            f"callbacks: the sender service refuses {url}, so that reports are fetched and come late",
-            notice.remedy,
-        )
-        for url, notice in of_this_url.items()
-    ]
+    known = [notice for notice in notices if notice.detail == public_url]
+    for policy in await rows_of(store, POLICIES, select(*tables.policies.columns)):
+        known += reports.too_long(policy, public_url)
+    told = {(notice.service, notice.what): notice for notice in known}
+    return [Finding("warn", f"callbacks: {notice.sentence}", notice.remedy) for notice in told.values()]
 
 
 async def _breakers(store: Store) -> list[Finding]:

@@ -46,7 +46,7 @@ async def intents_of_a_dead_node(otpost: Installation, numbers: list[str]) -> li
     """Messages that a node took and did not come to send; the installation's own messaging service has stopped."""
     for number in numbers:
         await send(otpost, number)
-    unit = delivery.claim(otpost.house, GONE, Pace(otpost.clock), lambda service, attempt: None)
+    unit = delivery.claim(otpost.house, GONE, Pace(otpost.clock), None)
     return (await otpost.store.run(unit)).handovers
 
 

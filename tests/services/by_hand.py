@@ -47,13 +47,12 @@ class Idle:
         return self.rests.get(route.account_sid)
 
 
-def callback_url(service: str, attempt: str) -> str:
-    return f"https://otp.example/callbacks/{service}/{attempt}"
+PUBLIC_URL = "https://otp.example"
 
 
 async def claim(still: Installation, node: str = NODE, pacing: delivery.Pacing | None = None) -> list[Handover]:
     """What a node takes, its intents committed."""
-    unit = delivery.claim(still.house, node, pacing or Idle(), callback_url)
+    unit = delivery.claim(still.house, node, pacing or Idle(), PUBLIC_URL)
     return (await still.store.run(unit)).handovers
 
 

@@ -7,7 +7,7 @@ from messaging.through_twilio import INDIA, MAIN, Row, attempts, message, policy
 from otpost.domain.outcome import Accepted, Refused, Unavailable, Unknown, Vendor
 from otpost.messaging import nodes
 from otpost.services import delivery
-from services.by_hand import LOST, NODE, NOWHERE, Idle, callback_url, claim, sent
+from services.by_hand import LOST, NODE, NOWHERE, PUBLIC_URL, Idle, claim, sent
 
 BUSY = Unavailable("throttled", "Busy.", retry_after_s=2)
 GONE = "Otpost was stopped while it was being sent."
@@ -47,7 +47,7 @@ async def test_a_claim_says_that_there_may_be_more_after_messages_that_only_ende
         await send(still, f"+141555531{place:02d}", valid_for_s=60)
     still.clock.advance(51)
     late = (await send(still, "+14155553200"))["sid"]
-    unit = delivery.claim(still.house, NODE, Idle(), callback_url)
+    unit = delivery.claim(still.house, NODE, Idle(), PUBLIC_URL)
     claimed = await still.store.run(unit)
     assert (claimed.handovers, claimed.more) == ([], True)
     (handover,) = await claim(still)
@@ -57,7 +57,7 @@ async def test_a_claim_says_that_there_may_be_more_after_messages_that_only_ende
 async def test_what_could_not_be_taken_is_not_asked_for_again_at_once(still: Installation) -> None:
     for place in range(delivery.DUE_AT_ONCE):
         await send(still, f"+141555531{place:02d}")
-    claimed = await still.store.run(delivery.claim(still.house, NODE, Idle(slots=0), callback_url))
+    claimed = await still.store.run(delivery.claim(still.house, NODE, Idle(slots=0), PUBLIC_URL))
     assert (claimed.handovers, claimed.more) == ([], False)
 
 

@@ -257,7 +257,7 @@ EVERY_KIND: list[tuple[Kind[Any], list[Any]]] = [
         kinds.BREAKERS,
         [Breaker("AC1:twilio:AC9", "AC1", "twilio", "AC9", 7, "network_trouble", ODD, 2_147_483_647, LATE, LATE)],
     ),
-    (kinds.NOTICES, [Notice("AC1", "callbacks_refused", 1, LATE, ODD)]),
+    (kinds.NOTICES, [Notice("AC1", "callbacks_refused", "twilio", 1, LATE, ODD, ODD)]),
     (kinds.SANDBOX_TEXTS, [SandboxText("SM1", "AC1", "+4915112345678", ODD, LATE)]),
     (
         kinds.WEBHOOKS,

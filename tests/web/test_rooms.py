@@ -67,12 +67,12 @@ async def test_an_empty_room_says_so_with_one_next_step(small_console: Console, 
 
 async def test_the_overview_says_that_callbacks_are_refused_and_what_to_do(small_console: Console):
     here = small_console.here
-    notice = callbacks_refused(None, here.tenant.sid, "https://my_host.example", here.clock())
+    notice = callbacks_refused(None, here.tenant.sid, "twilio", "https://my_host.example", "No.", here.clock())
     browser = await small_console.signed_in()
-    assert "refuses callbacks" not in (await browser.get("/overview")).text
+    assert "Callbacks to" not in (await browser.get("/overview")).text
     await here.store.run(Unit(lambda rows: rows.put(NOTICES, notice)))
     text = (await browser.get("/overview")).text
-    assert "refuses callbacks to https://my_host.example" in text
+    assert "Callbacks to https://my_host.example are refused. No." in text
     assert "OTPOST_PUBLIC_URL must be a public https address" in text
 
 

@@ -12,7 +12,7 @@ from otpost.api import problems
 from otpost.api.http import Surroundings, read_all, refused, respond
 from otpost.api.problems import Internal, MethodNotAllowed
 from otpost.domain.errors import NotFound, Refusal, Unavailable
-from otpost.domain.sid import ATTEMPT, TENANT, is_sid
+from otpost.domain.sid import ATTEMPT, TENANT, is_sid, lengthened
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused
 from otpost.senders.base import (
     CONNECT_S,
@@ -65,6 +65,7 @@ class Callbacks:
     async def _take(self, scope: Scope, receive: Receive) -> None:
         house = self._surroundings.house
         name, subject = scope["path_params"]["service"], scope["path_params"]["attempt"]
+        subject = lengthened(subject, ATTEMPT) or subject
         body = await read_all(scope, receive)
         service = found().get(name)
         if service is None or not reads_reports(service):

@@ -11,6 +11,7 @@ from otpost.domain.outcome import ReasonName
 
 Sections = dict[str, dict[str, Any]]
 CALLBACKS_REFUSED: Final = "callbacks_refused"
+CALLBACKS_TOO_LONG: Final = "callbacks_too_long"
 STANDS_MS: Final = 3_600_000
 EVERY_COUNTRY: Final = "all"
 
@@ -117,37 +118,44 @@ def longest_prefix(e164: str, filters: Iterable[str]) -> str | None:
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """One thing that stands in the way of a tenant's texts or reports.
+    """One thing that stands in the way of a tenant's reports at one sender service.
 
-    `what` is its stable name, `detail` what it is about: the refused public URL for `callbacks_refused`. Until
-    `until` Otpost acts on it; after that it tries again, and the notice goes once that went well.
+    `what` is its stable name, `detail` what it is about: the public URL. `why` is the sentence of whoever refuses.
+    Until `until` Otpost acts on it; after that it tries again, and the notice goes once that went well.
     """
 
     tenant: str
     what: str
+    service: str
     since: int
     until: int
     detail: str
+    why: str
 
     @property
     def sentence(self) -> str:
         return (
-            f"The sender service refuses callbacks to {self.detail}: texts go out without a callback address, and "
-            "their reports are fetched from a minute later on."
+            f"Callbacks to {self.detail} are refused. {self.why} Texts by this service go out without a callback "
+            "address, so that their reports come late or not at all."
         )
 
     @property
     def remedy(self) -> str:
+        if self.what == CALLBACKS_TOO_LONG:
+            return "Set OTPOST_PUBLIC_URL to a shorter address and start Otpost again."
+        signs = " without underscores in its host" if "_" in self.detail.partition("://")[2].partition("/")[0] else ""
         return (
-            "OTPOST_PUBLIC_URL must be a public https address without underscores in its host, like "
-            "https://otp.example.com; set it and start Otpost again."
+            f"OTPOST_PUBLIC_URL must be a public https address{signs}, like https://otp.example.com; set it and start "
+            "Otpost again."
         )
 
 
-def callbacks_refused(standing: Notice | None, tenant: str, public_url: str, now: int) -> Notice:
-    """The notice after one more refusal; it stands for an hour from now on."""
+def callbacks_refused(
+    standing: Notice | None, tenant: str, service: str, public_url: str, why: str, now: int
+) -> Notice:
+    """The notice after one more refusal by the service; it stands for an hour from now on."""
     since = standing.since if standing is not None and standing.detail == public_url else now
-    return Notice(tenant, CALLBACKS_REFUSED, since, now + STANDS_MS, public_url)
+    return Notice(tenant, CALLBACKS_REFUSED, service, since, now + STANDS_MS, public_url, why)
 
 
 class Breaker(msgspec.Struct, frozen=True):

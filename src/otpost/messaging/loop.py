@@ -25,14 +25,14 @@ from otpost.messaging.lease import Lease, Moment
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound, only_while
 from otpost.senders.base import Listed, LooksUp, LookUpFailed, found
-from otpost.services import delivery, lookups, verify
+from otpost.services import delivery, lookups, reports, verify
 from otpost.services.delivery import Handover
 from otpost.services.house import House
 from otpost.services.lookups import Question
 from otpost.services.policy.plan import KEPT_MS, accounts, seen
 from otpost.store import tables
 from otpost.store.base import MESSAGES_DUE, rows_of
-from otpost.store.kinds import BREAKERS
+from otpost.store.kinds import BREAKERS, POLICIES
 from otpost.telemetry import ATTEMPTS, BREAKERS_OPEN, QUEUE_SECONDS, SEND_SECONDS, WAITING
 
 _log = logging.getLogger(__name__)
@@ -85,6 +85,9 @@ class Messaging:
         await self.house.store.sweep(
             delete(tables.notices).where(notices.what == CALLBACKS_REFUSED, notices.detail != (self._public_url or ""))
         )
+        for policy in await rows_of(self.house.store, POLICIES, select(tables.policies)):
+            for notice in reports.too_long(policy, self._public_url):
+                _log.warning("%s %s", notice.sentence, notice.remedy)
         if self._alone:
             await self._find_lost()
         self._tasks = [
@@ -136,7 +139,7 @@ class Messaging:
         if not self._lease.fresh:
             await self._beat()
         began = self._lease.now()
-        claimed = await self.house.store.run(delivery.claim(self.house, self.node, self.pace, self._callback_url))
+        claimed = await self.house.store.run(delivery.claim(self.house, self.node, self.pace, self._public_url))
         for handover in claimed.handovers:
             self.pace.taken(handover.lane, handover.route.origin)
             self._sending[handover.attempt.sid] = asyncio.create_task(self._deliver(handover, began))
@@ -145,9 +148,6 @@ class Messaging:
         if (wait_ms := self.pace.next_drop_ms()) is not None:
             asyncio.get_running_loop().call_later(wait_ms / 1000, self._wake.set)
         return claimed.more
-
-    def _callback_url(self, service: str, attempt: str) -> str | None:
-        return f"{self._public_url}/callbacks/{service}/{attempt}" if self._public_url else None
 
     async def _deliver(self, handover: Handover, claimed: Moment) -> None:
         try:

@@ -191,7 +191,8 @@ class ReadsReports(Protocol):
     One whose calls carry no signature says so by `PROVEN_BY_ADDRESS = True` in its module: the address that it is
     given then ends with `?proof=…`, which only Otpost can make, and `read_report` is asked only where that was right.
     Such a service may also call one fixed address for all its messages, shown in the console; the report is then the
-    attempt's that it names, or whose `vendor_sid` it names.
+    attempt's that it names, or whose `vendor_sid` it names. One that takes no address beyond some length says it by
+    `LONGEST_CALLBACK`.
     """
 
     def read_report(
@@ -294,6 +295,13 @@ def by_country(service: SenderService) -> RoutesByCountry | None:
 def proven_by_address(service: SenderService) -> bool:
     """Whether the service's reports carry no signature, so that the address has to prove them."""
     return bool(getattr(service, "PROVEN_BY_ADDRESS", False))
+
+
+@cache
+def longest_callback(service: SenderService) -> int | None:
+    """How many characters a callback address may have: the module's `LONGEST_CALLBACK`, where the service has one."""
+    longest: int | None = getattr(service, "LONGEST_CALLBACK", None)
+    return longest
 
 
 @cache

@@ -32,6 +32,7 @@ TITLE: Final = "Vonage"
 PLACE: Final = 40
 may_be_fallback: Final = True
 PROVEN_BY_ADDRESS: Final = True
+LONGEST_CALLBACK: Final = 100
 """Vonage signs its receipts only for accounts that asked its support for it."""
 
 
@@ -184,7 +185,6 @@ ERR_CODES: Final[Mapping[int, Code]] = {
 
 API_PAGE: Final = "https://developer.vonage.com/en/api-errors/sms"
 RECEIPTS_PAGE: Final = "https://developer.vonage.com/en/messaging/sms/guides/delivery-receipts"
-_LONGEST_CALLBACK: Final = 100
 
 
 async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outcome:
@@ -195,12 +195,6 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
     if settings.api_secret is None:
         detail = "The API secret of the account that sends is not stored; type it in the settings."
         return Refused("credentials_refused", detail, field="api_secret")
-    if text.callback_url and len(text.callback_url) > _LONGEST_CALLBACK:
-        detail = (
-            f"The address for receipts has {len(text.callback_url)} characters; Vonage takes {_LONGEST_CALLBACK}. "
-            "Set OTPOST_PUBLIC_URL to a shorter one."
-        )
-        return Refused("callback_refused", detail)
     form = {
         "from": route.origin.removeprefix("+"),
         "to": text.to.e164.removeprefix("+"),
@@ -310,7 +304,7 @@ def read_report(
     except ValueError as error:
         return NotProven(f"the request cannot be read: {error}")
     named, given = urlsplit(request.url).path.rpartition("/")[2], fields.get("client-ref", "")
-    if named.startswith(ATTEMPT) and given not in ("", named):
+    if is_sid(named, ATTEMPT) and given not in ("", named):
         return NotProven("it refers to another attempt than its address")
     vendor_sid, status = fields.get("messageId", ""), fields.get("status", "")
     if not SID.fullmatch(vendor_sid) or not status:

@@ -6,7 +6,7 @@ Nothing is sent here: `messaging` sends between the unit that commits the intent
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -120,11 +120,11 @@ class Claimed(NamedTuple):
     unsettled: Sequence[str] = ()
 
 
-def claim(house: House, node: str, pacing: Pacing, callback_url: Callable[[str, str], str | None]) -> Unit[Claimed]:
+def claim(house: House, node: str, pacing: Pacing, public_url: str | None) -> Unit[Claimed]:
     """Take messages that are due and whose account has room, and commit the intent to send them.
 
-    Those whose account rests go another way where they have one, and wait where they have none. `callback_url` is
-    made from a service's name and an attempt's SID. Messages that can no longer be of use end here.
+    Those whose account rests go another way where they have one, and wait where they have none. `public_url` is where
+    services call back, if they can. Messages that can no longer be of use end here.
     """
     now = house.clock()
     attempts = [house.sid(sid.ATTEMPT) for _ in range(DUE_AT_ONCE)]
@@ -146,7 +146,7 @@ def claim(house: House, node: str, pacing: Pacing, callback_url: Callable[[str, 
             *(look(VERIFICATIONS, message.verification) for message in due if message.verification),
             *(look(APPLICATIONS, message.application) for message in due),
             *(look(POLICIES, message.tenant) for message in due),
-            *(look(NOTICES, message.tenant, CALLBACKS_REFUSED) for message in due),
+            *(look(NOTICES, message.tenant, CALLBACKS_REFUSED, message.service) for message in due),
             *(look_by(ATTEMPTS, "message", message.sid) for message in due if message.attempt is not None),
         )
         room: dict[tuple[str, str], int] = {}
@@ -174,14 +174,14 @@ def claim(house: House, node: str, pacing: Pacing, callback_url: Callable[[str, 
             rows.put(MESSAGES, message)
             rows.put(ATTEMPTS, attempt)
             service = found()[route.service]
-            notice = rows.look(NOTICES, message.tenant, CALLBACKS_REFUSED)
+            notice = rows.look(NOTICES, message.tenant, CALLBACKS_REFUSED, route.service)
             text = Text(
                 attempt.sid,
                 trusted(message.to),
                 body,
                 (message.valid_until - now) // 1000,
-                _report_address(house, service, attempt.sid, callback_url)
-                if reads_reports(service) and (notice is None or notice.until <= now)
+                reports.address_of(house, service, attempt.sid, public_url)
+                if public_url is not None and reads_reports(service) and (notice is None or notice.until <= now)
                 else None,
             )
             house.turns.reached(lane, message.turn, plain=message.verification is None)
@@ -227,15 +227,6 @@ def _takes_place(room: dict[tuple[str, str], int], pacing: Pacing, plan: Plan, l
     for place in places:
         room[place] -= 1
     return True
-
-
-def _report_address(
-    house: House, service: SenderService, attempt: str, callback_url: Callable[[str, str], str | None]
-) -> str | None:
-    url = callback_url(service.NAME, attempt)
-    if url is None or not proven_by_address(service):
-        return url
-    return f"{url}?proof={reports.proof(house, service.NAME, attempt)}"
 
 
 def _ready(house: House, rows: Rows, message: Message, now: int, pacing: Pacing) -> Message | tuple[Plan, Route, str]:
@@ -395,11 +386,11 @@ def _without_callback(rows: Rows, handover: Handover, outcome: Outcome, others: 
     if url is None:
         return False
     if isinstance(outcome, Refused) and outcome.reason == "callback_refused":
-        known = rows.get(NOTICES, attempt.tenant, CALLBACKS_REFUSED)
-        public_url = url.partition(f"/callbacks/{attempt.service}/{attempt.sid}")[0]
-        rows.put(NOTICES, callbacks_refused(known, attempt.tenant, public_url, now))
+        known = rows.get(NOTICES, attempt.tenant, CALLBACKS_REFUSED, attempt.service)
+        public_url = url.partition(f"/callbacks/{attempt.service}/")[0]
+        rows.put(NOTICES, callbacks_refused(known, attempt.tenant, attempt.service, public_url, outcome.detail, now))
         return not any(other.outcome == "refused" for other in others)
     proven = isinstance(outcome, Accepted) and standing is not None
-    if proven and rows.get(NOTICES, attempt.tenant, CALLBACKS_REFUSED) == standing:
-        rows.delete(NOTICES, attempt.tenant, CALLBACKS_REFUSED)
+    if proven and rows.get(NOTICES, attempt.tenant, CALLBACKS_REFUSED, attempt.service) == standing:
+        rows.delete(NOTICES, attempt.tenant, CALLBACKS_REFUSED, attempt.service)
     return False

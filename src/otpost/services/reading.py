@@ -14,6 +14,7 @@ from otpost.domain.message import Attempt, Message, Report, SandboxText
 from otpost.domain.policy import Notice
 from otpost.domain.sid import APPLICATION, MESSAGE, VERIFICATION, is_sid
 from otpost.domain.verification import Verification
+from otpost.services import reports
 from otpost.services.delivery import SANDBOX_SEAL
 from otpost.services.house import House
 from otpost.services.verify import UNKNOWN, Whose
@@ -145,10 +146,12 @@ async def templates(house: House, tenant: str, *, limit: int, cursor: str | None
     )
 
 
-async def notices(house: House, tenant: str) -> Sequence[Notice]:
+async def notices(house: House, tenant: str, public_url: str | None) -> Sequence[Notice]:
     """What stands in the way of the tenant's texts or reports now, each with a sentence and a remedy."""
+    policy = await house.store.get(POLICIES, tenant)
     statement = select(NOTICES.table).where(NOTICES.table.c.tenant == tenant).order_by(NOTICES.table.c.since)
-    return await rows_of(house.store, NOTICES, statement)
+    known = reports.too_long(policy, public_url) if policy is not None else []
+    return [*known, *await rows_of(house.store, NOTICES, statement)]
 
 
 async def inbox(house: House, tenant: str, *, to: str | None, limit: int, cursor: str | None) -> Page:

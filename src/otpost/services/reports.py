@@ -11,7 +11,18 @@ from otpost.domain import delivery as rules
 from otpost.domain.message import RANK, Attempt, EarlyReport, Message, Report
 from otpost.domain.outcome import Vendor
 from otpost.domain.phone import trusted
-from otpost.senders.base import Confirmation, NotProven, Reported, fetches_reports, found, proven_by_address
+from otpost.domain.policy import CALLBACKS_TOO_LONG, Notice, Policy
+from otpost.domain.sid import SHORT_LENGTH, shortened
+from otpost.senders.base import (
+    Confirmation,
+    NotProven,
+    Reported,
+    SenderService,
+    fetches_reports,
+    found,
+    longest_callback,
+    proven_by_address,
+)
 from otpost.services import webhooks
 from otpost.services.house import House
 from otpost.services.policy.plan import Plan, plan_of, sender_of
@@ -20,6 +31,7 @@ from otpost.store.kinds import ATTEMPTS, EARLY_REPORTS, MESSAGES, POLICIES, REPO
 from otpost.store.units import Rows, Unit, lock, lock_by, look
 
 PURPOSE = "reports"
+_PROOF_LENGTH: Final = len("?proof=") + 16
 EARLY_KEPT_MS: Final = 600_000
 MOST_EARLY: Final = 1000
 """How many early reports are kept of one service of a tenant."""
@@ -44,6 +56,37 @@ def _proof(house: House, key_id: str, service: str, subject: str) -> str:
     """96 bits, as 16 characters: some services take no address of more than 100."""
     digest = hmac.digest(house.ring.derived(PURPOSE, key_id), f"{service} {subject}".encode(), "sha256")
     return base64.urlsafe_b64encode(digest[:12]).decode()
+
+
+def address_of(house: House, service: SenderService, attempt: str, public_url: str) -> str | None:
+    """Where a service reports on an attempt; None where even the short form is too long for the service."""
+    longest, proven = longest_callback(service), ""
+    if proven_by_address(service):
+        proven = f"?proof={proof(house, service.NAME, attempt)}"
+    for subject in (attempt, shortened(attempt)):
+        address = f"{public_url}/callbacks/{service.NAME}/{subject}{proven}"
+        if longest is None or len(address) <= longest:
+            return address
+    return None
+
+
+def too_long(policy: Policy, public_url: str | None) -> list[Notice]:
+    """Which services of a policy take no callback address that begins with this public URL, for its length."""
+    notices = []
+    for name in dict.fromkeys([policy.sender_service or "", *policy.fallback]):
+        service = found().get(name)
+        if service is None or public_url is None or (longest := longest_callback(service)) is None:
+            continue
+        room = (
+            longest - len(f"/callbacks/{name}/") - SHORT_LENGTH - (_PROOF_LENGTH if proven_by_address(service) else 0)
+        )
+        if len(public_url) > room:
+            why = (
+                f"{service.TITLE} takes addresses of at most {longest} characters, of which OTPOST_PUBLIC_URL can have "
+                f"{room}; it has {len(public_url)}."
+            )
+            notices.append(Notice(policy.tenant, CALLBACKS_TOO_LONG, name, 0, 0, public_url, why))
+    return notices
 
 
 def report(house: House, service: str, attempt_sid: str, prove: Prove) -> Unit[Judgement | None]:

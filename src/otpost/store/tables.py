@@ -327,10 +327,10 @@ nodes = Table(
 notices = Table(
     "notices",
     metadata,
-    *strings("tenant", "what"),
+    *strings("tenant", "what", "service"),
     *moments("since", "until"),
-    string("detail"),
-    PrimaryKeyConstraint("tenant", "what"),
+    *strings("detail", "why"),
+    PrimaryKeyConstraint("tenant", "what", "service"),
     sqlite_with_rowid=False,
 )
 

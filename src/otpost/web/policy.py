@@ -12,6 +12,7 @@ from otpost.domain.policy import Policy
 from otpost.senders.base import Preset, falls_back, found, presets
 from otpost.senders.reading import read
 from otpost.senders.settings import join, places, plain
+from otpost.services import reading
 from otpost.services.policy import draft
 from otpost.services.policy import revisions as policies
 from otpost.store.kinds import POLICIES
@@ -322,7 +323,8 @@ async def _page(
     status = 422 if wrong else 429 if limit else status
     if visit.htmx:
         return visit.fragment("policy_form.html", status, **values)
-    return await visit.page("policy.html", status, resting=await resting(visit), **values)
+    notices = await reading.notices(visit.house, visit.tenant, visit.surroundings.public_url)
+    return await visit.page("policy.html", status, resting=await resting(visit), notices=notices, **values)
 
 
 def _title(name: str | None) -> str:

@@ -24,7 +24,7 @@ async def overview(visit: Visit) -> Response:
         "overview.html",
         day=await rooms.day(visit.house, visit.tenant),
         steps=_steps(there),
-        notices=await reading.notices(visit.house, visit.tenant),
+        notices=await reading.notices(visit.house, visit.tenant, visit.surroundings.public_url),
         resting=await resting(visit),
         webhooks=await endpoints.disabled(visit.house, visit.tenant),
         service=service_title(there.sender_service) if there.sender_service else "",

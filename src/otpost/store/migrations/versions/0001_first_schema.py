@@ -190,10 +190,12 @@ def upgrade() -> None:
         "notices",
         sa.Column("tenant", sa.Text(), nullable=False),
         sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("service", sa.Text(), nullable=False),
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("tenant", "what"),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "what", "service"),
         sqlite_with_rowid=False,
     )
     op.create_table(
