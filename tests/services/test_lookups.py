@@ -15,7 +15,7 @@ from otpost.senders.base import Listed, LookUpFailed
 from otpost.services import delivery, lookups
 from otpost.store.kinds import ATTEMPTS, MESSAGES
 from otpost.store.units import Unit, lock
-from services.by_hand import LOST, NODE, NOWHERE, Idle, answer, callback_url, claim, listed, report, sent
+from services.by_hand import LOST, NODE, NOWHERE, PUBLIC_URL, Idle, answer, claim, listed, report, sent
 
 MATCHES: tuple[tuple[str, list[tuple[str, int | None, str]], str | None], ...] = (
     ("nothing is listed", [], None),
@@ -176,7 +176,7 @@ async def test_a_text_is_looked_for_once_more_before_its_message_goes_again_afte
     busy = Idle(rests={MAIN: Rest(1_000, "throttled")})
     assert await claim(still, pacing=busy) == []
     still.clock.advance(30)
-    claimed = await still.store.run(delivery.claim(still.house, NODE, Idle(), callback_url))
+    claimed = await still.store.run(delivery.claim(still.house, NODE, Idle(), PUBLIC_URL))
     assert (claimed.handovers, list(claimed.unsettled)) == ([], [sid])
     await still.store.run(lookups.look_again(still.house, sid))
     await still.store.run(lookups.look_again(still.house, sid))
