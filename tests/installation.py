@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -53,6 +54,14 @@ class Clock:
         self.stepped += int(seconds * 1000)
 
 
+_made = itertools.count()
+
+
+def sids(now: Clock) -> Callable[[str], str]:
+    """New SIDs by a test's clock; as everywhere, they sort by time and by the order in which they were made."""
+    return lambda prefix: f"{prefix}{now():012x}{next(_made):020x}"
+
+
 class Installation:
     """Call its API with `call`; `admin` and `verify` are keys of the default tenant."""
 
@@ -68,6 +77,7 @@ class Installation:
             clock=now,
             monotonic=now.monotonic,
             wall=now,
+            sid=sids(now),
             lane_wait_ms=lambda *asked: self.messaging.pace.wait_ms(*asked),
         )
         self.messaging = Messaging(self.house, self.http, public_url=public_url, alone=alone, every_s=0.05)

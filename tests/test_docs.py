@@ -66,7 +66,9 @@ def test_every_endpoint_is_described_with_its_scope_its_answers_and_its_refusals
         section = described[f"`{each.method} {each.path}`"]
         said = [f"Scope `{each.scope}`", *(f"`{word}`" for word in (*each.answers, *each.refuses))]
         assert [word for word in said if word not in section] == [], each.path
-        fields = [field for field in getattr(each.query, "__struct_fields__", ()) if field not in ("limit", "cursor")]
+        fields = [
+            field for field in getattr(each.query, "__struct_encode_fields__", ()) if field not in ("limit", "cursor")
+        ]
         assert [field for field in fields if f"`{field}`" not in section] == [], each.path
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -168,6 +168,19 @@ async def test_messages_are_listed_filtered_redacted_and_deleted(
     assert sid_of(await sdk(messages.list(date_sent_after=since))) == sids[:2]
     assert sid_of(await sdk(messages.list(date_sent_before=since))) == sids[2:]
     assert sid_of(await sdk(messages.list(date_sent=since))) == [sids[1]]
+
+    # A day, as the SDKs write it: the whole of it.
+    days = sorted({began.date(), since.date(), (began + timedelta(hours=24)).date()})
+    sent_on = {sid: (began + timedelta(hours=6 * place)).date() for place, sid in enumerate(reversed(sids))}
+    for day in days:
+        of_day = {
+            "date_sent": [sid for sid in sids if sent_on[sid] == day],
+            "date_sent_before": [sid for sid in sids if sent_on[sid] <= day],
+            "date_sent_after": [sid for sid in sids if sent_on[sid] >= day],
+        }
+        for filter_, wanted in of_day.items():
+            midnight = datetime.combine(day, time(), UTC)
+            assert sid_of(await sdk(messages.list(**{filter_: midnight}))) == wanted, (filter_, day)
 
     gone = sids[1]
     (theirs,) = [one for one in await beyond.messages(to=TO) if one.body == "number 3"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time, timedelta
+
 from compat.sdks import Sdk, services, twilio
 from compat.served import Served
 
@@ -146,6 +148,14 @@ async def test_attempts_tell_what_was_sent_and_what_came_of_it(sdk: Sdk, served:
     (british,) = await sdk(attempts.list(verify_service_sid=service, country="GB"))
     assert british["channel_data"]["to"] == "+447400123456"
     assert [one["sid"] for one in await sdk(attempts.list(channel_data_to=TO))] == [converted["sid"]]
+    midnight = datetime.combine(datetime.fromtimestamp(served.here.clock() / 1000, UTC).date(), time(), UTC)
+    for dates, found in (
+        ({"date_created_after": midnight}, 2),
+        ({"date_created_before": midnight}, 2),
+        ({"date_created_after": midnight + timedelta(days=1)}, 0),
+        ({"date_created_before": midnight - timedelta(days=1)}, 0),
+    ):
+        assert len(await sdk(attempts.list(verify_service_sid=service, **dates))) == found, dates
     summary = await sdk(twilio.verify.v2.verification_attempts_summary().fetch(verify_service_sid=service))
     assert (summary["total_attempts"], summary["total_converted"], summary["total_unconverted"]) == (2, 1, 1)
     assert float(summary["conversion_rate_percentage"]) == 50

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from typing import Any
 
-import asyncpg
 import pytest
 
 from otpost.domain.limits import NumberLimits
 from otpost.store import kinds, sql
 from otpost.store.units import Kind, Unit
 from store.examples import attempt, delivery, message, verification, webhook
+from store.plans import asked
 
 FINISHED = 4_000
 LIVE = 20
@@ -60,19 +59,6 @@ KEYS: list[tuple[Kind[Any], str, tuple[str, ...], str]] = [
     (kinds.WEBHOOKS, "tenant", ("AC7",), "webhooks_by_tenant"),
     (kinds.WEBHOOKS, "application", ("VA7",), "webhooks_by_application"),
 ]
-
-
-async def asked(url, statement, *values):
-    """The answer of the database as one text, asked for from outside the store."""
-    if url.startswith("sqlite"):
-        connection = sqlite3.connect(url.removeprefix("sqlite:///"))
-        lines = [str(row[-1]) for row in connection.execute(statement, values)]
-        connection.close()
-    else:
-        session = await asyncpg.connect(url)
-        lines = [str(row[0]) for row in await session.fetch(statement, *values)]
-        await session.close()
-    return "\n".join(lines)
 
 
 @pytest.fixture

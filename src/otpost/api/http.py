@@ -218,7 +218,7 @@ class Endpoint:
         try:
             if self.scope == "admin" and principal.key.scope != "admin":
                 raise ScopeMissing
-            if self.query is not None:
+            if self.query is not None or scope["query_string"]:
                 call.query = read_query(self.query, _pairs(scope["query_string"]))
             if self.body is not None:
                 call.body = self._read(headers, raw)

@@ -9,13 +9,15 @@ from sqlalchemy import delete
 
 from otpost.api import shapes
 from otpost.api.http import Call, Endpoint, Reply
-from otpost.api.lists import ListQuery, number
+from otpost.api.lists import ListQuery, SearchQuery, number
 from otpost.api.moments import moment, read_moment
 from otpost.api.verifications import whose
 from otpost.domain.errors import invalid
 from otpost.domain.message import MessageStatus
+from otpost.domain.outcome import REASONS
 from otpost.domain.sid import ATTEMPT, MESSAGE
 from otpost.domain.text import MAX_BODY_CHARACTERS
+from otpost.senders.base import found
 from otpost.services import messages, reading, verify
 from otpost.services.once import Answer
 from otpost.store.tables import sandbox_texts
@@ -27,10 +29,12 @@ class MessageBody(msgspec.Struct, forbid_unknown_fields=True):
     valid_for_s: Annotated[int, msgspec.Meta(ge=messages.SHORTEST_S, le=messages.LONGEST_S)] = messages.DEFAULT_S
 
 
-class MessageQuery(ListQuery):
-    to: str | None = None
+class MessageQuery(SearchQuery):
     status: MessageStatus | None = None
     after: str | None = None
+    account: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+    service: str | None = None
+    reason: str | None = None
 
 
 class InboxQuery(ListQuery):
@@ -65,13 +69,21 @@ async def read(call: Call[None]) -> Reply:
 
 async def listing(call: Call[None]) -> Reply:
     query: MessageQuery = call.query
-    to = None if query.to is None else number(query.to, "to").e164
+    if query.service is not None and query.service not in found():
+        raise invalid("service", "invalid", f"Send one of {', '.join(sorted(found()))}.")
+    if query.reason is not None and query.reason not in REASONS:
+        raise invalid("reason", "invalid", f"Send one of {', '.join(sorted(REASONS))}.")
     after = None
     if query.after is not None and (after := read_moment(query.after)) is None:
         raise invalid("after", "invalid", "after is an RFC 3339 moment, as in 2026-11-23T02:06:27Z.")
-    page = await reading.messages(
-        call.house, whose(call), to=to, status=query.status, after=after, limit=query.limit, cursor=query.at(MESSAGE)
+    search = query.search(whose(call))._replace(
+        status=query.status,
+        after=after,
+        account=query.account,
+        service=query.service,
+        reason=query.reason,
     )
+    page = await reading.messages(call.house, whose(call), search, limit=query.limit, cursor=query.at(MESSAGE))
     return Reply(200, shapes.Page([shapes.message(*story) for story in page.rows], page.next))
 
 

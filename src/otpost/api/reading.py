@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar, get_args
 
@@ -44,14 +45,23 @@ def _refused(kind: Any, body: bytes, error: Exception) -> Invalid | Malformed:
     return Malformed("The body is not well-formed JSON.")
 
 
-def read_query(kind: type[Q], pairs: dict[str, str]) -> Q:
-    """A query's parameters as `kind`; those that it does not name are passed over."""
-    known = {field.encode_name for field in msgspec.structs.fields(kind)}
-    given = {name: value for name, value in pairs.items() if name in known}
+def read_query(kind: type[Q] | None, pairs: dict[str, str]) -> Q | None:
+    """A query's parameters as `kind` (None: there are to be none). Raises Invalid with every wrong one."""
+    if kind is None:
+        if pairs:
+            raise refusal([FieldError(name[:64], "unknown_field", "Leave it out; it means nothing.") for name in pairs])
+        return None
     try:
-        return msgspec.convert(given, kind, strict=False)
+        if any(name not in _names(kind) for name in pairs):
+            raise refusal(errors_in(kind, pairs, "", strict=False))
+        return msgspec.convert(pairs, kind, strict=False)
     except msgspec.ValidationError:
-        raise refusal(errors_in(kind, given, "", strict=False)) from None
+        raise refusal(errors_in(kind, pairs, "", strict=False)) from None
+
+
+@cache
+def _names(kind: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(field.encode_name for field in msgspec.structs.fields(kind))
 
 
 def errors_in(kind: Any, value: Any, path: str, *, strict: bool = True) -> list[FieldError]:

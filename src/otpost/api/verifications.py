@@ -9,7 +9,7 @@ import msgspec
 from otpost.address import LONGEST
 from otpost.api import shapes
 from otpost.api.http import Call, Counted, Endpoint, Reply
-from otpost.api.lists import ListQuery, number
+from otpost.api.lists import SearchQuery, number
 from otpost.domain.errors import FieldError, NotFound, refusal
 from otpost.domain.sid import VERIFICATION
 from otpost.domain.text import check_variable
@@ -45,8 +45,7 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True):
     """No fields."""
 
 
-class VerificationQuery(ListQuery):
-    to: str | None = None
+class VerificationQuery(SearchQuery):
     status: Literal["pending", "approved", "canceled", "expired", "max_attempts_reached"] | None = None
 
 
@@ -116,9 +115,9 @@ async def read(call: Call[None]) -> Reply:
 
 async def listing(call: Call[None]) -> Reply:
     query: VerificationQuery = call.query
-    to = None if query.to is None else number(query.to, "to").e164
+    search = query.search(whose(call))._replace(status=query.status)
     page, latest = await reading.verifications(
-        call.house, whose(call), to=to, status=query.status, limit=query.limit, cursor=query.at(VERIFICATION)
+        call.house, whose(call), search, limit=query.limit, cursor=query.at(VERIFICATION)
     )
     now = call.house.clock()
     return Reply(

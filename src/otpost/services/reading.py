@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import select
 
 from otpost.domain.application import Application
 from otpost.domain.errors import NotFound, VerificationNotFound
@@ -17,6 +17,9 @@ from otpost.domain.verification import Verification
 from otpost.services import reports
 from otpost.services.delivery import SANDBOX_SEAL
 from otpost.services.house import House
+from otpost.services.lists import paging, searching
+from otpost.services.lists.paging import Page, Wanted
+from otpost.services.lists.searching import Search
 from otpost.services.verify import UNKNOWN, Whose
 from otpost.store.base import rows_of
 from otpost.store.kinds import (
@@ -30,16 +33,8 @@ from otpost.store.kinds import (
     TEMPLATES,
     VERIFICATIONS,
 )
-from otpost.store.units import Kind
 
 R = TypeVar("R", bound=msgspec.Struct)
-
-
-class Page(NamedTuple):
-    """Rows of one page, and the cursor of the next (None: this was the last)."""
-
-    rows: list[Any]
-    next: str | None
 
 
 class MessageStory(NamedTuple):
@@ -65,21 +60,10 @@ async def verification(house: House, whose: Whose, verification_sid: str) -> tup
 
 
 async def verifications(
-    house: House, whose: Whose, *, to: str | None, status: str | None, limit: int, cursor: str | None
+    house: House, whose: Whose, search: Search, *, limit: int, cursor: str | None
 ) -> tuple[Page, dict[str, Message]]:
     """Verifications, newest first, with the latest message of each by its SID."""
-    table, now = VERIFICATIONS.table.c, house.clock()
-    statement = _owned(VERIFICATIONS, whose)
-    if to is not None:
-        statement = statement.where(table.to == to)
-    if status == "pending":
-        statement = statement.where(table.status == "pending", table.expires_at > now)
-    elif status == "expired":
-        over = and_(table.status == "pending", table.expires_at <= now)
-        statement = statement.where(or_(table.status == "expired", over))
-    elif status is not None:
-        statement = statement.where(table.status == status)
-    page = await _page(house, VERIFICATIONS, statement, limit, cursor)
+    page = await searching.verifications(house, whose, search, limit, cursor)
     sids = [row.message for row in page.rows]
     latest = await rows_of(house.store, MESSAGES, select(MESSAGES.table).where(MESSAGES.table.c.sid.in_(sids)))
     return page, {message.sid: message for message in latest}
@@ -88,8 +72,8 @@ async def verifications(
 async def latest(house: House, tenant: str, application: str, to: str) -> Verification | None:
     """The newest verification of a number in an application, whatever became of it."""
     table = VERIFICATIONS.table.c
-    statement = _owned(VERIFICATIONS, Whose(tenant, application)).where(table.to == to)
-    rows = await rows_of(house.store, VERIFICATIONS, statement.order_by(table.sid.desc()).limit(1))
+    own = select(VERIFICATIONS.table).where(table.tenant == tenant, table.to == to, table.application == application)
+    rows = await rows_of(house.store, VERIFICATIONS, own.order_by(table.sid.desc()).limit(1))
     return next(iter(rows), None)
 
 
@@ -102,26 +86,9 @@ async def message(house: House, whose: Whose, message_sid: str) -> MessageStory:
     return story
 
 
-async def messages(
-    house: House,
-    whose: Whose,
-    *,
-    to: str | None,
-    status: str | None,
-    after: int | None,
-    limit: int,
-    cursor: str | None,
-) -> Page:
-    """Messages (MessageStory), newest first. `after`: created later than that."""
-    table = MESSAGES.table.c
-    statement = _owned(MESSAGES, whose)
-    if to is not None:
-        statement = statement.where(table.to == to)
-    if status is not None:
-        statement = statement.where(table.status == status)
-    if after is not None:
-        statement = statement.where(table.created_at > after)
-    page = await _page(house, MESSAGES, statement, limit, cursor)
+async def messages(house: House, whose: Whose, search: Search, *, limit: int, cursor: str | None) -> Page:
+    """Messages (MessageStory), newest first."""
+    page = await searching.messages(house, whose, search, limit, cursor)
     return Page(await stories(house, page.rows), page.next)
 
 
@@ -135,15 +102,13 @@ async def application(house: House, tenant: str, application_sid: str) -> Applic
 
 async def applications(house: House, tenant: str, *, limit: int, cursor: str | None) -> Page:
     table = APPLICATIONS.table.c
-    statement = select(APPLICATIONS.table).where(table.tenant == tenant, table.deleted_at.is_(None))
-    return await _page(house, APPLICATIONS, statement, limit, cursor)
+    wanted = Wanted(APPLICATIONS, [table.tenant == tenant], [table.deleted_at.is_(None)])
+    return await paging.page(house.store, wanted, limit, cursor)
 
 
 async def templates(house: House, tenant: str, *, limit: int, cursor: str | None) -> Page:
     """The tenant's own templates (Template), newest first."""
-    return await _page(
-        house, TEMPLATES, select(TEMPLATES.table).where(TEMPLATES.table.c.tenant == tenant), limit, cursor
-    )
+    return await paging.page(house.store, Wanted(TEMPLATES, [TEMPLATES.table.c.tenant == tenant]), limit, cursor)
 
 
 async def notices(house: House, tenant: str, public_url: str | None) -> Sequence[Notice]:
@@ -158,10 +123,8 @@ async def inbox(house: House, tenant: str, *, to: str | None, limit: int, cursor
     """The sandbox phone's texts (InboxText), newest first; NotFound unless the sandbox is the chosen service."""
     await sandbox_chosen(house, tenant)
     table = SANDBOX_TEXTS.table.c
-    statement = select(SANDBOX_TEXTS.table).where(table.tenant == tenant)
-    if to is not None:
-        statement = statement.where(table.to == to)
-    page = await _page(house, SANDBOX_TEXTS, statement, limit, cursor)
+    wanted = Wanted(SANDBOX_TEXTS, [table.tenant == tenant], [] if to is None else [table.to == to])
+    page = await paging.page(house.store, wanted, limit, cursor)
     return Page(
         [InboxText(row, house.ring.open(SANDBOX_SEAL, row.body, row.sid).reveal()) for row in page.rows], page.next
     )
@@ -184,18 +147,3 @@ async def stories(house: House, rows: Sequence[Message]) -> list[MessageStory]:
     for report in sorted(await rows_of(house.store, REPORTS, reports), key=lambda report: report.order):
         found[report.message].reports.append(report)
     return list(found.values())
-
-
-def _owned(kind: Kind[Any], whose: Whose) -> Select[Any]:
-    statement = select(kind.table).where(kind.table.c.tenant == whose.tenant)
-    return statement if whose.application is None else statement.where(kind.table.c.application == whose.application)
-
-
-async def _page(house: House, kind: Kind[Any], statement: Select[Any], limit: int, cursor: str | None) -> Page:
-    """A page ordered by SID, newest first: SIDs sort by time."""
-    column = kind.table.c.sid
-    if cursor is not None:
-        statement = statement.where(column < cursor)
-    rows = list(await rows_of(house.store, kind, statement.order_by(column.desc()).limit(limit + 1)))
-    more = len(rows) > limit
-    return Page(rows[:limit], rows[limit - 1].sid if more else None)

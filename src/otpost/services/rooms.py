@@ -10,9 +10,9 @@ from otpost.domain.access import Actor
 from otpost.domain.phone import trusted
 from otpost.services import access, reading
 from otpost.services.house import House
-from otpost.services.reading import Page
+from otpost.services.lists import paging
+from otpost.services.lists.paging import Page, Wanted, earliest
 from otpost.services.verify import Whose
-from otpost.store.base import rows_of
 from otpost.store.kinds import (
     API_KEYS,
     APPLICATIONS,
@@ -67,12 +67,12 @@ async def day(house: House, tenant: str) -> Day:
         func.count(case((is_open, 1))),
         func.count(case((is_over, 1))),
         func.count(case((and_(is_over, own.status == "approved"), 1))),
-    ).where(own.tenant == tenant, own.sid >= _earliest("VE", since), own.created_at >= since)
+    ).where(own.tenant == tenant, own.sid >= earliest("VE", since), own.created_at >= since)
     counted = await house.store.select(counts)
     of = MESSAGES.table.c
     by_status = await house.store.select(
         select(of.status, func.count())
-        .where(of.tenant == tenant, of.sid >= _earliest("SM", since), of.created_at >= since)
+        .where(of.tenant == tenant, of.sid >= earliest("SM", since), of.created_at >= since)
         .group_by(of.status)
     )
     started, approved, still_open, over, approved_of_over = counted[0]
@@ -104,12 +104,7 @@ async def names(house: House, tenant: str) -> dict[str, str]:
 
 async def audit(house: House, tenant: str, *, limit: int, cursor: str | None) -> Page:
     """Audit lines, newest first."""
-    own = AUDIT.table
-    statement = select(own).where(own.c.tenant == tenant)
-    if cursor is not None:
-        statement = statement.where(own.c.sid < cursor)
-    rows = list(await rows_of(house.store, AUDIT, statement.order_by(own.c.sid.desc()).limit(limit + 1)))
-    return Page(rows[:limit], rows[limit - 1].sid if len(rows) > limit else None)
+    return await paging.page(house.store, Wanted(AUDIT, [AUDIT.table.c.tenant == tenant]), limit, cursor)
 
 
 async def reveal_of_verification(house: House, actor: Actor, verification_sid: str) -> str:
@@ -125,11 +120,6 @@ async def reveal_of_message(house: House, actor: Actor, message_sid: str) -> str
     detail = f"{trusted(story.message.to).masked} of {story.message.sid}"
     await house.store.run(access.note(house, actor, REVEALED, detail))
     return story.message.to
-
-
-def _earliest(prefix: str, since: int) -> str:
-    """The lowest SID of this moment: SIDs sort by time, so that their index finds a day's rows."""
-    return f"{prefix}{since:012x}" + "0" * 20
 
 
 async def empty_sandbox(house: House, tenant: str) -> None:

@@ -192,6 +192,8 @@ verifications = Table(
     live("verifications_to_expire", "expires_at", where="status = 'pending'"),
     Index("verifications_by_number", "tenant", "to", "sid"),
     Index("verifications_by_tenant", "tenant", "sid"),
+    Index("verifications_by_application", "tenant", "application", "sid"),
+    Index("verifications_by_status", "tenant", "status", "sid"),
     sqlite_with_rowid=False,
 )
 
@@ -243,6 +245,10 @@ messages = Table(
     live("messages_with_body", "valid_until", where="body IS NOT NULL"),
     Index("messages_by_number", "tenant", "to", "sid"),
     Index("messages_by_tenant", "tenant", "sid"),
+    Index("messages_by_application", "tenant", "application", "sid"),
+    Index("messages_by_account", "tenant", "account_sid", "sid"),
+    Index("messages_by_status", "tenant", "status", "sid"),
+    live("messages_by_reason", "tenant", "reason", "sid", where="reason IS NOT NULL"),
     Index("messages_by_verification", "verification"),
     live("messages_of_callers", "tenant", "sid", where="verification IS NULL"),
     sqlite_with_rowid=False,

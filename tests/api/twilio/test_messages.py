@@ -245,8 +245,16 @@ async def test_messages_are_listed_by_their_filters_and_paged_by_relative_addres
         (f"DateSent={day(1)}", [1]),
         (f"DateSent={second}", [1]),
         (f"DateSent%3E={day(2)}", [4, 2]),
-        (f"DateSent%3C={day(2)}", [1, 0]),
-        (f"DateSent%3E={second}&DateSent%3C={day(4)}", [2, 1]),
+        (f"DateSent%3C={day(2)}", [2, 1, 0]),
+        (f"DateSent%3C={second}", [0]),
+        (f"DateSent%3E={second}&DateSent%3C={day(3)}", [2, 1]),
+        # The SDKs write a day as its midnight.
+        (f"DateSent={day(1)}T00:00:00Z", [1]),
+        (f"DateSent={day(1)}T00:00:00.000%2B00:00", [1]),
+        (f"DateSent={day(1)}T00:00:01Z", []),
+        (f"DateSent%3C={day(2)}T00:00:00Z", [2, 1, 0]),
+        (f"DateSent%3E={day(2)}T00:00:00Z", [4, 2]),
+        (f"DateSent%3E={day(1)}&DateSent%3C={day(2)}", [2, 1]),
     ):
         page = await ok(still, "GET", f"{path(still)}?{query}")
         assert [sids.index(row["sid"]) for row in page["messages"]] == places, query

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 
 from otpost.api.twilio import paging
-from otpost.api.twilio.dates import iso
+from otpost.api.twilio.dates import Span, iso, read_span
 from otpost.api.twilio.errors import wrong
 from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.api.twilio.verifications import attempt_sid
 from otpost.domain.phone import NumberRefused, parse_recipient, region_known, trusted
 from otpost.domain.sid import APPLICATION, MESSAGE, VERIFICATION, is_sid
+from otpost.services.lists.searching import Search
 from otpost.services.twilio import attempts
-from otpost.services.twilio.attempts import Sent, Wanted
+from otpost.services.twilio.attempts import Asked, Sent
 from otpost.services.twilio.status_callbacks import error_code, word
-from otpost.store.kinds import MESSAGES
 
 PREFIX = "VL"
 CHANNELS = {"sms", "call", "email", "whatsapp", "rbm"}
@@ -89,11 +88,10 @@ def _updated_at(sent: Sent) -> int:
 
 
 async def listing(call: Call) -> Reply:
-    wanted = _wanted(call, status=call.query.get("Status"), to=call.query.get("ChannelData.To"))
-    if wanted is None:
+    asked = _asked(call, status=call.query.get("Status"), to=call.query.get("ChannelData.To"))
+    if asked is None:
         return paging.listed(call, "attempts", paging.sliced(call, [], str), [])
-    statement = attempts.statement(call.whose, wanted)
-    page = await paging.turned(call, MESSAGES, statement, holds=wanted.holds)
+    page = await paging.turned(call, attempts.wanted(call.whose, asked))
     told, now = await attempts.told(call.house, page.rows), call.house.clock()
     return paging.listed(call, "attempts", page, [shape(sent, now, call.base) for sent in told])
 
@@ -107,8 +105,8 @@ async def fetch(call: Call) -> Reply:
 
 
 async def summary(call: Call) -> Reply:
-    wanted = _wanted(call, prefix=call.query.get("DestinationPrefix"))
-    found = attempts.Summary(0, 0) if wanted is None else await attempts.summary(call.house, call.whose, wanted)
+    asked = _asked(call, prefix=call.query.get("DestinationPrefix"))
+    found = attempts.Summary(0, 0) if asked is None else await attempts.summary(call.house, call.whose, asked)
     share = 100 * found.converted / found.total if found.total else 0.0
     shown = f"{share:.{RATE_DIGITS}f}".rstrip("0").rstrip(".")
     unconverted = found.total - found.converted
@@ -116,9 +114,7 @@ async def summary(call: Call) -> Reply:
     return Reply(200, SummaryShape(found.total, found.converted, unconverted, shown, url))
 
 
-def _wanted(
-    call: Call, *, status: str | None = None, to: str | None = None, prefix: str | None = None
-) -> Wanted | None:
+def _asked(call: Call, *, status: str | None = None, to: str | None = None, prefix: str | None = None) -> Asked | None:
     """What the query asks for; None for what there can be none of: other channels than SMS."""
     country, channel = call.query.get("Country"), call.query.get("Channel")
     if country is not None and not region_known(country := country.strip().upper()):
@@ -129,17 +125,22 @@ def _wanted(
         raise wrong("Status", "Send converted or unconverted.")
     if prefix is not None and not (prefix := "+" + prefix.strip().removeprefix("+"))[1:].isdigit():
         raise wrong("DestinationPrefix", "Send the digits with which numbers begin, as in +4479.")
-    wanted = Wanted(
-        after=_moment(call, "DateCreatedAfter"),
-        before=_moment(call, "DateCreatedBefore"),
+    after, before = _span(call, "DateCreatedAfter"), _span(call, "DateCreatedBefore")
+    search = Search(
         to=None if to is None else _number(to),
-        prefix=prefix,
-        country=country,
         application=_sid(call, "VerifyServiceSid", APPLICATION),
+        country=country,
+        since=after.begin if after is not None and after.is_day else None,
+        after=after.begin if after is not None and not after.is_day else None,
+        until=None if before is None else before.end if before.is_day else before.begin,
+    )
+    asked = Asked(
+        search,
+        prefix=prefix,
         verification=_sid(call, "VerificationSid", VERIFICATION),
         status=None if status is None else "converted" if status.lower() == "converted" else "unconverted",
     )
-    return wanted if channel is None or channel.lower() == "sms" else None
+    return asked if channel is None or channel.lower() == "sms" else None
 
 
 def _number(text: str) -> str:
@@ -156,16 +157,14 @@ def _sid(call: Call, name: str, prefix: str) -> str | None:
     return text
 
 
-def _moment(call: Call, name: str) -> int | None:
-    """Milliseconds since the epoch; a moment without an offset is UTC."""
+def _span(call: Call, name: str) -> Span | None:
     text = call.query.get(name)
     if text is None:
         return None
-    try:
-        at = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-        return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise wrong(name, "Send an ISO 8601 moment, as in 2026-11-23T02:06:27Z.") from None
+    span = read_span(text)
+    if span is None:
+        raise wrong(name, "Send an ISO 8601 moment, as in 2026-11-23T02:06:27Z.")
+    return span
 
 
 ENDPOINTS = (

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -17,13 +16,15 @@ from sqlalchemy import ColumnElement, func, select
 
 from otpost.api.lists import number
 from otpost.api.twilio import paging
-from otpost.api.twilio.dates import rfc_2822, rfc_2822_or_none
+from otpost.api.twilio.dates import read_span, rfc_2822, rfc_2822_or_none
 from otpost.api.twilio.errors import TwilioError, missing
 from otpost.api.twilio.http import Call, Endpoint, Reply
-from otpost.domain.message import Attempt
+from otpost.domain.message import Attempt, Message
 from otpost.domain.outcome import REASONS
 from otpost.domain.phone import NumberRefused, parse_origin, parse_recipient
+from otpost.domain.sid import MESSAGE
 from otpost.services import messages, reading
+from otpost.services.lists.paging import Wanted, between
 from otpost.services.reading import MessageStory
 from otpost.services.twilio import status_callbacks
 from otpost.store.kinds import ATTEMPTS, MESSAGES
@@ -32,7 +33,6 @@ PATH: Final = "/2010-04-01/Accounts/{AccountSid}/Messages"
 SHORTEST_S, LONGEST_S = 1, 36_000
 LEAST_S: Final = 20
 """What has less of its life left than 10 s is not sent any more, so that a shorter validity would send nothing."""
-DAY_MS: Final = 86_400_000
 URL_LENGTH: Final = 4_000
 
 NUMBERS: Final = {
@@ -58,7 +58,6 @@ REFUSED: Final = {
 """What a text message through Otpost cannot have. Parameters that only tune Twilio's own sending are ignored."""
 
 _SERVICE_SID: Final = re.compile(r"MG[0-9a-fA-F]{32}")
-_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class MessageShape(msgspec.Struct):
@@ -158,13 +157,7 @@ async def create(call: Call) -> Reply:
 
 async def listing(call: Call) -> Reply:
     _own(call)
-    table = MESSAGES.table
-    statement = select(table).where(table.c.tenant == call.tenant, table.c.verification.is_(None))
-    if call.whose.application is not None:
-        statement = statement.where(table.c.application == call.whose.application)
-    for condition in _conditions(call):
-        statement = statement.where(condition)
-    page = await paging.turned(call, MESSAGES, statement)
+    page = await paging.turned(call, _wanted(call))
     stories = await reading.stories(call.house, page.rows)
     want = paging.asked(call)
     first, own, following, before = paging.addresses(call, page)
@@ -265,22 +258,33 @@ async def _status_callback(call: Call) -> str | None:
     return url
 
 
-def _conditions(call: Call) -> list[ColumnElement[bool]]:
-    """What the query's filters ask of a message; a number or date that cannot be matches nothing."""
-    table, query, found = MESSAGES.table.c, call.query, list[ColumnElement[bool]]()
+def _wanted(call: Call) -> Wanted[Message]:
+    """The messages that the query's filters ask for; a number that cannot be matches nothing."""
+    table, query = MESSAGES.table.c, call.query
+    along: list[ColumnElement[bool]] = [table.tenant == call.tenant]
+    tests: list[ColumnElement[bool]] = [table.verification.is_(None)]
     if "To" in query:
-        found.append(table.to == _written(lambda text: parse_recipient(text).e164, query["To"]))
+        along.append(table.to == _written(lambda text: parse_recipient(text).e164, query["To"]))
+    else:
+        along, tests = along + tests, []
+    if call.whose.application is not None:
+        tests.append(table.application == call.whose.application)
     if "From" in query:
-        found.append(table.origin == _written(parse_origin, query["From"]))
+        tests.append(table.origin == _written(parse_origin, query["From"]))
+    sent_at = _sent_at()
     for name in ("DateSent", "DateSent<", "DateSent>"):
         if text := query.get(name):
-            at, until = _moments(name, text)
-            sent_at = _sent_at()
-            if name == "DateSent":
-                found += [sent_at >= at, sent_at < until]
-            else:
-                found.append(sent_at < at if name == "DateSent<" else sent_at >= at)
-    return found
+            span = read_span(text)
+            if span is None:
+                raise TwilioError(20422, f"Invalid Parameter: {name}", detail="Send YYYY-MM-DD or a moment.")
+            since = None if name == "DateSent<" else span.begin
+            until = None if name == "DateSent>" else span.begin if name == "DateSent<" and not span.is_day else span.end
+            # What is sent was created before, by no more than the longest time that a text may wait.
+            created = None if since is None else since - LONGEST_S * 1000
+            along += between(MESSAGES, MESSAGE, created, until)
+            tests += [] if since is None else [sent_at >= since]
+            tests += [] if until is None else [sent_at < until]
+    return Wanted(MESSAGES, along, tests)
 
 
 def _written(parse: Callable[[str], str], text: str) -> str:
@@ -296,16 +300,6 @@ def _sent_at() -> Any:
     ended = func.min(attempts.started_at + func.coalesce(attempts.duration_ms, 0))
     of_it = (attempts.message == MESSAGES.table.c.sid) & (attempts.outcome == "accepted")
     return select(ended).where(of_it).correlate(MESSAGES.table).scalar_subquery()
-
-
-def _moments(name: str, text: str) -> tuple[int, int]:
-    """The day in UTC (`2026-11-23`) or the second (`2026-11-23T02:06:27Z`) as its beginning and its end."""
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        raise TwilioError(20422, f"Invalid Parameter: {name}", detail="Send YYYY-MM-DD or a moment.") from None
-    at = int((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()) * 1000
-    return at, at + (DAY_MS if _DATE.fullmatch(text) else 1000)
 
 
 ENDPOINTS = (

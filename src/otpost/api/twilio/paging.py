@@ -10,19 +10,15 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
-from sqlalchemy import Select
 
 from otpost.api.twilio.errors import TwilioError
 from otpost.api.twilio.http import Call, Reply
-from otpost.store.base import rows_of
-from otpost.store.units import Kind
+from otpost.services.lists.paging import Wanted, read
 
-R = TypeVar("R", bound=msgspec.Struct)
 T = TypeVar("T")
 
 DEFAULT_SIZE, LARGEST_SIZE = 50, 1000
 AFTER, BEFORE = "PA", "PB"
-JUDGED_AT_ONCE = 500
 
 
 class Meta(msgspec.Struct):
@@ -75,24 +71,18 @@ def _number(call: Call, name: str, default: int) -> int:
     return int(text)
 
 
-async def turned(
-    call: Call, kind: Kind[R], statement: Select[Any], column: str = "sid", holds: Callable[[R], bool] | None = None
-) -> Turned:
-    """The rows of the page that is asked for, by a column whose values are unique, the greatest first.
+async def turned(call: Call, wanted: Wanted[Any]) -> Turned:
+    """The rows of the page that is asked for.
 
-    `holds` judges what SQL cannot tell; it is read on until the page is full.
+    It can hold fewer than asked for, even none, and still have a next page: rare rows are looked for a part at a time.
     """
-    want, by = asked(call), kind.table.c[column]
-    many = want.size + 1 if holds is None else max(want.size + 1, JUDGED_AT_ONCE)
-    upward, at = want.before is not None, want.before or want.after
-    rows: list[R] = []
-    while True:
-        part = statement if at is None else statement.where(by > at if upward else by < at)
-        read = await rows_of(call.house.store, kind, part.order_by(by.asc() if upward else by.desc()).limit(many))
-        rows += read if holds is None else [row for row in read if holds(row)]
-        if holds is None or len(read) < many or len(rows) > want.size:
-            return _turned(rows, want, lambda row: str(getattr(row, column)))
-        at = str(getattr(read[-1], column))
+    want = asked(call)
+    upward = want.before is not None
+    rows, edge = await read(call.house.store, wanted, want.size + 1, want.before or want.after, upward=upward)
+    page = _turned(rows, want, lambda row: str(getattr(row, wanted.column)))
+    if len(rows) > want.size or edge is None:
+        return page
+    return page._replace(previous=edge) if upward else page._replace(next=edge)
 
 
 def sliced(call: Call, rows: Sequence[T], key: Callable[[T], str]) -> Turned:

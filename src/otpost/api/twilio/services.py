@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
 
 from otpost.api.twilio import paging
 from otpost.api.twilio.dates import iso
@@ -14,6 +13,7 @@ from otpost.api.twilio.errors import wrong
 from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.application import Application, Features, Rules
 from otpost.services import access, rules, verify
+from otpost.services.lists.paging import Wanted
 from otpost.store.kinds import APPLICATIONS
 
 LIFETIME_S = 600
@@ -132,9 +132,8 @@ def shape(row: Application, base: str) -> ServiceShape:
 
 
 async def listing(call: Call) -> Reply:
-    table = APPLICATIONS.table
-    statement = select(table).where(table.c.tenant == call.tenant, table.c.deleted_at.is_(None))
-    page = await paging.turned(call, APPLICATIONS, statement)
+    table = APPLICATIONS.table.c
+    page = await paging.turned(call, Wanted(APPLICATIONS, [table.tenant == call.tenant], [table.deleted_at.is_(None)]))
     return paging.listed(call, "services", page, [shape(row, call.base) for row in page.rows])
 
 

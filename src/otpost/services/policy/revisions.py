@@ -22,9 +22,9 @@ from otpost.senders.settings import Place, SecretRef, answer, changes, join, loa
 from otpost.services import reading
 from otpost.services.access import audited
 from otpost.services.house import House
+from otpost.services.lists.paging import Page
 from otpost.services.policy import plan
 from otpost.services.policy.draft import Draft
-from otpost.services.reading import Page
 from otpost.store.base import rows_of
 from otpost.store.kinds import POLICIES, REVISIONS, SANDBOX_TEXTS, SECRETS
 from otpost.store.units import Rows, Unit, lock, lock_by

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
-from sqlalchemy import select
 
 from otpost.domain.access import ApiKey, Scope
 from otpost.services.house import House
-from otpost.services.reading import Page
-from otpost.store.base import rows_of
+from otpost.services.lists import paging
+from otpost.services.lists.paging import Page, Wanted
 from otpost.store.kinds import API_KEYS
 from otpost.store.units import Rows, Unit, lock
 
@@ -29,16 +27,11 @@ async def listing(
 ) -> Page:
     """Keys (ApiKey) of the tenant, newest first, revoked ones too; of their secrets nothing."""
     own = API_KEYS.table.c
-    statement: Any = select(API_KEYS.table).where(own.tenant == tenant)
-    if scope is not None:
-        statement = statement.where(own.scope == scope)
+    tests = [own.scope == scope] if scope is not None else []
     if application is not None:
-        statement = statement.where(own.application == application)
-    if cursor is not None:
-        statement = statement.where(own.sid < cursor)
-    found = await rows_of(house.store, API_KEYS, statement.order_by(own.sid.desc()).limit(limit + 1))
-    rows = [_as_used(row, house.uses.get(row.sid)) for row in found[:limit]]
-    return Page(rows, rows[-1].sid if len(found) > limit else None)
+        tests.append(own.application == application)
+    page = await paging.page(house.store, Wanted(API_KEYS, [own.tenant == tenant], tests), limit, cursor)
+    return page._replace(rows=[_as_used(row, house.uses.get(row.sid)) for row in page.rows])
 
 
 def line(row: ApiKey, now: int) -> str:

@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import repeat
+from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, not_, select
+from sqlalchemy import ColumnElement, case, exists, func, not_, null, select
 
 from otpost.domain.errors import NotFound
 from otpost.domain.message import Attempt, Message
-from otpost.domain.phone import dialing_code_of, trusted
+from otpost.domain.phone import trusted
 from otpost.domain.sid import MESSAGE, is_sid
 from otpost.domain.verification import Verification
 from otpost.services.house import House
+from otpost.services.lists import paging, searching
+from otpost.services.lists.paging import Wanted
+from otpost.services.lists.searching import Search
 from otpost.services.verify import Whose
 from otpost.store.base import rows_of
 from otpost.store.kinds import ATTEMPTS, MESSAGES, VERIFICATIONS
 
+SUMMED_MS: Final = 30 * 86_400_000
+"""How far back a summary goes that is not told from when on."""
+COUNTED_AT_ONCE: Final = 10_000
 
-class Wanted(NamedTuple):
-    """Which texts: `after` and `before` are moments that they were started between, `prefix` begins their numbers."""
 
-    after: int | None = None
-    before: int | None = None
-    to: str | None = None
+class Asked(NamedTuple):
+    """Which texts of verifications; `prefix` begins their numbers."""
+
+    search: Search
     prefix: str | None = None
-    country: str | None = None
-    application: str | None = None
     verification: str | None = None
     status: Literal["converted", "unconverted"] | None = None
-
-    @property
-    def holds(self) -> Callable[[Message], bool] | None:
-        """What SQL cannot tell of a row of `statement`: the country, where several share a dialing code."""
-        if self.country is None:
-            return None
-        return lambda message: trusted(message.to).region == self.country
 
 
 class Sent(NamedTuple):
@@ -56,22 +54,38 @@ class Summary(NamedTuple):
     converted: int
 
 
-def statement(whose: Whose, wanted: Wanted) -> Select[Any]:
-    """The messages that are texts of verifications and are wanted, but for what `Wanted.holds` judges."""
-    return select(MESSAGES.table).where(*_tests(whose, wanted))
+def wanted(whose: Whose, asked: Asked) -> Wanted[Message]:
+    """The messages that are texts of verifications and are asked for."""
+    own = MESSAGES.table.c
+    found = searching.wanted(MESSAGES, whose, asked.search, verification=asked.verification)
+    tests = [*found.tests, own.verification.is_not(None)]
+    if asked.prefix is not None:
+        tests.append(own.to.startswith(asked.prefix))
+    if asked.status is not None:
+        tests.append(_converted() if asked.status == "converted" else not_(_converted()))
+    return replace(found, tests=tests)
 
 
-async def summary(house: House, whose: Whose, wanted: Wanted) -> Summary:
-    """How many there were, and how many of them were converted."""
+async def summary(house: House, whose: Whose, asked: Asked) -> Summary:
+    """How many there were, and how many of them were converted; of the last 30 days unless it is told from when on.
+
+    Counted a part at a time, so that other lists are read in between.
+    """
+    search, own = asked.search, MESSAGES.table.c
+    if search.since is None and search.after is None:
+        end = house.clock() if search.until is None else search.until
+        asked = asked._replace(search=search._replace(since=end - SUMMED_MS))
+    chosen = wanted(whose, asked)
     counts: list[ColumnElement[Any]] = [func.count(), func.sum(case((_converted(), 1), else_=0))]
-    tests = _tests(whose, wanted)
-    if wanted.holds is None:
-        ((total, approved),) = await house.store.select(select(*counts).where(*tests))
-        return Summary(total, approved or 0)
-    to = MESSAGES.table.c.to
-    by_number = select(to, *counts).where(*tests).group_by(to)
-    rows = [row for row in await house.store.select(by_number) if trusted(row[0]).region == wanted.country]
-    return Summary(sum(row[1] for row in rows), sum(row[2] for row in rows))
+    found = Summary(0, 0)
+    async for part in paging.slices(house.store, chosen, repeat(COUNTED_AT_ONCE)):
+        statement = select(own.to, *counts).where(*part.conditions, *chosen.tests).group_by(own.to)
+        if chosen.holds is None:
+            statement = select(null(), *counts).where(*part.conditions, *chosen.tests)
+        for to, total, approved in await house.store.select(statement):
+            if to is None or trusted(to).region == search.country:
+                found = Summary(found.total + total, found.converted + (approved or 0))
+    return found
 
 
 async def told(house: House, messages: Iterable[Message]) -> list[Sent]:
@@ -93,27 +107,6 @@ async def one(house: House, whose: Whose, message_sid: str) -> Sent:
     return (await told(house, [row]))[0]
 
 
-def _tests(whose: Whose, wanted: Wanted) -> list[ColumnElement[bool]]:
-    own, of = MESSAGES.table.c, VERIFICATIONS.table.c
-    tests: list[ColumnElement[bool]] = [own.tenant == whose.tenant, own.verification == of.sid]
-    tests += [own.application == each for each in (whose.application, wanted.application) if each is not None]
-    if wanted.after is not None:
-        tests.append(own.created_at > wanted.after)
-    if wanted.before is not None:
-        tests.append(own.created_at < wanted.before)
-    if wanted.to is not None:
-        tests.append(own.to == wanted.to)
-    if wanted.country is not None:
-        tests.append(own.to.startswith(dialing_code_of(wanted.country)))
-    if wanted.prefix is not None:
-        tests.append(own.to.startswith(wanted.prefix))
-    if wanted.verification is not None:
-        tests.append(own.verification == wanted.verification)
-    if wanted.status is not None:
-        tests.append(_converted() if wanted.status == "converted" else not_(_converted()))
-    return tests
-
-
 def _converted() -> ColumnElement[bool]:
     own, of = MESSAGES.table.c, VERIFICATIONS.table.c
-    return and_(of.status == "approved", of.message == own.sid)
+    return exists().where(of.sid == own.verification, of.status == "approved", of.message == own.sid)

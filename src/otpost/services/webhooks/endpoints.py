@@ -29,7 +29,8 @@ from otpost.domain.webhook import (
 from otpost.outbound import Outbound
 from otpost.services.access import NO_APPLICATION, audited
 from otpost.services.house import House
-from otpost.services.reading import Page
+from otpost.services.lists import paging
+from otpost.services.lists.paging import Page, Wanted
 from otpost.services.webhooks.events import WEBHOOKS_DUE, post_body
 from otpost.services.webhooks.posts import SEAL, Cannot, Request, ask, replay, standard
 from otpost.store.base import rows_of
@@ -272,11 +273,8 @@ async def one(house: House, tenant: str, application: str, webhook_sid: str) -> 
 async def listing(house: House, tenant: str, application: str, *, limit: int, cursor: str | None) -> Page:
     """The webhooks of an application, newest first."""
     table = WEBHOOKS.table
-    statement = select(table).where(table.c.tenant == tenant, table.c.application == application)
-    if cursor is not None:
-        statement = statement.where(table.c.sid < cursor)
-    rows = list(await rows_of(house.store, WEBHOOKS, statement.order_by(table.c.sid.desc()).limit(limit + 1)))
-    return Page(rows[:limit], rows[limit - 1].sid if len(rows) > limit else None)
+    wanted = Wanted(WEBHOOKS, [table.c.application == application], [table.c.tenant == tenant])
+    return await paging.page(house.store, wanted, limit, cursor)
 
 
 async def log(
@@ -291,18 +289,16 @@ async def log(
 ) -> Page:
     """What was, is and will be posted to a webhook, newest first. `after`: of events later than that."""
     table = WEBHOOK_DELIVERIES.table
-    statement = select(table).where(table.c.webhook == webhook_sid)
+    tests = []
     if status is not None:
-        statement = statement.where(table.c.status == status)
+        tests.append(table.c.status == status)
     if event is not None:
-        statement = statement.where(table.c.type == event)
+        tests.append(table.c.type == event)
+    along = [table.c.webhook == webhook_sid]
     if after is not None:
-        statement = statement.where(table.c.created_at > after)
-    if cursor is not None:
-        statement = statement.where(table.c.sid < cursor)
-    found = await rows_of(house.store, WEBHOOK_DELIVERIES, statement.order_by(table.c.sid.desc()).limit(limit + 1))
-    rows = list(found)
-    return Page(rows[:limit], rows[limit - 1].sid if len(rows) > limit else None)
+        along += paging.between(WEBHOOK_DELIVERIES, DELIVERY, after, None)
+        tests.append(table.c.created_at > after)
+    return await paging.page(house.store, Wanted(WEBHOOK_DELIVERIES, along, tests), limit, cursor)
 
 
 async def delivery(house: House, webhook_sid: str, delivery_sid: str) -> Delivery:

@@ -9,6 +9,8 @@ from starlette.responses import Response
 from otpost.domain.message import Message
 from otpost.domain.sid import MESSAGE
 from otpost.services import reading, rooms
+from otpost.services.lists.paging import Page
+from otpost.services.lists.searching import Search
 from otpost.services.verify import Whose
 from otpost.web.rooms.overview import MESSAGE_STATUSES
 from otpost.web.rooms.search import ROWS, read_search
@@ -20,14 +22,12 @@ async def listing(visit: Visit) -> Response:
     asked = read_search(visit, MESSAGE_STATUSES, MESSAGE)
     if asked.jump:
         return visit.go(asked.jump)
-    page = reading.Page([], None)
+    page = Page([], None)
     if not asked.wrong:
         page = await reading.messages(
             visit.house,
             Whose(visit.tenant),
-            to=asked.to,
-            status=asked.status,
-            after=None,
+            Search(asked.to, asked.status),
             limit=ROWS,
             cursor=asked.cursor,
         )

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from otpost.domain.errors import NotFound
 from otpost.services import reading, rooms
-from otpost.services.reading import InboxText, Page
+from otpost.services.lists.paging import Page
+from otpost.services.reading import InboxText
 from otpost.web.visit import Room, Visit
 
 TEXTS: Final = 200

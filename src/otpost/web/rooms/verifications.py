@@ -10,6 +10,8 @@ from otpost.domain.message import Message
 from otpost.domain.sid import VERIFICATION
 from otpost.domain.verification import Verification
 from otpost.services import reading, rooms
+from otpost.services.lists.paging import Page
+from otpost.services.lists.searching import Search
 from otpost.services.verify import Whose
 from otpost.web.rooms.search import ROWS, read_search
 from otpost.web.rooms.timeline import Line, is_live, of_verification
@@ -22,13 +24,12 @@ async def listing(visit: Visit) -> Response:
     asked = read_search(visit, STATUSES, VERIFICATION)
     if asked.jump:
         return visit.go(asked.jump)
-    page, latest = reading.Page([], None), dict[str, Message]()
+    page, latest = Page([], None), dict[str, Message]()
     if not asked.wrong:
         page, latest = await reading.verifications(
             visit.house,
             Whose(visit.tenant),
-            to=asked.to,
-            status=asked.status,
+            Search(asked.to, asked.status),
             limit=ROWS,
             cursor=asked.cursor,
         )

@@ -160,6 +160,17 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("messages_by_number", "messages", ["tenant", "to", "sid"], unique=False)
+    op.create_index("messages_by_account", "messages", ["tenant", "account_sid", "sid"], unique=False)
+    op.create_index("messages_by_application", "messages", ["tenant", "application", "sid"], unique=False)
+    op.create_index(
+        "messages_by_reason",
+        "messages",
+        ["tenant", "reason", "sid"],
+        unique=False,
+        sqlite_where=sa.text("reason IS NOT NULL"),
+        postgresql_where=sa.text("reason IS NOT NULL"),
+    )
+    op.create_index("messages_by_status", "messages", ["tenant", "status", "sid"], unique=False)
     op.create_index("messages_by_tenant", "messages", ["tenant", "sid"], unique=False)
     op.create_index("messages_by_verification", "messages", ["verification"], unique=False)
     op.create_index(
@@ -356,6 +367,8 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("verifications_by_number", "verifications", ["tenant", "to", "sid"], unique=False)
+    op.create_index("verifications_by_application", "verifications", ["tenant", "application", "sid"], unique=False)
+    op.create_index("verifications_by_status", "verifications", ["tenant", "status", "sid"], unique=False)
     op.create_index("verifications_by_tenant", "verifications", ["tenant", "sid"], unique=False)
     op.create_index(
         "verifications_pending",

@@ -1,0 +1,1 @@
+"""How lists are read: what they are searched by, and page by page."""
