@@ -1,7 +1,7 @@
 # `make` alone lists what can be made.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test prove lint types format lock
+.PHONY: help setup demo check test quick prove lint types format lock
 bin := .venv/bin
 
 help: ## list the targets
@@ -13,13 +13,19 @@ setup: ## make .venv from the locked requirements (PYTHON= names the interpreter
 demo: setup ## send a code to the sandbox phone and check it, in one terminal (ARGS=--exit ends after that)
 	@$(bin)/otpost demo $(ARGS)
 
+check: setup ## lint, types, and every test that needs no server, browser or program of its own; about a minute
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint types quick
+
+quick: setup
+	@$(bin)/python -m pytest -q -n 2 --dist worksteal -m "not postgres and not browser and not process and not slow and not prove" $(ARGS)
+
 test: lint types ## the gate: lint, types, layers and every test; brings PostgreSQL, Chromium and strace (ARGS= goes to pytest)
 	@scripts/test-tools
 	$(bin)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-prove: setup ## run a long proof and keep its output in docs/evidence/ (PART=bench, faults, load, …)
+prove: setup ## run a long proof and keep its output in docs/evidence/ (PART=bench, faults, load, mutants, …)
 	@scripts/test-tools
-	@scripts/prove "$(PART)"
+	@scripts/prove "$(PART)" $(ARGS)
 
 lint: setup ## style of the code, and the layers that imports must keep to
 	$(bin)/ruff check .

@@ -36,6 +36,13 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "postgres_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.postgres)
+
+
 class LoopErrors(logging.Filter):
     """What event loops complain of where nobody hears it: exceptions never retrieved, tasks destroyed while pending.
 

@@ -25,7 +25,7 @@ from otpost.store.kinds import API_KEYS, TENANTS
 from standins.receiver import receiving
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 async def chosen(request: pytest.FixtureRequest, tmp_path: Path, free_port: int) -> Config:
     environment = {"OTPOST_DATA": str(tmp_path / "data"), "OTPOST_LISTEN": f"127.0.0.1:{free_port}"}
     if request.param == "postgresql":

@@ -30,6 +30,7 @@ FIGURES = [
 
 
 @pytest.mark.postgres
+@pytest.mark.process
 def test_the_benchmark_prints_what_each_operation_costs_beside_the_bare_parts() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "otpost", "bench", "--rounds", "1", "--many", "40", "--connections", "8"],

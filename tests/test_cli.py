@@ -510,6 +510,7 @@ def service(environment: dict[str, str], *arguments: str) -> subprocess.Popen[st
     )
 
 
+@pytest.mark.process
 def test_a_service_serves_refuses_a_second_one_and_stops_when_told(
     otpost: Otpost, environment: dict[str, str], tmp_path: Path, free_port: int
 ) -> None:
@@ -571,6 +572,7 @@ def test_only_a_terminal_is_shown_the_link_for_the_first_user(environment: dict[
     assert re.search(rf"Make the first one within the hour: {url}/sign-in\?link=[\w-]{{43}}\s", told.decode())
 
 
+@pytest.mark.process
 def test_ctrl_c_ends_the_service_quietly(environment: dict[str, str]) -> None:
     with service(environment) as running:
         assert running.stdout is not None
@@ -580,6 +582,7 @@ def test_ctrl_c_ends_the_service_quietly(environment: dict[str, str]) -> None:
     assert (running.returncode, err) == (0, "")
 
 
+@pytest.mark.process
 def test_metrics_are_open_on_a_listener_of_their_own(environment: dict[str, str], tmp_path: Path) -> None:
     host, _, port = environment["OTPOST_LISTEN"].partition(":")
     environment["OTPOST_METRICS_LISTEN"] = f"{host}:{int(port) + 1}"

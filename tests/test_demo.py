@@ -75,6 +75,7 @@ async def test_the_demo_keeps_to_a_database_of_its_own(environment: dict[str, st
     assert not (tmp_path / "other.db").exists()
 
 
+@pytest.mark.process
 def test_the_demo_stays_up_until_it_is_told_to_end(environment: dict[str, str], tmp_path: Path) -> None:
     del environment["OTPOST_DATA"]
     with subprocess.Popen(

@@ -194,6 +194,7 @@ def served(environment: dict[str, str]) -> Iterator[None]:
             service.terminate()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.name)
 async def test_the_commands_of_a_first_verification_work_as_they_stand_there(
     page: Path, tmp_path: Path, free_port: int

@@ -567,6 +567,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_connected(tls: ssl.S
     assert listener.requests == []
 
 
+@pytest.mark.process
 async def test_a_certificate_that_is_vouched_for_is_taken_and_a_private_authority_named_by_the_environment(
     tls: ssl.SSLContext, tmp_path: Path
 ) -> None:

@@ -171,6 +171,7 @@ def attack(served: Served, operation: Any, mode: GenerationMode, examples: int) 
     call()
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_no_5xx_and_no_answer_outside_the_document(
     served: Served, request: pytest.FixtureRequest
 ) -> None:

@@ -14,7 +14,7 @@ from installation import Installation
 from otpost.store.migrate import upgrade
 
 
-@pytest.fixture(params=["python", pytest.param("node", marks=pytest.mark.postgres)])
+@pytest.fixture(params=["python", pytest.param("node", marks=[pytest.mark.postgres, pytest.mark.process])])
 def driver(request: pytest.FixtureRequest) -> str:
     """Which SDK drives; what it meets depends on the database no more than on the SDK, so each has one of its own."""
     return str(request.param)

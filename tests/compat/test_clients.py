@@ -21,6 +21,8 @@ from compat.tls import before
 TO = "+15005550006"
 CLIENTS = Path(__file__).parent / "clients"
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def driver() -> str:

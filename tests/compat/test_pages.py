@@ -19,6 +19,8 @@ from conftest import OpenStore
 MANUAL = HERE.parents[1] / "docs" / "how-to" / "move-from-twilio-verify.md"
 BLOCKS = re.findall(r"<!-- run -->\n```(python|js)\n(.*?)\n```", MANUAL.read_text(), re.DOTALL)
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def driver() -> str:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
+import pytest
+
 from asgi import Answered, ask
 from compat.sdks import Sdk
 from compat.served import RFC_9457, Exchange, Served
@@ -95,6 +97,7 @@ def against(wrong: Wrong, answer: Answered, secrets: set[str]) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 async def test_a_neighbour_is_shown_nothing_and_each_thing_wrong_is_told_as_twilio_tells_it(
     sdk: Sdk, served: Served
 ) -> None:

@@ -11,7 +11,7 @@ from standins.twilio import TwilioStandIn
 from standins.twilio_asking import Receiver, accounts
 
 
-@pytest.fixture(params=["in_process", "own_process"])
+@pytest.fixture(params=["in_process", pytest.param("own_process", marks=pytest.mark.process)])
 async def twilio(request: pytest.FixtureRequest) -> AsyncIterator[TwilioStandIn]:
     async with TwilioStandIn(accounts(), process=request.param == "own_process") as standin:
         yield standin
