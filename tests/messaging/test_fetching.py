@@ -143,7 +143,7 @@ async def test_a_final_report_ends_the_wait_and_one_on_the_way_does_not(unheard:
     attempt = await accepted(unheard)
     for status, fetch_at in (("sent", attempt.fetch_at), ("delivered", None)):
         told = Reported(status, status, None, str(attempt.vendor_sid), MAIN)  # type: ignore[arg-type]  # a status in a variable
-        await unheard.store.run(reports.report(unheard.house, "twilio", attempt.sid, lambda *_, told=told: told))
+        await unheard.store.run(reports.report(unheard.house, "twilio", attempt.sid, lambda *_, told=told: [told]))
         assert [row.fetch_at for row in await attempts(unheard, attempt.message)] == [fetch_at]
 
 

@@ -140,6 +140,43 @@ class Hasty(Outbound):
         return await super().request(method, url, headers=headers, body=body, connect_s=connect_s, total_s=0.25, ca=ca)
 
 
+class Broken(Outbound):
+    """Fails inside where a listing is asked for."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] = {},  # never changed
+        body: bytes | None = None,
+        connect_s: float | None = None,
+        total_s: float | None = None,
+        ca: str | None = None,
+    ) -> Response:
+        if method == "GET":
+            raise ValueError("an answer that nobody foresaw")
+        return await super().request(
+            method, url, headers=headers, body=body, connect_s=connect_s, total_s=total_s, ca=ca
+        )
+
+
+async def test_a_look_that_fails_inside_proves_nothing_and_ends_with_the_messages_life(
+    store: Store, twilio: TwilioStandIn
+) -> None:
+    async with installed(store, http=Broken(allow=LOOPBACK)) as otpost:
+        await choose_twilio(otpost, twilio)
+        await twilio.fault("close", times=1)
+        sid = (await send(otpost, valid_for_s=60))["sid"]
+        await lost(otpost, sid)
+        otpost.clock.advance(2)
+        await attempts_when(otpost, sid, lambda rows: rows[0].look_at == otpost.clock() + 10_000)
+        otpost.clock.advance(60)
+        over = await otpost.message(sid)
+        assert (over["status"], over["reason"]) == ("unconfirmed", "answer_lost")
+        assert over["attempts"][0]["detail"] == "Twilio could not be asked: the sender failed inside."
+
+
 async def test_an_answer_that_does_not_come_in_time_is_lost(store: Store, twilio: TwilioStandIn) -> None:
     async with installed(store, http=Hasty(allow=LOOPBACK)) as otpost:
         await choose_twilio(otpost, twilio)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import update
 
 from installation import TO, Installation
 from otpost.domain.errors import Invalid, NotFound
@@ -18,7 +20,7 @@ from otpost.domain.webhook import EVENTS, KEPT_MS, LEASE_MS, MOST_WEBHOOKS, Answ
 from otpost.services import access, webhooks
 from otpost.services.webhooks import endpoints, posts
 from otpost.services.webhooks.posts import Post
-from otpost.store.base import rows_of
+from otpost.store.base import Store, rows_of
 from otpost.store.kinds import AUDIT, MESSAGES, VERIFICATIONS, WEBHOOK_DELIVERIES, WEBHOOKS
 from otpost.store.units import Rows, Unit, lock
 from store import examples
@@ -224,6 +226,37 @@ async def test_what_was_disabled_or_removed_meanwhile_is_not_posted(otpost: Inst
     assert await queued(otpost) == []
     with pytest.raises(NotFound):
         await endpoints.one(house, otpost.tenant.sid, own, webhook.sid)
+
+
+class FailingAtOnce:
+    """The store of a service whose receiver fails whatever is put back into the queue, before anything else happens."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.replays = 0
+
+    async def get(self, *key: Any) -> Any:
+        return await self._store.get(*key)
+
+    async def run(self, unit: Unit[Any]) -> Any:
+        answer = await self._store.run(unit)
+        if unit.query is not None:
+            self.replays += 1
+            assert self.replays < 9, "the same deliveries are put back again and again"
+            await self._store.sweep(update(WEBHOOK_DELIVERIES.table).values(status="failed", due_at=None))
+        return answer
+
+
+async def test_a_replay_puts_each_delivery_back_once_however_fast_it_fails_again(otpost: Installation):
+    webhook = await made(otpost)
+    for place in range(3):
+        await end(otpost, await a_verification(otpost, f"+1500555000{place}"), "approved")
+    count = len(await queued(otpost))
+    await otpost.store.sweep(update(WEBHOOK_DELIVERIES.table).values(status="failed", due_at=None))
+    failing: Any = FailingAtOnce(otpost.store)
+    house = dataclasses.replace(otpost.house, store=failing)
+    assert await endpoints.replay_failed(house, actor(otpost), webhook.application, webhook.sid, 0) == count == 3
+    assert failing.replays == 2
 
 
 async def test_both_secrets_sign_for_a_day_after_a_rotation_and_the_old_one_is_erased(otpost: Installation):

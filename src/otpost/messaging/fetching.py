@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from otpost.domain import errors
 from otpost.domain.delivery import is_news, next_fetch
 from otpost.domain.message import Attempt
+from otpost.messaging.asking import Asking
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound
 from otpost.senders.base import Account, FetchesReports, LookUpFailed, Reported, fetches_reports, found
 from otpost.services import reports
 from otpost.services.house import House
 from otpost.services.lookups import LANE_POSTGRESQL, LANE_SQLITE
-from otpost.services.policy.plan import accounts
 from otpost.store.kinds import ATTEMPTS
 from otpost.store.units import Query, Rows, Unit, lock
 from otpost.telemetry import REPORTS_FETCHED, REPORTS_MISSING
 
-_log = logging.getLogger(__name__)
-
 DUE_AT_ONCE = 64
-FETCHED_AT_ONCE = 8
 
 _DUE = "fetch_at <= :now AND NOT {resting} ORDER BY fetch_at LIMIT :many"
 _DUE_POSTGRESQL = _DUE.format(resting=LANE_POSTGRESQL)
 _DUE_SQLITE = _DUE.format(resting=LANE_SQLITE)
+
+
+class Due(NamedTuple):
+    """An accepted attempt that is to be asked about."""
+
+    attempt: Attempt
 
 
 class Fetched(NamedTuple):
@@ -85,45 +84,26 @@ class Fetching:
         self._house = house
         self._http = http
         self._pace = pace
-        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.asking = Asking(house, "fetching reports", self._fetch)
 
     async def fetch(self) -> None:
         """Begin to fetch what is due, of accounts that have a free slot and are not being asked already."""
-        resting = [*self.tasks, *self._pace.full()]
-        by_lane = defaultdict(list)
-        for attempt in await self._house.store.run(due(self._house, resting)):
-            by_lane[attempt.lane].append(attempt)
-        for lane, attempts in by_lane.items():
-            self.tasks[lane] = asyncio.create_task(self._fetch_of_account(lane, attempts))
+        resting = [*self.asking.tasks, *self._pace.full()]
+        self.asking.begin(Due(attempt) for attempt in await self._house.store.run(due(self._house, resting)))
 
-    async def _fetch_of_account(self, lane: str, attempts: Sequence[Attempt]) -> None:
-        places = asyncio.Semaphore(FETCHED_AT_ONCE)
-        try:
-            opened = {
-                tenant: await accounts(self._house, tenant, attempt.route)
-                for tenant, attempt in {attempt.tenant: attempt for attempt in attempts}.items()
-            }
-            await asyncio.gather(*(self._fetch(attempt, opened[attempt.tenant], places) for attempt in attempts))
-        except errors.Unavailable as refusal:
-            _log.warning("reports are fetched later: %s", refusal)
-        except Exception:
-            _log.exception("fetching reports failed")
-        finally:
-            del self.tasks[lane]
-
-    async def _fetch(self, attempt: Attempt, opened: Sequence[Account], places: asyncio.Semaphore) -> None:
+    async def _fetch(self, question: Due, opened: Sequence[Account]) -> None:
+        attempt = question.attempt
         service = found()[attempt.service]
         assert isinstance(service, FetchesReports)
         assert attempt.vendor_sid is not None
         fetched = Fetched(False, False)
-        async with places:
-            for account in opened:
-                told = await service.fetch_report(self._http, account, attempt.vendor_sid)
-                if not isinstance(told, LookUpFailed):
-                    fetched = await self._house.store.run(keep(self._house, attempt.sid, told))
-                    break
-                if not told.about_credentials:
-                    break
+        for account in opened:
+            told = await service.fetch_report(self._http, account, attempt.vendor_sid)
+            if not isinstance(told, LookUpFailed):
+                fetched = await self._house.store.run(keep(self._house, attempt.sid, told))
+                break
+            if not told.about_credentials:
+                break
         if fetched.new:
             REPORTS_FETCHED.labels(attempt.service).inc()
         if fetched.new if fetched.final else attempt.fetch_at is None:

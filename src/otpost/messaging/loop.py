@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy import delete, exists, func, select, text, update
@@ -15,21 +14,20 @@ from otpost.domain import errors
 from otpost.domain.delivery import Rest
 from otpost.domain.message import BODY_KEPT_MS
 from otpost.domain.outcome import Outcome, Unavailable, Unknown
-from otpost.domain.phone import trusted
 from otpost.domain.policy import CALLBACKS_REFUSED, Route
 from otpost.messaging import nodes, stepping, waiting
 from otpost.messaging.breaker import keep as keep_breaker
 from otpost.messaging.breaker import of_own_clock
 from otpost.messaging.fetching import Fetching
 from otpost.messaging.lease import Lease, Moment
+from otpost.messaging.looking import Looking
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound, only_while
-from otpost.senders.base import Listed, LooksUp, LookUpFailed, found
+from otpost.senders.base import found
 from otpost.services import delivery, lookups, reports, verify
 from otpost.services.delivery import Handover
 from otpost.services.house import House
-from otpost.services.lookups import Question
-from otpost.services.policy.plan import KEPT_MS, accounts, seen
+from otpost.services.policy.plan import KEPT_MS, seen
 from otpost.store import tables
 from otpost.store.base import MESSAGES_DUE, rows_of
 from otpost.store.kinds import BREAKERS, POLICIES
@@ -38,7 +36,6 @@ from otpost.telemetry import ATTEMPTS, BREAKERS_OPEN, QUEUE_SECONDS, SEND_SECOND
 _log = logging.getLogger(__name__)
 
 KEEP_AGAIN_S = 0.5
-LOOKS_AT_ONCE = 8
 BREAKER_KNOWN_MS = 5_000
 """How long it may take until a breaker that this node opened is in the database."""
 BREAKER_FORGOTTEN_MS = 600_000
@@ -70,7 +67,7 @@ class Messaging:
         self._stopping = False
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._looking = Looking(house, http, self.pace)
         self._fetching = Fetching(house, http, self.pace)
         self._repeating: set[str] = set()
         self.alive_at = 0
@@ -93,7 +90,7 @@ class Messaging:
         self._tasks = [
             asyncio.create_task(self._claim_forever()),
             asyncio.create_task(self._repeat(self._bring_back, self._every_s)),
-            asyncio.create_task(self._repeat(self._look, self._every_s)),
+            asyncio.create_task(self._repeat(self._looking.look, self._every_s)),
             asyncio.create_task(self._repeat(self._fetching.fetch, self._every_s * 4)),
             asyncio.create_task(self._repeat(self._beat, self._every_s * 8)),
             asyncio.create_task(self._repeat(self._live, self._every_s * 8)),
@@ -105,7 +102,7 @@ class Messaging:
         self._stopping = True
         self._wake.set()
         claiming, *others = self._tasks
-        others += [*self._asking.values(), *self._fetching.tasks.values()]
+        others += [*self._looking.asking.tasks.values(), *self._fetching.asking.tasks.values()]
         for task in others:
             task.cancel()
         await asyncio.gather(claiming, *others, return_exceptions=True)
@@ -320,41 +317,6 @@ class Messaging:
     async def _find_lost(self) -> None:
         while await self.house.store.run(nodes.find_lost(self.house, alone=self._alone)):
             pass
-
-    async def _look(self) -> None:
-        """Ask the accounts of unknown attempts what they were asked to send; a slow one keeps no other waiting."""
-        resting = [*self._asking, *self.pace.paused()]
-        by_lane = defaultdict(list)
-        for question in await self.house.store.run(lookups.questions(self.house, resting)):
-            by_lane[question.attempt.lane].append(question)
-        for lane, questions in by_lane.items():
-            self._asking[lane] = asyncio.create_task(self._ask_account(lane, questions))
-
-    async def _ask_account(self, lane: str, questions: Sequence[Question]) -> None:
-        places = asyncio.Semaphore(LOOKS_AT_ONCE)
-        try:
-            await asyncio.gather(*(self._ask(question, places) for question in questions))
-        except errors.Unavailable as refusal:
-            _log.warning("look-ups wait: %s", refusal)
-        except Exception:
-            _log.exception("look-ups failed")
-        finally:
-            del self._asking[lane]
-
-    async def _ask(self, question: Question, places: asyncio.Semaphore) -> None:
-        attempt = question.attempt
-        service = found()[attempt.service]
-        assert isinstance(service, LooksUp)
-        untold = f"{service.TITLE} could not be asked what became of it: no token of the account is kept."
-        listed: list[Listed] | LookUpFailed = LookUpFailed(untold)
-        async with places:
-            asked_at = self.house.clock()
-            for account in await accounts(self.house, attempt.tenant, question.route):
-                asked_at = self.house.clock()
-                listed = await service.look_up(self._http, account, trusted(attempt.to), question.since)
-                if not isinstance(listed, LookUpFailed):
-                    break
-        await self.house.store.run(lookups.answered(self.house, attempt, listed, asked_at))
 
     async def _tidy(self) -> None:
         """Write down what has expired, and erase what is no longer needed."""

@@ -124,11 +124,12 @@ async def url_errors(http: Outbound, draft: Draft, services: Sequence[str] | Non
         if services is None or name in services
         for path, url in urls(section.settings, join(draft.path, name))
     ]
-    refused = await asyncio.gather(*(http.judge(url) for _, url in named))
+    async with asyncio.TaskGroup() as group:
+        judging = [group.create_task(http.judge(url)) for _, url in named]
     return [
         FieldError(path, "invalid", reason)
-        for (path, _), reason in zip(named, refused, strict=True)
-        if reason is not None
+        for (path, _), task in zip(named, judging, strict=True)
+        if (reason := task.result()) is not None
     ]
 
 

@@ -254,9 +254,9 @@ async def replay_failed(house: House, actor: Actor, application: str, webhook_si
     now, line = house.clock(), house.sid("AU")
     webhook = await one(house, actor.tenant, application, webhook_sid)
     _judge_enabled(webhook)
-    count = 0
-    while found := await house.store.run(replay(house, webhook_sid, since)):
-        count += found
+    count, after = 0, ""
+    while replayed := await house.store.run(replay(house, webhook_sid, since, now, after)):
+        count, after = count + len(replayed), replayed[-1]
     detail = f"{webhook_sid}: {count}"
     await house.store.run(
         Unit(lambda rows: audited(house, rows, line, now, actor, "webhook deliveries replayed", detail))

@@ -196,25 +196,31 @@ def _keep_health(rows: Rows, webhook_sid: str, answer: Answer, line: str, now: i
         rows.put(AUDIT, AuditLine(line, webhook.tenant, now, "Otpost", "webhook disabled", after.sentence))
 
 
-def replay(house: House, webhook_sid: str, since: int) -> Unit[int]:
-    """Put failed deliveries of events since then back into the queue; their count, at most 500 a time."""
+def replay(house: House, webhook_sid: str, since: int, until: int, after: str) -> Unit[list[str]]:
+    """Put failed deliveries of events from `since` to `until` back into the queue, at most 500 a time; their SIDs.
+
+    `after` is the last SID of the time before: one that fails again meanwhile is not found a second time.
+    """
     now = house.clock()
     query = Query(
         WEBHOOK_DELIVERIES,
-        "webhook = :webhook AND status = 'failed' AND created_at >= :since AND type <> :test ORDER BY sid LIMIT :many",
+        "webhook = :webhook AND sid > :after AND status = 'failed' AND created_at BETWEEN :since AND :until "
+        "AND type <> :test ORDER BY sid LIMIT :many",
         webhook=webhook_sid,
+        after=after,
         since=since,
+        until=until,
         test=TEST,
         many=REPLAYED_AT_ONCE,
     )
 
-    def decide(rows: Rows) -> int:
+    def decide(rows: Rows) -> list[str]:
         failed = [delivery for delivery in rows.found(query) if delivery.status == "failed"]
         for delivery in failed:
             rows.put(WEBHOOK_DELIVERIES, delivery.again(now))
         if failed:
             rows.signal(WEBHOOKS_DUE)
-        return len(failed)
+        return [delivery.sid for delivery in failed]
 
     return Unit(decide, query=query)
 
