@@ -433,23 +433,17 @@ ANSWERS: list[tuple[Answer, Outcome]] = [
     ),
     (Answer(404, b"<html>"), Refused("wrong_settings", NOT_TWILIO.format(404), vendor(404), field="api_url")),
     (
-        Answer(400, said(21999, 400)),
+        Answer(400, said(21732, 400)),
         Refused(
             "sender_not_allowed",
-            "Twilio gives its code 21999, which is not listed here; its range is about the sender's registration.",
-            vendor(400, 21999),
-            page(21999),
+            "Twilio gives its code 21732, which is not listed here; its range is about registration for US 10DLC.",
+            vendor(400, 21732),
+            page(21732),
         ),
     ),
     (
         Answer(400, said(21799, 400)),
-        Refused(
-            "sender_not_allowed",
-            "Twilio gives its code 21799, which is not listed here; its range is about the Messaging Service or its "
-            "registration.",
-            vendor(400, 21799),
-            page(21799),
-        ),
+        Refused("unknown", "Twilio gives its code 21799, which Otpost does not know.", vendor(400, 21799), page(21799)),
     ),
     (
         Answer(400, said(49999, 400)),
@@ -494,6 +488,20 @@ ANSWERS: list[tuple[Answer, Outcome]] = [
         Unavailable("throttled", TOO_MANY, vendor(429, 20429), 7.0, page(20429)),
     ),
     (Answer(429, b""), Unavailable("throttled", TOO_MANY, vendor(429))),
+    (
+        Answer(429, said(63038, 429), {"Retry-After": "7"}),
+        Refused(
+            "account_trouble",
+            "The account's limit of texts in a day is reached.",
+            vendor(429, 63038),
+            page(63038),
+            "account_sid",
+        ),
+    ),
+    (
+        Answer(429, said(99999, 429)),
+        Unavailable("throttled", TOO_MANY, vendor(429, 99999), link=page(99999)),
+    ),
     (
         Answer(
             429,

@@ -25,16 +25,20 @@ class Code(NamedTuple):
 # The codes from 30000 on come in reports. Twilio adds codes and splits old ones: those without a line have a range.
 CODES: Final[Mapping[int, Code]] = {
     20001: Code("wrong_settings", "Twilio does not know a parameter of the request."),
+    20002: Code("wrong_settings", "Twilio does not accept a name in the request."),
     20003: Code("credentials_refused", "Twilio did not accept the account SID and token.", "auth_token"),
     20004: Code("wrong_settings", "The API URL does not take messages.", "api_url"),
     20005: Code(
         "account_trouble", "The Twilio account is not active; it may be suspended or out of funds.", "account_sid"
     ),
     20006: Code("account_trouble", "The Twilio account may not do this.", "account_sid"),
+    20007: Code("wrong_settings", "Twilio was asked for too long a list."),
     20008: Code("credentials_refused", "These are test credentials, which cannot do this.", "auth_token"),
+    20009: Code("wrong_settings", "What the request names is not complete yet."),
     20010: Code("account_trouble", "Sending is disabled for the Twilio account.", "account_sid"),
     20011: Code("wrong_settings", "Twilio does not accept the version of TLS."),
     20012: Code("wrong_settings", "Twilio does not accept the TLS cipher."),
+    20020: Code("wrong_settings", "The request changes nothing at Twilio."),
     20021: Code("invalid_number", "The carrier T-Mobile does not accept the number."),
     20023: Code("invalid_number", "The recipient's number holds something else than digits."),
     20101: Code("credentials_refused", "Twilio did not accept the access token.", "auth_token"),
@@ -62,6 +66,11 @@ CODES: Final[Mapping[int, Code]] = {
     21219: Code(
         "account_trouble", "A trial account sends only to numbers that were verified at Twilio.", "account_sid"
     ),
+    21264: Code("wrong_settings", "The sender phone has not been verified at Twilio.", "sender_phone"),
+    21265: Code("invalid_number", "The recipient's number is a short code, which no person has."),
+    21266: Code("sender_not_allowed", "The recipient's number is the sender's own.", "sender_phone"),
+    21267: Code("account_trouble", "A trial account sends from no sender name.", "sender_phone"),
+    21268: Code("invalid_number", "The recipient's number is a premium-rate or information number."),
     21401: Code("invalid_number", "The recipient's number is not a valid phone number."),
     21407: Code("wrong_settings", "This kind of sender phone cannot send texts.", "sender_phone"),
     21408: Code(
@@ -119,6 +128,20 @@ CODES: Final[Mapping[int, Code]] = {
     21658: Code("text_refused", "A parameter is longer than Twilio allows."),
     21659: Code("wrong_settings", "The sender phone is not a Twilio number, or not this account's.", "sender_phone"),
     21660: Code("wrong_settings", "The sender phone belongs to another account.", "sender_phone"),
+    21661: Code("wrong_settings", "The sender phone cannot send texts.", "sender_phone"),
+    21662: Code(
+        "sender_not_allowed",
+        "This sender cannot reach the recipient's number from Twilio's region in Ireland.",
+        "sender_phone",
+    ),
+    21663: Code("wrong_settings", "The sender phone is routed to another of Twilio's regions.", "sender_phone"),
+    21664: Code("wrong_settings", "Twilio does not accept a second sender beside the sender phone."),
+    21665: Code("wrong_settings", "Twilio does not accept the second sender."),
+    21666: Code("wrong_settings", "A second sender needs a Messaging Service.", "service_sid"),
+    21667: Code("wrong_settings", "A second sender needs a Messaging Service with an RCS sender.", "service_sid"),
+    21668: Code(
+        "wrong_settings", "This kind of sender phone cannot send from Twilio's region in Ireland.", "sender_phone"
+    ),
     21701: Code("wrong_settings", "The Messaging Service does not exist.", "service_sid"),
     21702: Code("wrong_settings", "The Messaging Service is not available.", "service_sid"),
     21703: Code("sender_not_allowed", "The Messaging Service has no sender for this country.", "service_sid"),
@@ -130,8 +153,11 @@ CODES: Final[Mapping[int, Code]] = {
     21712: Code("wrong_settings", "The sender belongs to another Messaging Service.", "service_sid"),
     21715: Code("wrong_settings", "The Messaging Service's sender cannot send texts.", "service_sid"),
     21717: Code("sender_not_allowed", "The Messaging Service's brand is not registered for US 10DLC.", "service_sid"),
+    21719: Code("sender_not_allowed", "The Messaging Service's use does not fit its US 10DLC campaign.", "service_sid"),
     21729: Code("sender_not_allowed", "The US 10DLC campaign is suspended.", "service_sid"),
     21730: Code("vendor_trouble", "Twilio is being maintained."),
+    21731: Code("sender_not_allowed", "The US 10DLC brand is suspended.", "service_sid"),
+    21733: Code("wrong_settings", "The account has no default Messaging Service.", "service_sid"),
     21900: Code("sender_not_allowed", "The sender's DLT entity (India) is not valid.", "sender_phone"),
     21901: Code("sender_not_allowed", "The text's DLT template (India) is not valid.", "sender_phone"),
     21910: Code("wrong_settings", "Sender and recipient are not of the same channel.", "sender_phone"),
@@ -170,10 +196,31 @@ CODES: Final[Mapping[int, Code]] = {
     30033: Code("sender_not_allowed", "The US 10DLC campaign is suspended.", "sender_phone"),
     30034: Code("sender_not_allowed", "The sender phone is not registered for US 10DLC.", "sender_phone"),
     30035: Code("sender_not_allowed", "The sender phone is still being set up for US 10DLC.", "sender_phone"),
+    30036: Code("too_late", "The text's time ran out before it left Twilio."),
+    30037: Code(
+        "account_trouble", "The account may not send texts: Twilio or the account has turned them off.", "account_sid"
+    ),
     30038: Code("filtered", "Twilio hides passcodes that are sent to its own numbers."),
+    30039: Code("filtered", "Twilio stopped the text, because two numbers seem to answer each other in a loop."),
+    30040: Code(
+        "sender_not_allowed", "The carrier takes this sender name only once it is registered there.", "sender_phone"
+    ),
+    30041: Code(
+        "sender_not_allowed",
+        "The sender is restricted, or not registered in a country that asks for it.",
+        "sender_phone",
+    ),
     30042: Code(
         "sender_not_allowed", "The sender name is too general or has characters that carriers refuse.", "sender_phone"
     ),
+    30043: Code("sender_not_allowed", "The carrier takes no texts from abroad on this route.", "sender_phone"),
+    30044: Code(
+        "account_trouble", "A trial account sends only short texts; this one has too many segments.", "account_sid"
+    ),
+    30045: Code("wrong_settings", "Twilio does not accept the validity period."),
+    30046: Code("not_delivered", "Nobody confirmed that the text was delivered."),
+    30125: Code("sender_not_allowed", "The sender phone could not be registered for US 10DLC.", "sender_phone"),
+    30126: Code("sender_not_allowed", "The sender phone could not be registered for US 10DLC.", "sender_phone"),
     30400: Code("wrong_settings", "Twilio does not accept the parameters."),
     30404: Code("wrong_settings", "Twilio does not find what the request names."),
     30409: Code("not_delivered", "The message could not be canceled."),
@@ -181,7 +228,27 @@ CODES: Final[Mapping[int, Code]] = {
     30436: Code("wrong_settings", "The SID of the sender phone is not valid.", "sender_phone"),
     30450: Code("blocked_as_fraud", "Twilio's SMS pumping protection blocks this number for a while."),
     30453: Code("blocked_as_fraud", "Twilio's SMS pumping protection blocks this number."),
-    30454: Code("blocked_as_fraud", "Twilio's SMS pumping protection blocks this number."),
+    30454: Code("account_trouble", "The trial account's limit of texts is reached.", "account_sid"),
+    30485: Code("not_delivered", "Twilio could not deliver the text, and gave no better reason."),
+    30500: Code("vendor_trouble", "Twilio failed inside."),
+    30610: Code("not_delivered", "Twilio could not deliver the text, and gave no better reason."),
+    30615: Code("not_delivered", "Twilio could not deliver the text, and gave no better reason."),
+    30620: Code("not_delivered", "Twilio could not deliver the text, and gave no better reason."),
+    30630: Code("opted_out", "The recipient has asked for no more texts from this sender."),
+    30640: Code("not_delivered", "Twilio could not deliver the text, and gave no better reason."),
+    60728: Code("account_trouble", "The account's limit of texts in an hour is reached.", "account_sid"),
+    63038: Code("account_trouble", "The account's limit of texts in a day is reached.", "account_sid"),
+    90007: Code("wrong_settings", "Twilio does not accept the validity period."),
+    90010: Code("account_trouble", "The Twilio account is not active.", "account_sid"),
+    90014: Code("wrong_settings", "Twilio does not accept the validity period."),
+    572002: Code(
+        "account_trouble", "A trial account sends only to numbers that were verified at Twilio.", "account_sid"
+    ),
+    572005: Code(
+        "account_trouble",
+        "A trial account sends only to numbers that were verified at Twilio; this one has begun to be.",
+        "account_sid",
+    ),
 }
 
 
@@ -194,25 +261,22 @@ class Range(NamedTuple):
     about: str
 
 
-# Narrow ranges come before the wide ones that hold them.
+# A range answers only where all that Twilio has published of it is alike, but for what has a line of its own.
 RANGES: Final = (
     Range(20100, 20199, "credentials_refused", "the access token"),
-    Range(20400, 20403, "account_trouble", "the account"),
     Range(20500, 20599, "vendor_trouble", "Twilio itself"),
-    Range(20000, 20999, "wrong_settings", "the request or the account"),
-    Range(21100, 21199, "account_trouble", "the account"),
-    Range(21200, 21299, "wrong_settings", "a call or an address"),
-    Range(21400, 21599, "wrong_settings", "a phone number of the account or a resource"),
-    Range(21628, 21651, "sender_not_allowed", "what the sender must be registered with"),
-    Range(21700, 21799, "sender_not_allowed", "the Messaging Service or its registration"),
-    Range(21900, 21999, "sender_not_allowed", "the sender's registration"),
-    Range(23000, 23999, "wrong_settings", "what is kept of messages"),
-    Range(30100, 30199, "wrong_settings", "shortened links and their domain"),
-    Range(30440, 30449, "sender_not_allowed", "the toll-free sender's verification"),
-    Range(30450, 30499, "blocked_as_fraud", "protection against SMS pumping"),
-    Range(30500, 30999, "sender_not_allowed", "the sender's registration with carriers"),
-    Range(60000, 60999, "unknown", "Twilio Verify"),
-    Range(63000, 63999, "unknown", "a channel of messages"),
+    Range(21628, 21634, "sender_not_allowed", "the sender's papers"),
+    Range(21644, 21651, "sender_not_allowed", "the sender's papers"),
+    Range(21719, 21732, "sender_not_allowed", "registration for US 10DLC"),
+    Range(21736, 21741, "sender_not_allowed", "registration for US 10DLC"),
+    Range(23001, 23006, "wrong_settings", "what is kept of messages"),
+    Range(30100, 30140, "wrong_settings", "shortened links and their domain"),
+    Range(30437, 30449, "sender_not_allowed", "the toll-free sender's verification"),
+    Range(30451, 30452, "sender_not_allowed", "the toll-free sender's verification"),
+    Range(30455, 30499, "sender_not_allowed", "the toll-free sender's verification"),
+    Range(30501, 30531, "sender_not_allowed", "the toll-free sender's verification"),
+    Range(30701, 30799, "sender_not_allowed", "registration for US 10DLC"),
+    Range(30800, 30899, "sender_not_allowed", "the sender's verification and registration"),
 )
 
 STATUSES: Final[Mapping[str, Status]] = {

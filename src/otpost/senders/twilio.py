@@ -264,8 +264,8 @@ def _outcome(response: Response, place: _Place, account: Account, text: Text) ->
         detail = f"The API URL answered {status} and none of Twilio's codes. Check that it is Twilio's."
         return Refused("wrong_settings", detail, vendor, field="api_url")
     known = meaning(code) if code is not None else CODES[20429 if status == 429 else 20003]
-    if status == 429:
-        known = known if REASONS[known.reason].help == "again" else CODES[20429]
+    if status == 429 and known.reason == "unknown":
+        known = CODES[20429]
     elif status in (401, 403) and (known.reason == "unknown" or REASONS[known.reason].help == "nobody"):
         known = CODES[20003]
     if REASONS[known.reason].help == "again" and known.reason != "callback_refused":
