@@ -267,10 +267,10 @@ def test_send_test_tells_in_one_line_why_nothing_left(otpost: Otpost, environmen
         (["key", "create", "--scope", "admin", "--application", "VA1"], 1, "leave --application out"),
         (["key", "create", "--scope", "verify", "--application", "x"], 1, "there is no application x"),
         (["key", "create", "--scope", "admin", "--tenant", "AC1"], 1, "there is no tenant AC1"),
-        (["key", "create", "--scope", "admin", "--name", "x" * 65], 1, "--name: give a name of 1 to 64 characters"),
+        (["key", "create", "--scope", "admin", "--name", "x" * 65], 1, "--name: The name has at most 64 characters."),
         (["user", "create"], 2, "--name requires an argument."),
         (["user", "create", "--name", " "], 1, "--name: give a name of 1 to 64 characters"),
-        (["user", "create", "--name", "a\nb"], 1, "--name: give a name of 1 to 64 characters"),
+        (["user", "create", "--name", "a\nb"], 1, "--name: The name is one line. Remove U+000A (a line break)"),
         (["user", "create", "--name", "ada"], 1, "use --password-stdin or --link."),
         (["user", "create", "--name", "ada", "--password-stdin"], 1, "The password needs 10 to 1000 characters"),
         (["user", "create", "--name", "ada", "--link", "--password-stdin"], 1, "exclude each other"),
@@ -280,7 +280,9 @@ def test_send_test_tells_in_one_line_why_nothing_left(otpost: Otpost, environmen
         (["number", "unlock", "abc"], 1, "NUMBER: Write the number in digits"),
         (["route", "12"], 1, "NUMBER: Put the dialing code in front"),
         (["send-test", "+49"], 1, "NUMBER: "),
-        (["send-test", NUMBER, "--text", "a\nb"], 1, "--text: give one line"),
+        (["send-test", NUMBER, "--text", "a\x1bb"], 1, "--text: Remove U+001B (ESCAPE), a control character."),
+        (["send-test", NUMBER, "--text", "a\u202eb"], 1, "--text: Remove U+202E (RIGHT-TO-LEFT OVERRIDE)"),
+        (["send-test", NUMBER, "--text", " "], 1, "--text: Write the text that is to be sent."),
     ],
 )
 def test_what_a_command_cannot_do_is_told_in_one_line(

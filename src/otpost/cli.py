@@ -22,6 +22,8 @@ from otpost.domain.access import Scope, Tenant
 from otpost.domain.errors import NotFound, Refusal
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
 from otpost.domain.policy import NoRoute
+from otpost.domain.text import TextRefused, read_line, read_text
+from otpost.domain.text.characters import compact
 from otpost.installation import Installation, NotReady, migrated, opened, sign_in_address
 from otpost.outbound import OutboundRefused
 from otpost.services import access, verify
@@ -91,9 +93,9 @@ def create_key(
 
     async def work(here: Installation) -> str:
         own = await _tenant(here, tenant)
-        chosen = application or own.default_application
+        chosen = compact(application or own.default_application)
         if application is not None:
-            found = await here.house.store.get(APPLICATIONS, application)
+            found = await here.house.store.get(APPLICATIONS, chosen)
             if found is None or found.tenant != own.sid:
                 raise Mistake(f"--application: there is no application {application}: GET /v1/applications lists them.")
         unit = access.make_key(
@@ -249,8 +251,10 @@ def send_test(
     from otpost.sending import send_and_wait
 
     recipient = _recipient(to)
-    if not text.strip() or not text.isprintable() or len(text) > 1600:
-        raise Mistake("--text: give one line of 1 to 1600 characters.")
+    try:
+        text = read_text(text)
+    except TextRefused as refused:
+        raise Mistake(f"--text: {refused.message}") from None
     telemetry.configure("critical")
     told = _run(send_and_wait(_config(), tenant, recipient, text))
     if not told.well:
@@ -309,7 +313,8 @@ def _inside(work: Callable[[Installation], Coroutine[Any, Any, T]]) -> T:
 async def _tenant(here: Installation, named: str | None) -> Tenant:
     if named is None:
         return here.tenant
-    found = await here.house.store.get(TENANTS, named) if sid.is_sid(named, sid.TENANT) else None
+    plain = compact(named)
+    found = await here.house.store.get(TENANTS, plain) if sid.is_sid(plain, sid.TENANT) else None
     if found is None:
         raise Mistake(f"--tenant: there is no tenant {named}: `otpost tenant create NAME` prints a new one's SID.")
     return found
@@ -323,10 +328,12 @@ def _recipient(text: str) -> PhoneNumber:
 
 
 def _name(text: str, option: str) -> str:
-    name = text.strip()
-    if not name or len(name) > NAME_LENGTH or not name.isprintable():
-        raise Mistake(f"{option}: give a name of 1 to {NAME_LENGTH} characters on one line.")
-    return name
+    try:
+        if name := read_line(text, NAME_LENGTH):
+            return name
+    except TextRefused as refused:
+        raise Mistake(f"{option}: {refused.message}") from None
+    raise Mistake(f"{option}: give a name of 1 to {NAME_LENGTH} characters on one line.")
 
 
 def _password(*, from_stdin: bool) -> str:

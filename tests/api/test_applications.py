@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from api.world import quiet, told
 from installation import TO, Installation
 
@@ -16,6 +18,7 @@ DEFAULTS = {
     "body": "{otp} is your {application} code.",
     "default_region": None,
     "allowed_dialing_codes": [],
+    "allowed_regions": [],
     "number_sends_per_hour": 10,
     "number_sends_per_day": 30,
     "number_checks_per_hour": 10,
@@ -69,12 +72,14 @@ async def test_every_rule_is_taken_at_both_ends_of_its_range(otpost: Installatio
         "max_sends_per_client_ip": None,
         "default_region": "in",
         "allowed_dialing_codes": ["91", "+1 876", "0044", "7\\"],
+        "allowed_regions": ["in", " JM ", "GB"],
         "body": "{otp} {application} {user} {endpoint} {event} {number} {minutes}",
     }
     for given in (low, high, {"code_length": 4, "max_checks": 3}, {"max_checks": 3, "code_length": 5}):
         kept = {**DEFAULTS, **given}
         if given is high:
             kept |= {"default_region": "IN", "allowed_dialing_codes": ["+91", "+1876", "+44", "+7"]}
+            kept |= {"allowed_regions": ["IN", "JM", "GB"]}
         made = await otpost.ok("POST", "/v1/applications", {"name": "New", **given})
         assert rules_of(made) == {"name": "New", **kept}
         changed = await otpost.ok("PATCH", f"/v1/applications/{made['sid']}", DEFAULTS)
@@ -153,11 +158,72 @@ async def test_a_text_of_too_many_segments_is_refused_before_anything_starts(otp
     await otpost.ok("PATCH", own, {"body": "{otp}" + "x" * 154, "max_segments": 1})
     answer = await otpost.call("POST", "/v1/verifications", {"to": TO})
     assert answer.status == 201
-    await otpost.ok("PATCH", own, {"body": "{otp}" + "x" * 155})
-    answer = await otpost.call("POST", "/v1/verifications", {"to": "+15005550009"})
-    assert (answer.status, told(answer)[2][0][1]) == (422, "text_too_long")
+    await otpost.ok("PATCH", own, {"body": "{otp} {user}" + "x" * 85, "max_segments": 1})
+    cyrillic = {"to": "+15005550009", "variables": {"user": "Ада"}}
+    answer = await otpost.call("POST", "/v1/verifications", cyrillic)
+    assert told(answer) == (422, "invalid", [("variables", "text_too_long")])
     await otpost.ok("PATCH", own, {"max_segments": 2})
-    assert (await otpost.call("POST", "/v1/verifications", {"to": "+15005550009"})).status == 201
+    assert (await otpost.call("POST", "/v1/verifications", cyrillic)).status == 201
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"body": "{otp}" + "x" * 155},
+        {"body": "{otp} {user}" + "x" * 90},
+        {"body": "{otp}" + "x" * 151, "code_length": 10},
+        {"body": "{otp} {application}" + "x" * 140, "name": "An application with a long name"},
+        {"body": "{otp} " + "е\u0301" * 40},
+        {"body": "{otp} {otp}" + "x" * 150},
+    ],
+)
+async def test_a_text_that_could_never_be_sent_is_refused_when_it_is_saved(
+    otpost: Installation, change: dict[str, Any]
+) -> None:
+    own = f"/v1/applications/{otpost.tenant.default_application}"
+    expected = (422, "invalid", [("body", "text_too_long")])
+    assert told(await otpost.call("PATCH", own, {**change, "max_segments": 1})) == expected
+    made = {"name": "New", **change, "max_segments": 1}
+    assert told(await otpost.call("POST", "/v1/applications", made)) == expected
+    await otpost.ok("PATCH", own, {**change, "max_segments": 2})
+    assert told(await otpost.call("PATCH", own, {"max_segments": 1})) == expected
+
+
+async def test_regions_that_share_a_dialing_code_are_told_apart(otpost: Installation) -> None:
+    await otpost.choose_sandbox()
+    own = f"/v1/applications/{otpost.tenant.default_application}"
+    await otpost.ok("PATCH", own, {"allowed_regions": ["us", "PR"]})
+    for to, status in (
+        ("+14155550100", 201),
+        ("+17872345678", 201),
+        ("+19392345678", 201),
+        ("+18762101234", 422),
+        ("+14162345678", 422),
+        ("+919191919191", 422),
+        ("+881612345678", 422),
+    ):
+        answer = await otpost.call("POST", "/v1/verifications", {"to": to})
+        assert answer.status == status, to
+        if status == 422:
+            assert told(answer) == (422, "invalid", [("to", "region_refused")])
+    await otpost.ok("PATCH", own, {"allowed_dialing_codes": ["+1787", "+1"], "allowed_regions": ["PR"]})
+    assert told(await otpost.call("POST", "/v1/verifications", {"to": "+14155550101"}))[2] == [("to", "region_refused")]
+    await otpost.ok("PATCH", own, {"allowed_regions": []})
+    assert (await otpost.call("POST", "/v1/verifications", {"to": "+14155550101"})).status == 201
+
+
+async def test_an_allowed_region_has_to_be_one_and_within_reach_of_the_allowed_dialing_codes(
+    otpost: Installation,
+) -> None:
+    own = f"/v1/applications/{otpost.tenant.default_application}"
+    for regions, at in ((["US", "XX"], 1), (["+1"], 0), ([""], 0), (["001"], 0)):
+        answer = await otpost.call("PATCH", own, {"allowed_regions": regions})
+        assert told(answer) == (422, "invalid", [(f"allowed_regions[{at}]", "invalid")])
+    answer = await otpost.call("PATCH", own, {"allowed_regions": ["US", "us"]})
+    assert told(answer) == (422, "invalid", [("allowed_regions[1]", "duplicate")])
+    answer = await otpost.call("PATCH", own, {"allowed_regions": ["US", "DE"], "allowed_dialing_codes": ["+1415"]})
+    assert told(answer) == (422, "invalid", [("allowed_regions[1]", "invalid")])
+    assert "which allowed_dialing_codes does not have" in answer.text
 
 
 async def test_the_default_region_reads_national_numbers(otpost: Installation) -> None:

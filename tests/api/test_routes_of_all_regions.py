@@ -101,7 +101,7 @@ async def test_a_code_goes_out_through_the_account_of_the_longest_filter_whateve
         ("+4915112345678", "AC" + "1" * 32, "+14155550149"),
         ("+33612345678", MAIN, SERVICE),
     ):
-        verification = await otpost.ok("POST", "/v1/verifications", {"to": to}, key=otpost.verify)
+        verification = await otpost.ok("POST", "/v1/verifications", {"to": to, "locale": "en"}, key=otpost.verify)
         await otpost.message(verification["message"]["sid"])
         (text,) = await twilio.messages(to)
         assert (text.account, text.origin or text.messaging_service_sid) == (account, origin)

@@ -27,7 +27,7 @@ NOTES = {
     ("Verification", "create with CustomCode"): "needs `CustomCodeEnabled`; kept encrypted until the verification ends",
     ("Verification", "create with Tags, DeviceIp, RiskCheck"): "`DeviceIp` counts for the limit per client address",
     ("Verification", "create by call"): "codes go by SMS alone",
-    ("Verification", "create by auto"): "codes go by SMS alone",
+    ("Verification", "create by auto"): "means SMS",
     ("Verification", "fetch by number"): "`+15005550006` or `%2B15005550006` in the path",
     ("VerificationCheck", "create by To"): "a wrong code is an answer with `valid: false`, not an error",
     ("MessagingConfiguration", "create"): "a Messaging Service of the sender policy's main account",

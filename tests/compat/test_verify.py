@@ -196,7 +196,6 @@ async def test_what_is_no_sms_gets_twilios_own_error(sdk: Sdk, service: str) -> 
         ("rcs", (400, 60223)),
         ("sna", (400, 60223)),
         ("email", (400, 60217)),
-        ("auto", (400, 60200)),
         ("pigeon", (400, 60200)),
     ):
         call = services(service).verifications.create(to=TO, channel=channel)

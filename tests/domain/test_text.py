@@ -1,14 +1,29 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from otpost.domain import text
-from otpost.domain.text import Segments, TemplateRefused
+from otpost.domain.text import Segments, TextRefused
 
 KNOWN = "{application}, {endpoint}, {event}, {minutes}, {number}, {otp}, {user}"
+TURNS = "it turns the order of the characters after it round."
+LINK = "A link is not allowed here; leave out the web address."
+DIGITS = "At most 4 digits may stand in a row: more could be taken for the code."
 EXTENSION = "^{}\\[~]|€\f"
+
+
+def refusal_of(reader: Callable[..., str], *arguments: Any) -> str | None:
+    """What is wrong, as a sentence; None if nothing is."""
+    try:
+        reader(*arguments)
+    except TextRefused as refused:
+        return refused.message
+    return None
 
 
 @pytest.mark.parametrize(
@@ -22,7 +37,7 @@ EXTENSION = "^{}\\[~]|€\f"
     ],
 )
 def test_a_template_of_known_placeholders_is_taken(body: str) -> None:
-    text.check_template(body)
+    text.read_template(body)
 
 
 @pytest.mark.parametrize(
@@ -50,14 +65,19 @@ def test_a_template_of_known_placeholders_is_taken(body: str) -> None:
         ("{otp} }", "invalid", "A brace stands alone. Braces are for placeholders, as in {otp}."),
         ("{{otp}}", "invalid", "A brace stands alone. Braces are for placeholders, as in {otp}."),
         ("{otp", "invalid", "A brace stands alone. Braces are for placeholders, as in {otp}."),
-        ("{otp}\0", "invalid", "The text holds a control character; remove it or type the text anew."),
-        ("{otp}\ud800", "invalid", "The text holds a control character; remove it or type the text anew."),
+        ("{otp}\0", "invalid", "Remove U+0000 (NUL), a control character."),
+        ("{otp}\ud800", "invalid", "Remove U+D800, a control character."),
+        (
+            "{otp}\u202e",
+            "invalid",
+            "Remove U+202E (RIGHT-TO-LEFT OVERRIDE): it turns the order of the characters after it round.",
+        ),
         ("{otp}" + "x" * 1596, "text_too_long", "The text has 1601 characters; shorten it to 1600 at most."),
     ],
 )
 def test_a_template_that_cannot_be_filled_in_is_refused_with_its_remedy(body: str, code: str, message: str) -> None:
-    with pytest.raises(TemplateRefused) as refused:
-        text.check_template(body)
+    with pytest.raises(TextRefused) as refused:
+        text.read_template(body)
     assert (refused.value.code, refused.value.message) == (code, message)
 
 
@@ -81,16 +101,96 @@ def test_the_caller_has_to_bring_only_what_the_template_names(body: str, needed:
         ("", None),
         ("{otp} at http:/x", None),
         ("x" * 64, None),
+        ("u\u0308" * 64, None),
         ("x" * 65, "Shorten it to 64 characters at most."),
-        ("two\nlines", "Give it as one line, without control characters."),
-        ("two\u2028lines", "Give it as one line, without control characters."),
-        ("a\tb", "Give it as one line, without control characters."),
-        ("a\0b", "Give it as one line, without control characters."),
-        ("https://evil.example", "A link is not allowed here; leave out the part with ://."),
+        ("two\nlines", "Give it as one line. Remove U+000A (a line break), a control character."),
+        ("two\u2028lines", "Give it as one line. Remove U+2028 (LINE SEPARATOR), a control character."),
+        ("a\tb", "Give it as one line. Remove U+0009 (a tab), a control character."),
+        ("a\0b", "Give it as one line. Remove U+0000 (NUL), a control character."),
+        ("x\u202e", "Give it as one line. Remove U+202E (RIGHT-TO-LEFT OVERRIDE): " + TURNS),
+        ("\u2066x", "Give it as one line. Remove U+2066 (LEFT-TO-RIGHT ISOLATE): " + TURNS),
+        ("a\u200cb", None),
+        ("රා\u200dම", None),
+        ("👨\u200d👩\u200d👧", None),
+        ("a\u00a0b\u202fc\u3000d", None),
+        ("\u061cعلي\u200f", None),
+        ("https://evil.example", LINK),
+        ("evil.example/x", LINK),
+        ("bit.ly/3x", LINK),
+        ("see t.co?x", LINK),
+        ("evil.example:8080", LINK),
+        ("evil.example./x", LINK),
+        ("192.0.2.7/x", LINK),
+        ("WWW.EVIL.EXAMPLE", LINK),
+        ("evil.com", LINK),
+        ("go to evil.example now", LINK),
+        ("evil\u200b.com", LINK),
+        ("evil。com", LINK),
+        ("ｅｖｉｌ．ｅｘａｍｐｌｅ／ｘ", LINK),
+        ("ada@mail.example.com", None),
+        ("ada.lovelace", None),
+        ("wei.li", None),
+        ("a.m./p.m.", None),
+        ("24/7", None),
+        ("v1.2/beta", None),
+        ("1234", None),
+        ("1234 5678", None),
+        ("12345", DIGITS),
+        ("code ١٢٣٤٥٦", DIGITS),
+        ("1２3４5", DIGITS),
+        ("123\u200b456", DIGITS),
     ],
 )
-def test_a_variable_is_one_short_line_without_a_link(value: str, wrong: str | None) -> None:
-    assert text.check_variable(value) == wrong
+def test_a_variable_is_one_short_line_without_a_link_or_a_code(value: str, wrong: str | None) -> None:
+    assert refusal_of(text.read_variable, value) == wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("Booking.com", None),
+        ("Café 24", None),
+        ("می\u200cخواهم", None),
+        (" Shop\u200b\n", None),
+        ("bit.ly/3x", LINK),
+        ("www.evil.example", LINK),
+        ("Shop 123456", DIGITS),
+        ("Sh\u202eop", "The name is one line. Remove U+202E (RIGHT-TO-LEFT OVERRIDE): " + TURNS),
+    ],
+)
+def test_a_name_holds_no_link_and_no_code(name: str, wrong: str | None) -> None:
+    assert refusal_of(text.read_name, name, 64) == wrong
+
+
+def test_what_is_kept_is_composed_and_without_what_copying_brought() -> None:
+    assert text.read_text("fu\u0308r Sie") == "für Sie"
+    assert text.read_template("{otp} fu\u0308r Sie") == "{otp} für Sie"
+    assert text.read_variable("Ju\u0308rgen") == "Jürgen"
+    assert text.read_name("\ufeff Cafe\u0301 \n", 4) == "Café"
+    assert text.segments(text.read_text("u\u0308" * 160)) == Segments("GSM-7", 1, 160)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("hello\n\tyou\r\n", None),
+        ("a\u00a0b\u200c\u200d\u202f\u3000\u200e\u200f\u061c\u00ad", None),
+        ("🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", None),
+        ("u\u0308" * 1600, None),
+        ("", "required"),
+        (" \u200b\n", "required"),
+        ("x" * 1601, "text_too_long"),
+        *((f"a{turning}b", "invalid") for turning in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"),
+        *((f"a{control}b", "invalid") for control in "\0\x1b\x7f\x85\u2028\u2029\ud800"),
+    ],
+)
+def test_a_text_may_hold_everything_but_control_characters_and_what_turns_it_round(body: str, code: str | None) -> None:
+    told: str | None = None
+    try:
+        text.read_text(body)
+    except TextRefused as refused:
+        told = refused.code
+    assert told == code
 
 
 def test_each_placeholder_is_filled_in_once() -> None:

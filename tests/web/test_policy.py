@@ -399,3 +399,34 @@ async def test_a_save_over_anothers_says_who_changed_what_and_loses_nothing(cons
     await saved.save()
     assert "Saved as revision 3." in saved.text
     assert saved.fields["twilio.sender_phone"] == "+14155550199"
+
+
+async def test_the_messaging_service_takes_and_refuses_the_same_texts_as_the_test(console: Console, saved: Room):
+    for text in ("a\u00a0b\tc", "👨\u200d👩\u200d👧", "\u061cرمز\u200f"):
+        await saved.press("send", {"to": TO, "message": text})
+        sid = saved.fields["sent"]
+        assert (await console.here.message(sid))["status"] == "accepted"
+        assert saved.fields["message"] == text
+    for text, words in (
+        ("a\u202eb", "Remove U+202E (RIGHT-TO-LEFT OVERRIDE): it turns the order of the characters after it round."),
+        ("a\x1bb", "Remove U+001B (ESCAPE), a control character."),
+        ("\u200b", "Write the text that is to be sent."),
+    ):
+        for button in ("send", "test"):
+            await saved.press(button, {"to": TO, "message": text, "twilio.auth_token": TOKEN})
+            assert saved.error("message").endswith(words), button
+
+
+async def test_what_copying_brought_along_is_no_part_of_a_setting(console: Console, room: Room):
+    await room.choose(
+        changed={
+            "twilio.account_sid": f"\u200b{MAIN[:10]}\n{MAIN[10:]} \u2060",
+            "twilio.auth_token": f"\ufeff {TOKEN}\t\u200b\n",
+            "twilio.sender_phone": f"\u202a{SENDER[:5]}\t{SENDER[5:]}\u202c\n",
+        }
+    )
+    await room.press("save")
+    kept = (await console.here.ok("GET", "/v1/sender-policy"))["twilio"]
+    assert (kept["account_sid"], kept["sender_phone"], kept["auth_token_set"]) == (MAIN, SENDER, True)
+    await room.press("send", {"to": f"tel:{TO},", "message": TEXT})
+    assert (await console.here.ok("GET", f"/v1/messages/{room.fields['sent']}"))["to"] == TO

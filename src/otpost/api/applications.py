@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -12,8 +12,9 @@ from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery
 from otpost.domain.access import Scope
 from otpost.domain.application import NAME_LENGTH, Rules
-from otpost.domain.errors import FieldError, refusal
+from otpost.domain.errors import invalid, refusal
 from otpost.domain.sid import APPLICATION, KEY
+from otpost.domain.text import TextRefused, read_line
 from otpost.services import access, reading, rules
 from otpost.services.once import Answer
 from otpost.services.tenants import keys as key_rows
@@ -31,6 +32,7 @@ class ApplicationBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     body: str | UnsetType = UNSET
     default_region: str | UnsetType | None = UNSET
     allowed_dialing_codes: list[str] | UnsetType = UNSET
+    allowed_regions: list[str] | UnsetType = UNSET
     number_sends_per_hour: int | UnsetType = UNSET
     number_sends_per_day: int | UnsetType = UNSET
     number_checks_per_hour: int | UnsetType = UNSET
@@ -51,7 +53,7 @@ class KeyQuery(ListQuery):
 
 
 class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
-    name: Annotated[str, msgspec.Meta(max_length=NAME_LENGTH)] = ""
+    name: str = ""
 
 
 async def tenant(call: Call[None]) -> Reply:
@@ -72,11 +74,10 @@ async def listing(call: Call[None]) -> Reply:
 
 
 async def create(call: Call[ApplicationBody]) -> Reply | Answer:
-    made, more = rules.made(_given(call.body))
-    wrong = rules.name_errors(call.body.name) + more
+    name, made, wrong = rules.made(_given(call.body))
     if wrong:
         raise refusal(wrong)
-    unit = access.make_application(call.house, call.principal.actor, call.body.name.strip(), made)
+    unit = access.make_application(call.house, call.principal.actor, name, made)
     return await call.run(unit, lambda application: Reply(201, shapes.application(application)))
 
 
@@ -86,17 +87,14 @@ async def read(call: Call[None]) -> Reply:
 
 
 async def change(call: Call[ApplicationPatch]) -> Reply | Answer:
-    name = None if call.body.name is UNSET else call.body.name
-    changed, more = rules.read(_given(call.body))
-    wrong = [] if name is None else rules.name_errors(name)
-    wrong += more
+    name, changed, wrong = rules.read(_given(call.body))
     if wrong:
         raise refusal(wrong)
     unit = access.change_application(
         call.house,
         call.principal.actor,
         call.path["sid"],
-        name.strip() if name is not None else None,
+        name,
         changed,
         rules.judge,
     )
@@ -114,9 +112,10 @@ async def keys(call: Call[None]) -> Reply:
 
 
 async def create_key(call: Call[KeyBody]) -> Reply | Answer:
-    name = call.body.name.strip()
-    if not name.isprintable():
-        raise refusal([FieldError("name", "invalid", "The name is one line without control characters.")])
+    try:
+        name = read_line(call.body.name, NAME_LENGTH)
+    except TextRefused as refused:
+        raise invalid("name", refused.code, refused.message) from None
     unit = access.make_key(call.house, call.principal.actor, "verify", call.path["sid"], name)
     return await call.run(unit, lambda made: Reply(201, shapes.new_key(made.key, made.secret)))
 
@@ -146,7 +145,8 @@ async def revoke_any_key(call: Call[None]) -> Reply:
 
 
 def _given(body: ApplicationBody) -> dict[str, Any]:
-    return {name: value for name in Rules.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
+    names = ("name", *Rules.__struct_fields__)
+    return {name: value for name in names if (value := getattr(body, name)) is not UNSET}
 
 
 ENDPOINTS = (

@@ -16,7 +16,6 @@ from otpost.domain.errors import invalid
 from otpost.domain.message import MessageStatus
 from otpost.domain.outcome import REASONS
 from otpost.domain.sid import ATTEMPT, MESSAGE
-from otpost.domain.text import MAX_BODY_CHARACTERS
 from otpost.senders.base import found
 from otpost.services import messages, reading, verify
 from otpost.services.once import Answer
@@ -25,7 +24,7 @@ from otpost.store.tables import sandbox_texts
 
 class MessageBody(msgspec.Struct, forbid_unknown_fields=True):
     to: str
-    body: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_BODY_CHARACTERS)]
+    body: str
     valid_for_s: Annotated[int, msgspec.Meta(ge=messages.SHORTEST_S, le=messages.LONGEST_S)] = messages.DEFAULT_S
 
 
@@ -49,7 +48,6 @@ class InboxShape(msgspec.Struct):
 
 
 async def send(call: Call[MessageBody]) -> Reply | Answer:
-    messages.judge_body(call.body.body)
     app = await reading.application(call.house, call.principal.tenant.sid, call.principal.application)
     unit = messages.send(
         call.house,

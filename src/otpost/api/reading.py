@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from itertools import islice
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -18,7 +18,17 @@ T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
 
 _AT = re.compile(r" - at `\$(.*)`$")
-_RANGE = re.compile(r"`(?:int|float)` (>=|<=|>|<)")
+_BOUND = re.compile(r"`(?P<kind>\w+)` (?P<counted>of length )?(?P<compared>>=|<=|>|<) (?P<limit>[-0-9.]+)")
+_WANTED = re.compile(r"Expected `(\w+)")
+_WORDS = {
+    "str": "as a text, in quotes",
+    "int": "as a whole number, without quotes",
+    "float": "as a number, without quotes",
+    "bool": "as true or false, without quotes",
+    "array": "as a list, in square brackets",
+    "object": "as an object, in braces",
+}
+"""What each of JSON's types looks like, in a query as far as the comma."""
 
 
 def read_body(decoder: msgspec.json.Decoder[T], kind: type[T], body: bytes) -> T:
@@ -33,7 +43,7 @@ def _refused(kind: Any, body: bytes, error: Exception) -> Invalid | Malformed:
     """Every mistake in a body that could not be read; the first one, `error`, came before the rest was looked at."""
     raw: Any = None
     if isinstance(error, msgspec.ValidationError):
-        first = [_field_error(str(error), "")]
+        first = [_field_error(str(error), "", kind)]
         try:
             raw = msgspec.json.decode(body)
         except msgspec.ValidationError:
@@ -72,7 +82,7 @@ def errors_in(kind: Any, value: Any, path: str, *, strict: bool = True) -> list[
     try:
         msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        return [_field_error(str(error), path)]
+        return [_field_error(str(error), path, kind, strict=strict)]
     return []
 
 
@@ -101,16 +111,52 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _field_error(text: str, path: str) -> FieldError:
+def _field_error(text: str, path: str, kind: Any, *, strict: bool = True) -> FieldError:
+    """What msgspec says of a value, as a sentence that says what to send."""
     at = _AT.search(text)
+    within = ""
     if at is not None:
-        text = text[: at.start()]
-        path = path + at[1].replace("[...]", "")
-    code = "invalid"
-    if "`str` of length >= 1" in text:
-        code = "required"
-    elif "of length <=" in text:
-        code = "text_too_long"
-    elif _RANGE.search(text) or "out of range" in text:
-        code = "out_of_range"
-    return FieldError(path.lstrip("."), code, f"{text.replace('`', '')}.")
+        text, within = text[: at.start()], at[1]
+    path = (path + within.replace("[...]", "")).lstrip(".")
+    code, words = _judged(text, _named(path + "[...]" * within.endswith("[...]")), kind, strict=strict)
+    return FieldError(path, code, words)
+
+
+def _named(path: str) -> str:
+    """What a sentence calls the value at a path: `the code`, `each entry of events`."""
+    leaf = path.rpartition(".")[2]
+    base, bracket, _ = leaf.partition("[")
+    if not base:
+        return "the body"
+    return f"each entry of {base}" if bracket else f"the {base}"
+
+
+def _judged(text: str, name: str, kind: Any, *, strict: bool) -> tuple[str, str]:
+    """The code and the sentence for one of msgspec's."""
+    if (bound := _BOUND.search(text)) is not None:
+        least = bound["compared"] in (">=", ">")
+        if bound["counted"] is None:
+            return (
+                "out_of_range",
+                f"Send {name} as a number that is at {'least' if least else 'most'} {bound['limit']}.",
+            )
+        if least:
+            return "required", f"Leave {name} out or fill it in; it must not be empty."
+        things = "entries" if bound["kind"] == "array" else "characters"
+        return "text_too_long", f"Shorten {name} to {bound['limit']} {things} at most."
+    if "out of range" in text:
+        return "out_of_range", f"Send {name} as a number; this one is too large."
+    if (choices := _choices(kind)) and ("enum" in text or "Expected `str" in text):
+        return "invalid", f"Send {name} as one of: {', '.join(choices)}."
+    wanted = _WANTED.search(text)
+    words = _WORDS.get(wanted[1]) if wanted is not None else None
+    if words is None:
+        return "invalid", f"Send {name} in the form that the documentation shows; this is another."
+    return "invalid", f"Send {name} {words if strict else words.partition(',')[0]}."
+
+
+def _choices(kind: Any) -> list[str]:
+    """The words of a Literal, wherever it stands in a type."""
+    if get_origin(kind) is Literal:
+        return [choice for choice in get_args(kind) if isinstance(choice, str)]
+    return [choice for part in get_args(kind) for choice in _choices(part)]

@@ -99,7 +99,7 @@ def application(surroundings: Surroundings, more: Sequence[BaseRoute] = ()) -> A
     native, shaped = Router(routes, redirect_slashes=False, default=nowhere), twilio.application(surroundings)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        known = scope["type"] == "http" and scope["path"].startswith(twilio.PREFIXES)
+        known = scope["type"] == "http" and twilio.is_shaped(scope["path"])
         await (shaped if known else native)(scope, receive, send)
 
     return answer

@@ -159,6 +159,7 @@ class ApplicationShape(msgspec.Struct):
     body: str
     default_region: str | None
     allowed_dialing_codes: list[str]
+    allowed_regions: list[str]
     number_sends_per_hour: int
     number_sends_per_day: int
     number_checks_per_hour: int
@@ -354,6 +355,7 @@ def application(row: Application) -> ApplicationShape:
         rules.body,
         rules.default_region,
         list(rules.allowed_dialing_codes),
+        list(rules.allowed_regions),
         rules.number_sends_per_hour,
         rules.number_sends_per_day,
         rules.number_checks_per_hour,

@@ -64,8 +64,7 @@ async def listing(call: Call[None]) -> Reply:
 
 async def create(call: Call[TemplateBody]) -> Reply | Answer:
     body = call.body
-    name = body.friendly_name.strip()
-    unit = templates.make(call.house, call.principal.actor, name, body.translations, body.default_locale)
+    unit = templates.make(call.house, call.principal.actor, body.friendly_name, body.translations, body.default_locale)
     return await call.run(unit, lambda template: Reply(201, shape(template)))
 
 
@@ -77,8 +76,6 @@ async def change(call: Call[TemplatePatch]) -> Reply | Answer:
     changes: dict[str, Any] = {
         name: value for name in TemplatePatch.__struct_fields__ if (value := getattr(call.body, name)) is not UNSET
     }
-    if "friendly_name" in changes:
-        changes["friendly_name"] = changes["friendly_name"].strip()
     unit = templates.change(call.house, call.principal.actor, call.path["sid"], changes)
     return await call.run(unit, lambda template: Reply(200, shape(template)))
 

@@ -12,17 +12,15 @@ from otpost.api.http import Call, Counted, Endpoint, Reply
 from otpost.api.lists import SearchQuery, number
 from otpost.domain.errors import FieldError, NotFound, refusal
 from otpost.domain.sid import VERIFICATION
-from otpost.domain.text import check_variable
-from otpost.services import reading, verify
+from otpost.domain.text import TextRefused, read_variable
+from otpost.services import reading, verify, wording
 from otpost.services.once import Answer
 from otpost.services.verify import Checked, Started, Whose
 from otpost.telemetry import CHECKS, STARTS
 
-Locale = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$(?!\n)", max_length=35)]
-
 
 class Variables(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """What the application's text may name: one line each, at most 64 characters, no `://`."""
+    """What the application's text may name: one line each, at most 64 characters, no link, no five digits in a row."""
 
     user: str = ""
     endpoint: str = ""
@@ -32,7 +30,7 @@ class Variables(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 class StartBody(msgspec.Struct, forbid_unknown_fields=True):
     to: str
     application: str | None = None
-    locale: Locale | None = None
+    locale: str | None = None
     client_ip: Annotated[str, msgspec.Meta(max_length=LONGEST)] | None = None
     variables: Variables | None = None
 
@@ -70,23 +68,15 @@ async def start(call: Call[StartBody]) -> Reply | Answer:
     body = call.body
     application = acts_for(call, body.application)
     app = await reading.application(call.house, call.principal.tenant.sid, application)
-    given = {} if body.variables is None else msgspec.structs.asdict(body.variables)
-    given = {name: value for name, value in given.items() if value}
-    wrong = [
-        FieldError(f"variables.{name}", "text_too_long" if len(value) > 64 else "invalid", problem)
-        for name, value in given.items()
-        if (problem := check_variable(value)) is not None
-    ]
-    if wrong:
-        raise refusal(wrong)
+    variables = _variables(body.variables)
     unit = verify.start(
         call.house,
         call.principal.tenant.sid,
         application,
         number(body.to, "to", app.rules.default_region),
-        locale=body.locale,
+        locale=wording.asked_for(body.locale),
         client_ip=body.client_ip,
-        variables=given,
+        variables=variables,
     )
     now = call.house.clock()
     return await call.run(
@@ -96,6 +86,20 @@ async def start(call: Call[StartBody]) -> Reply | Answer:
         ),
         STARTED,
     )
+
+
+def _variables(given: Variables | None) -> dict[str, str]:
+    """The caller's variables as they are put into the text; Invalid with every one that cannot be."""
+    read: dict[str, str] = {}
+    wrong: list[FieldError] = []
+    for name, value in {} if given is None else msgspec.structs.asdict(given).items():
+        try:
+            read[name] = read_variable(value, may_be_host=name == "endpoint")
+        except TextRefused as refused:
+            wrong.append(FieldError(f"variables.{name}", refused.code, refused.message))
+    if wrong:
+        raise refusal(wrong)
+    return {name: value for name, value in read.items() if value}
 
 
 async def check(call: Call[CheckBody]) -> Reply | Answer:

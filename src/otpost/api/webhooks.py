@@ -13,6 +13,7 @@ from otpost.api.lists import ListQuery
 from otpost.api.moments import moment, moment_or_none, read_moment
 from otpost.domain.errors import NotFound, invalid, refusal
 from otpost.domain.sid import DELIVERY, WEBHOOK
+from otpost.domain.text.characters import trimmed, unwrapped
 from otpost.domain.webhook import Delivery, Disabled, Event, Status, Webhook
 from otpost.services import reading
 from otpost.services.access import NO_APPLICATION
@@ -117,7 +118,7 @@ async def listing(call: Call[None]) -> Reply:
 
 async def create(call: Call[WebhookBody]) -> Reply | Answer:
     application, body = await _application(call), call.body
-    url, description = body.url.strip(), body.description.strip()
+    url, description = unwrapped(body.url), trimmed(body.description)
     wrong = await endpoints.url_errors(call.surroundings.http, url)
     wrong += endpoints.event_errors(body.events) + endpoints.description_errors(description)
     if wrong:
@@ -132,9 +133,9 @@ async def read(call: Call[None]) -> Reply:
 
 async def change(call: Call[WebhookPatch]) -> Reply | Answer:
     application, body = await _application(call), call.body
-    url = None if body.url is UNSET else body.url.strip()
+    url = None if body.url is UNSET else unwrapped(body.url)
     events = None if body.events is UNSET else body.events
-    description = None if body.description is UNSET else body.description.strip()
+    description = None if body.description is UNSET else trimmed(body.description)
     wrong = [] if url is None else await endpoints.url_errors(call.surroundings.http, url)
     wrong += [] if events is None else endpoints.event_errors(events)
     wrong += [] if description is None else endpoints.description_errors(description)

@@ -26,6 +26,7 @@ class Rules(msgspec.Struct, frozen=True):
     body: str = DEFAULT_TEMPLATE
     default_region: str | None = None
     allowed_dialing_codes: tuple[str, ...] = ()
+    allowed_regions: tuple[str, ...] = ()
     number_sends_per_hour: int = 10
     number_sends_per_day: int = 30
     number_checks_per_hour: int = 10
@@ -78,14 +79,19 @@ class Application(msgspec.Struct, frozen=True):
         """Whether it is there for this tenant."""
         return self.tenant == tenant and self.deleted_at is None
 
-    def judge_number(self, to: str) -> None:
-        """Raise Invalid for a number that lies outside of the allowed dialing codes."""
+    def judge_number(self, to: PhoneNumber) -> None:
+        """Raise Invalid for a number that lies outside of the allowed dialing codes, or of the allowed regions."""
         allowed = self.rules.allowed_dialing_codes
-        if allowed and not any(to.startswith(dialing_code) for dialing_code in allowed):
+        if allowed and not any(to.e164.startswith(dialing_code) for dialing_code in allowed):
             raise invalid(
                 "to",
                 "dialing_code_refused",
                 f"This application sends only to numbers that begin with {', '.join(allowed)}.",
+            )
+        regions = self.rules.allowed_regions
+        if regions and to.region not in regions:
+            raise invalid(
+                "to", "region_refused", f"This application sends only to numbers of the regions {', '.join(regions)}."
             )
 
     def judge_variables(self, given: Mapping[str, str]) -> None:

@@ -6,19 +6,20 @@ Our texts have the placeholders of `domain.text` (`{otp}`), a tenant's templates
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from otpost.domain.text import MAX_BODY_CHARACTERS, TemplateRefused
+from otpost.domain.text import TextRefused, read_line, read_text, segments
 from otpost.domain.text import render as fill
 
 FALLBACK: Final = "en"
 APP_HASH_TEXT_BYTES: Final = 140
 MAX_FRIENDLY_NAME_CHARACTERS: Final = 32
+MOST_SEGMENTS: Final = 10
+"""What an application may allow at most: a longer text could never be sent."""
 OWN_SUBSTITUTIONS: Final = frozenset({"friendly_name", "code", "ttl"})
 """What Otpost itself fills in; `ttl` is in minutes. A caller brings the others."""
 
@@ -59,6 +60,7 @@ _LOCALES: Final = {locale.lower(): locale for locale in TEXTS} | OTHER_NAMES
 _OF_REGION: Final = {region: locale for locale, texts in TEXTS.items() for region in texts.regions.split()}
 _TAG: Final = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,4}")
 _APP_HASH: Final = re.compile(r"[A-Za-z0-9+/]{11}")
+_SHORTEST: Final = {"code": "0000", "friendly_name": "x", "ttl": "1"}
 _SUBSTITUTION: Final = re.compile(r"\{\{([A-Za-z][A-Za-z0-9_]{0,63})\}\}")
 
 
@@ -154,45 +156,53 @@ class SubstitutionsMissing(ValueError):
         super().__init__(f"The template needs a value for {', '.join(names)}.")
 
 
-def check_template(template: Template) -> None:
-    """Raise TemplateRefused, as `domain.text.check_template` does, unless the template can be saved.
+def read_template(template: Template) -> Template:
+    """The template as it is kept, or TextRefused, as `domain.text.read_template` raises it.
 
     Codes: `required` (no name, no translation, none in its default locale, no `{{code}}`), `text_too_long` (1600
-    characters, 32 of the name), `invalid` (a locale that is no tag, a lone brace, a control character).
+    characters, more segments than any application may allow, 32 characters of the name), `invalid` (a locale that is
+    no tag, a lone brace, a character that no text may hold).
     """
-    if not template.friendly_name.strip():
-        raise TemplateRefused("required", "Give the template a name.")
-    if len(template.friendly_name) > MAX_FRIENDLY_NAME_CHARACTERS:
-        raise TemplateRefused("text_too_long", f"Shorten the name to {MAX_FRIENDLY_NAME_CHARACTERS} characters.")
+    name = read_line(template.friendly_name, MAX_FRIENDLY_NAME_CHARACTERS)
+    if not name:
+        raise TextRefused("required", "Give the template a name.")
     if template.default_locale not in template.translations:
-        raise TemplateRefused("required", f"Add a text in the template's default locale, {template.default_locale}.")
-    for locale, text in template.translations.items():
-        if _TAG.fullmatch(locale) is None:
-            raise TemplateRefused("invalid", "A locale is a language and perhaps a region, as in pt or pt-BR.")
-        _check_translation(locale, text)
+        raise TextRefused("required", f"Add a text in the template's default locale, {template.default_locale}.")
+    texts = {locale: _translation(locale, text) for locale, text in template.translations.items()}
+    return msgspec.structs.replace(template, friendly_name=name, translations=texts)
 
 
-def _check_translation(locale: str, text: str) -> None:
-    if len(text) > MAX_BODY_CHARACTERS:
-        raise TemplateRefused("text_too_long", f"{locale}: shorten the text to {MAX_BODY_CHARACTERS} characters.")
-    if any(
-        character not in "\n\r" and unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text
-    ):
-        raise TemplateRefused("invalid", f"{locale}: the text holds a control character; remove it.")
+def _translation(locale: str, text: str) -> str:
+    if _TAG.fullmatch(locale) is None:
+        raise TextRefused("invalid", "A locale is a language and perhaps a region, as in pt or pt-BR.")
+    try:
+        text = read_text(text)
+    except TextRefused as refused:
+        raise TextRefused(refused.code, f"{locale}: {refused.message}") from None
     if re.search(r"[{}]", _SUBSTITUTION.sub("", text)):
-        raise TemplateRefused(
+        raise TextRefused(
             "invalid",
             f"{locale}: braces are for substitutions, two on each side of a name of letters, digits and _, "
             "as in {{code}}.",
         )
     if "code" not in _SUBSTITUTION.findall(text):
-        raise TemplateRefused("required", f"{locale}: put {{{{code}}}} where the code shall stand.")
+        raise TextRefused("required", f"{locale}: put {{{{code}}}} where the code shall stand.")
+    if (count := segments(_SUBSTITUTION.sub(lambda name: _SHORTEST.get(name[1], ""), text)).count) > MOST_SEGMENTS:
+        raise TextRefused(
+            "text_too_long", f"{locale}: the text would be billed as {count} segments; {MOST_SEGMENTS} are the most."
+        )
+    return text
 
 
 def translation_of(template: Template, locale: str) -> str:
     """The locale of the template's text for `locale`: its own, a shorter tag's (`es` for `es-MX`), or the default."""
+    return translation_like(template, locale) or template.default_locale
+
+
+def translation_like(template: Template, locale: str) -> str | None:
+    """The template's own locale that is, or is a shorter form of, `locale`; None: it has none like it."""
     own = {tag.lower().replace("_", "-"): tag for tag in template.translations}
-    return next((own[shorter] for shorter in _shortened(locale) if shorter in own), template.default_locale)
+    return next((own[shorter] for shorter in _shortened(locale) if shorter in own), None)
 
 
 def missing(template: Template, locale: str, given: Collection[str]) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from otpost.domain.text.characters import compact
+
 Status = Literal["pending", "approved", "canceled", "expired", "max_attempts_reached"]
 What = Literal["started", "resent", "wrong_code", "approved", "canceled", "expired", "max_attempts_reached"]
 
@@ -161,7 +163,9 @@ class Verification(msgspec.Struct, frozen=True):
 
 SHORTEST: Final = 4
 LONGEST: Final = 10
-MAX_INPUT_CHARACTERS: Final = 64
+MAX_CODE_CHARACTERS: Final = 64
+MAX_INPUT_CHARACTERS: Final = 1000
+"""What is looked at before it is cleaned."""
 
 
 def derive(key: bytes, verification_sid: str, length: int) -> str:
@@ -176,24 +180,30 @@ def derive(key: bytes, verification_sid: str, length: int) -> str:
     return f"{int.from_bytes(digest, 'big') % 10**length:0{length}d}"
 
 
-def read_code(text: str) -> str | None:
+def read_code(text: str, *, letters: bool = False) -> str | None:
     """What was typed as ASCII digits, or None if that is no code.
 
     Blanks and hyphens (and the invisible marks that copying brings along) are dropped, decimal digits of other
-    scripts are read. None for anything else in the text, for no digit at all and for more than 64 characters.
+    scripts are read. None for anything else in the text, for no digit at all and for more than 64 digits. With
+    `letters`, for a code that a caller brought, letters and hyphens are a part of it.
     """
     if len(text) > MAX_INPUT_CHARACTERS:
         return None
     if text.isascii() and text.isdigit():
-        return text
-    digits: list[str] = []
-    for character in text:
+        return text if len(text) <= MAX_CODE_CHARACTERS else None
+    read: list[str] = []
+    for character in compact(text):
         category = unicodedata.category(character)
         if category == "Nd":
-            digits.append(str(unicodedata.decimal(character)))
-        elif not (category in ("Zs", "Pd", "Cf") or character in "\t\r\n\u2212"):
+            read.append(str(unicodedata.decimal(character)))
+        elif category == "Pd" or character == "\u2212":
+            read.append("-" if letters else "")
+        elif letters and category[0] == "L":
+            read.append(character)
+        else:
             return None
-    return "".join(digits) or None
+    code = "".join(read)
+    return code if 0 < len(code) <= MAX_CODE_CHARACTERS else None
 
 
 def same(given: str, expected: str) -> bool:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from otpost.domain.errors import FieldError
 from otpost.domain.phone import NumberRefused, parse_dialing_code, parse_origin
 from otpost.domain.secret import Secret
+from otpost.domain.text.characters import compact, trimmed, unwrapped
 from otpost.senders.settings import Field, Kind, Place, SecretRef, form, join, key_of, places
 
 S = TypeVar("S")
@@ -81,7 +82,7 @@ class _Reader:
             except _Mistake as mistake:
                 self.error(at, mistake.code, mistake.message)
                 if field.kind == "text" and isinstance(value, str):
-                    values[field.name] = value.strip()
+                    values[field.name] = cleaned(field, value)
             except NumberRefused as refused:
                 self.error(at, refused.code, refused.message)
         return cls(**values)
@@ -144,10 +145,20 @@ def _unfit(text: str) -> bool:
     return not text.isprintable() and any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in text)
 
 
+def cleaned(field: Field, text: str) -> str:
+    """What was typed or pasted, without what copying brings along; inside only where the form of it is known."""
+    if field.kind == "url":
+        return unwrapped(text)
+    text = trimmed(" ".join(text.split()) if field.lines else text)
+    if field.pattern and not field.pattern.fullmatch(text) and field.pattern.fullmatch(whole := compact(text)):
+        return whole
+    return text
+
+
 def _text(field: Field, value: object) -> str:
     if not isinstance(value, str):
         raise _Mistake("invalid", f"{field.label} must be a text.")
-    text = " ".join(value.split()) if field.lines else value.strip()
+    text = cleaned(field, value)
     if len(text) > field.max_length:
         raise _Mistake("text_too_long", f"{field.label} can have at most {field.max_length} characters.")
     if _unfit(text):
@@ -158,12 +169,12 @@ def _text(field: Field, value: object) -> str:
 
 
 def _secret(field: Field, value: object) -> Secret | None:
-    """The secret as typed, without blanks and line breaks around it: they come from copying and are in no token."""
+    """The secret as typed, without white space and invisible marks around it: they are in no token."""
     if value is None or value == "":
         return None
     if not isinstance(value, str):
         raise _Mistake("invalid", f"{field.label} must be a text.")
-    text = value.strip()
+    text = trimmed(value)
     if not text:
         raise _Mistake("token_required", f"{field.label} is blank. Type it, or leave it out to keep the stored one.")
     if len(text) > field.max_length:
@@ -219,13 +230,19 @@ def _url(field: Field, value: object) -> str:
     return text
 
 
+def _pasted(field: Field, value: object) -> str:
+    if not isinstance(value, str):
+        raise _Mistake("invalid", f"{field.label} must be a text.")
+    return trimmed(value)
+
+
 def _origin(field: Field, value: object) -> str:
-    text = _text(field, value)
+    text = _pasted(field, value)
     return parse_origin(text) if text else ""
 
 
 def _dialing_code(field: Field, value: object) -> str:
-    text = _text(field, value)
+    text = _pasted(field, value)
     return parse_dialing_code(text) if text else ""
 
 

@@ -42,7 +42,7 @@ FORMER_TOKEN_MS = 24 * 3_600_000
 NO_APPLICATION = "There is no such application."
 NO_KEY = "There is no such key in force."
 
-Judge = Callable[[Rules], None]
+Judge = Callable[[Application], None]
 Client = Callable[[], str]
 
 
@@ -248,7 +248,7 @@ def change_application(
     judge: Judge,
     features: dict[str, object] | None = None,
 ) -> Unit[Application]:
-    """Change some of an application's rules; `judge` raises Invalid for what they then would be."""
+    """Change some of an application's rules; `judge` raises Invalid for what it then would be."""
     if not sid.is_sid(application_sid, sid.APPLICATION):
         raise NotFound(NO_APPLICATION)
     now, line = house.clock(), house.sid("AU")
@@ -264,7 +264,7 @@ def change_application(
             features=msgspec.structs.replace(application.features, **(features or {})),
             updated_at=now,
         )
-        judge(changed.rules)
+        judge(changed)
         rows.put(APPLICATIONS, changed)
         what = ", ".join([*(["name"] if name is not None else []), *rules, *(features or {})])
         audited(house, rows, line, now, actor, "application changed", f"{application_sid}: {what}")

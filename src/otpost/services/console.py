@@ -12,6 +12,7 @@ from sqlalchemy import select
 from otpost.domain import sid
 from otpost.domain.access import Actor, Session, SignInLink, User
 from otpost.domain.errors import FieldError, Invalid, Refusal
+from otpost.domain.text import TextRefused, read_line
 from otpost.services.access import audited
 from otpost.services.house import House
 from otpost.services.tenants.passwords import Passwords
@@ -207,10 +208,10 @@ def name_errors(name: str) -> list[FieldError]:
     """What is wrong with a user's name."""
     if not name:
         return [FieldError("name", "required", "Choose a name to sign in with.")]
-    if len(name) > NAME_LENGTH:
-        return [FieldError("name", "text_too_long", f"The name has at most {NAME_LENGTH} characters.")]
-    if not name.isprintable():
-        return [FieldError("name", "invalid", "The name is one line without control characters.")]
+    try:
+        read_line(name, NAME_LENGTH)
+    except TextRefused as refused:
+        return [FieldError("name", refused.code, refused.message)]
     return []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -30,14 +29,12 @@ NO_MESSAGE: Final = "There is no message with this SID."
 NONE_NAMED: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def judge_body(body: str) -> None:
-    """Invalid for what is no text to send: blank, more than 1600 characters, control characters."""
-    if not body.strip():
-        raise invalid("body", "required", "The body is the text that is to be sent.")
-    if len(body) > text.MAX_BODY_CHARACTERS:
-        raise invalid("body", "text_too_long", f"The body has at most {text.MAX_BODY_CHARACTERS} characters.")
-    if any(character not in "\n\r\t" and unicodedata.category(character) == "Cc" for character in body):
-        raise invalid("body", "invalid", "The body holds a control character; remove it.")
+def read_body(body: str) -> str:
+    """The text as it is kept and sent; Invalid at `body` for what is none."""
+    try:
+        return text.read_text(body)
+    except text.TextRefused as refused:
+        raise invalid("body", refused.code, refused.message) from None
 
 
 def send(
@@ -61,6 +58,7 @@ def send(
     """
     now = house.clock()
     message_sid = house.sid(sid.MESSAGE)
+    body = read_body(body)
     sealed = house.ring.seal(SEAL, body, message_sid)
     segments = text.segments(body).count
 

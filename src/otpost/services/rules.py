@@ -2,62 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from otpost.domain.application import NAME_LENGTH, SHORT_CODE_CHECKS, SHORT_CODE_LENGTH, Rules, out_of_range
+from otpost.domain import locale, text
+from otpost.domain.application import (
+    NAME_LENGTH,
+    SHORT_CODE_CHECKS,
+    SHORT_CODE_LENGTH,
+    Application,
+    Features,
+    Rules,
+    out_of_range,
+)
 from otpost.domain.errors import FieldError, refusal
-from otpost.domain.phone import NumberRefused, parse_dialing_code, region_known
-from otpost.domain.text import TemplateRefused, check_template
+from otpost.domain.phone import NumberRefused, dialing_code_of, parse_dialing_code, parse_region, region_known
+from otpost.domain.verification import LONGEST
 
-MAX_DIALING_CODES = 300
-
-
-def name_errors(name: str) -> list[FieldError]:
-    """What is wrong with an application's name."""
-    if not name.strip():
-        return [FieldError("name", "required", "The name is what recipients read in the text.")]
-    if len(name.strip()) > NAME_LENGTH:
-        return [FieldError("name", "text_too_long", f"The name has at most {NAME_LENGTH} characters.")]
-    if not name.strip().isprintable():
-        return [FieldError("name", "invalid", "The name is one line without control characters.")]
-    return []
+MAX_DIALING_CODES: Final = 300
+NO_REGION: Final = "A region is two ISO 3166 letters, as in IN."
 
 
-def read(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
-    """The rules that were given, in their stored form, and what is wrong with each by itself."""
+class Given(NamedTuple):
+    """What was given, in its stored form; `name` is None where it was left out. `wrong` is what each field lacks."""
+
+    name: str | None
+    rules: dict[str, Any]
+    wrong: list[FieldError]
+
+
+def read(given: Mapping[str, Any]) -> Given:
+    """The name and the rules that were given, each judged by itself."""
     rules = dict(given)
     wrong: list[FieldError] = []
+    name = rules.pop("name", None)
+    if name is not None:
+        name = _name(name, wrong)
     if "body" in rules:
         try:
-            check_template(rules["body"])
-        except TemplateRefused as refused:
+            rules["body"] = text.read_template(rules["body"])
+        except text.TextRefused as refused:
+            del rules["body"]
             wrong.append(FieldError("body", refused.code, refused.message))
-    region = rules.get("default_region")
-    if region is not None:
-        rules["default_region"] = region.strip().upper() or None
-        if rules["default_region"] and not region_known(rules["default_region"]):
-            wrong.append(FieldError("default_region", "invalid", "A region is two ISO 3166 letters, as in IN."))
-    if "allowed_dialing_codes" in rules:
-        rules["allowed_dialing_codes"], more = _dialing_codes(rules["allowed_dialing_codes"])
-        wrong += more
-    return rules, wrong
+    if rules.get("default_region") is not None:
+        region = parse_region(rules["default_region"])
+        if (region is None and rules["default_region"].strip()) or (region is not None and not region_known(region)):
+            wrong.append(FieldError("default_region", "invalid", NO_REGION))
+        rules["default_region"] = region
+    for field, kind in (("allowed_dialing_codes", parse_dialing_code), ("allowed_regions", _region)):
+        if field in rules:
+            rules[field] = _entries(field, rules[field], kind, wrong)
+    return Given(name, rules, wrong)
 
 
-def made(given: Mapping[str, Any]) -> tuple[Rules, list[FieldError]]:
-    """The whole rules of a new application, and everything that is wrong with them; what is left out is default."""
-    rules, wrong = read(given)
+def made(given: Mapping[str, Any]) -> tuple[str, Rules, list[FieldError]]:
+    """The name and whole rules of a new application, and everything that is wrong; what is left out is default."""
+    name, rules, wrong = read(given)
     whole = msgspec.structs.replace(Rules(), **rules)
     known = {error.field for error in wrong}
-    return whole, wrong + [error for error in out_of_range(whole) if error.field not in known]
+    more = [error for error in problems(name or "", whole, Features()) if error.field.split("[")[0] not in known]
+    return name or "", whole, wrong + more
 
 
-def judge(changed: Rules) -> None:
-    """Raise Invalid with everything that is out of its range."""
-    if wrong := out_of_range(changed):
+def judge(changed: Application) -> None:
+    """Raise Invalid with everything that keeps the application from being saved as it would be."""
+    if wrong := problems(changed.name, changed.rules, changed.features):
         raise refusal(wrong)
+
+
+def problems(name: str, rules: Rules, features: Features) -> list[FieldError]:
+    """What is wrong with rules that are right one by one: ranges, a text that is too long, regions out of reach."""
+    wrong = out_of_range(rules)
+    if not wrong and (long := _too_long(name, rules, features)) is not None:
+        wrong.append(long)
+    codes = rules.allowed_dialing_codes
+    for place, region in enumerate(rules.allowed_regions):
+        own = dialing_code_of(region)
+        if codes and not any(code.startswith(own) for code in codes):
+            message = f"Numbers of {region} begin with {own}, which allowed_dialing_codes does not have. Add it there."
+            wrong.append(FieldError(f"allowed_regions[{place}]", "invalid", message))
+    return wrong
 
 
 def with_length(rules: Rules, code_length: int) -> Rules:
@@ -70,18 +96,58 @@ def with_length(rules: Rules, code_length: int) -> Rules:
     return msgspec.structs.replace(rules, code_length=code_length, max_checks=checks)
 
 
-def _dialing_codes(texts: Sequence[str]) -> tuple[tuple[str, ...], list[FieldError]]:
-    wrong, codes = [], []
+def _too_long(name: str, rules: Rules, features: Features) -> FieldError | None:
+    """A text that would be refused at each start: judged with the longest code and the longest variables."""
+    longest = {
+        **dict.fromkeys(text.CALLER_VARIABLES, "x" * text.MAX_VARIABLE_CHARACTERS),
+        "otp": "0" * (LONGEST if features.custom_code else rules.code_length),
+        "application": name,
+        "number": str(rules.max_sends),
+        "minutes": str(-(-rules.lifetime_s // 60)),
+    }
+    body = locale.with_warning(rules.body, locale.FALLBACK) if features.do_not_share_warning else rules.body
+    count = text.segments(text.render(body, longest)).count
+    if count <= rules.max_segments:
+        return None
+    return FieldError(
+        "body",
+        "text_too_long",
+        f"With the longest code and variables the text is billed as {count} segments; max_segments allows "
+        f"{rules.max_segments}. Shorten the text or the name, or raise max_segments.",
+    )
+
+
+def _name(given: str, wrong: list[FieldError]) -> str:
+    try:
+        name = text.read_name(given, NAME_LENGTH)
+    except text.TextRefused as refused:
+        wrong.append(FieldError("name", refused.code, refused.message))
+        return ""
+    if not name:
+        wrong.append(FieldError("name", "required", "The name is what recipients read in the text."))
+    return name
+
+
+def _region(given: str) -> str:
+    region = parse_region(given)
+    if region is None or not region_known(region):
+        raise NumberRefused("invalid_number", NO_REGION)
+    return region
+
+
+def _entries(field: str, texts: Sequence[str], kind: Callable[[str], str], wrong: list[FieldError]) -> tuple[str, ...]:
     if len(texts) > MAX_DIALING_CODES:
-        return (), [FieldError("allowed_dialing_codes", "out_of_range", f"At most {MAX_DIALING_CODES} entries.")]
-    for place, text in enumerate(texts):
-        field = f"allowed_dialing_codes[{place}]"
+        wrong.append(FieldError(field, "out_of_range", f"At most {MAX_DIALING_CODES} entries."))
+        return ()
+    entries: list[str] = []
+    for place, typed in enumerate(texts):
+        at = f"{field}[{place}]"
         try:
-            code = parse_dialing_code(text)
+            entry = kind(typed)
         except NumberRefused as refused:
-            wrong.append(FieldError(field, refused.code, refused.message))
+            wrong.append(FieldError(at, refused.code if kind is parse_dialing_code else "invalid", refused.message))
             continue
-        if code in codes:
-            wrong.append(FieldError(field, "duplicate", f"{code} stands in the list already."))
-        codes.append(code)
-    return tuple(codes), wrong
+        if entry in entries:
+            wrong.append(FieldError(at, "duplicate", f"{entry} stands in the list already."))
+        entries.append(entry)
+    return tuple(entries)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from otpost.domain import limits, sid, text
+from otpost.domain import limits, sid
 from otpost.domain.access import Actor, AuditLine
 from otpost.domain.application import Application
 from otpost.domain.errors import (
@@ -36,6 +36,10 @@ from otpost.store.kinds import APPLICATIONS, AUDIT, MESSAGES, NUMBER_LIMITS, POL
 from otpost.store.units import Key, Query, Rows, Unit, lock, lock_by, look
 
 UNKNOWN = "There is no verification with this SID."
+USED_UP = (
+    "All checks of this verification are used up. Cancel it (Status=canceled) and start a new one, or start one once "
+    "it has expired."
+)
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -83,8 +87,9 @@ def start(
 ) -> Unit[Started]:
     """Begin a verification of a number, or send one more text for the pending one.
 
-    With `extras` (their custom code from `sealed`) it keeps to Twilio Verify: the pending verification is the same
-    until it expires, beside one whose checks are used up there is none, and another amount or payee makes a new one.
+    The text is in `locale`, else in that of the start before, else in the number's own. With `extras` (their custom
+    code from `sealed`) it keeps to Twilio Verify: the pending verification is the same until it expires, beside one
+    whose checks are used up there is none, and another amount or payee makes a new one.
     `rate_limits` are values by the unique names of the application's own limits.
 
     Raises Invalid, SenderPolicyIncomplete, LimitReached, or Unavailable where the text could not leave in time.
@@ -99,7 +104,7 @@ def start(
         if app is None or not app.belongs_to(tenant):
             raise NotFound("There is no such application.")
         rules = app.rules
-        app.judge_number(to.e164)
+        app.judge_number(to)
         if extras is None or extras.body is None:
             app.judge_variables(given)
         plan = plan_of(house, rows, tenant)
@@ -122,7 +127,7 @@ def start(
         if shaped and current is None and known.used_up is not None:
             used_up = rows.look(VERIFICATIONS, known.used_up)
             if used_up is not None and used_up.is_used_up(now):
-                raise MaxSendsReached(retry_at=used_up.expires_at)
+                raise MaxSendsReached(USED_UP, retry_at=used_up.expires_at)
         try:
             windows = _take_places(rows, app, known, client, now)
         except LimitReached as reached:
@@ -149,7 +154,7 @@ def start(
         )
         verification = msgspec.structs.replace(
             verification.sent(now, new_message),
-            locale=locale or verification.locale,
+            locale=locale or verification.locale or wording.default_language(app, to, extras),
             variables=given,
             extras=_joined(verification.extras, extras),
         )
@@ -199,7 +204,8 @@ def check(house: House, whose: Whose, which: str | Number, typed: str, binding: 
             rows.require(lock(NUMBER_LIMITS, application, to), webhooks.subscribed(verification.tenant), *needs)
         if verification.is_used_up(now):
             raise MaxChecksReached(
-                retry_at=max(now + 1000, verification.resend_at if binding is None else verification.expires_at)
+                None if binding is None else USED_UP,
+                retry_at=max(now + 1000, verification.resend_at if binding is None else verification.expires_at),
             )
         app = rows.look(APPLICATIONS, application)
         if not verification.is_pending(now) or (app is not None and app.deleted_at is not None):
@@ -208,7 +214,8 @@ def check(house: House, whose: Whose, which: str | Number, typed: str, binding: 
         refusal = known.guessing(now, app.rules.number_checks_per_hour) if app else None
         if refusal is not None:
             raise refusal
-        right = same(given, wording.code_of(house, verification))
+        expected = wording.code_of(house, verification)
+        right = same(given if "-" in expected else given.replace("-", ""), expected)
         if binding is not None:
             right &= _bound(app, verification, binding)
         before, verification = verification, verification.checked(now, right=right)
@@ -356,8 +363,8 @@ def _found(rows: Rows, which: str | Number) -> Verification | None:
 def _read(typed: str, verification: Verification | None) -> str:
     """What was typed as a code, or Invalid; a caller's own code may have letters."""
     extras = None if verification is None else verification.extras
-    code = typed.strip() if extras is not None and extras.custom_code is not None else read_code(typed)
-    if not code:
+    code = read_code(typed, letters=extras is not None and extras.custom_code is not None)
+    if code is None:
         raise invalid("code", "invalid", "The code is a string of digits; send what the recipient typed.")
     return code
 
@@ -417,15 +424,7 @@ def _message(
     wait_ms: int,
     now: int,
 ) -> Message:
-    longest = wording.text(app, verification, verification.sends, now, "0" * wording.code_length(verification))
-    segments = text.segments(longest).count
-    if segments > app.rules.max_segments:
-        raise invalid(
-            "variables" if verification.variables else "application",
-            "text_too_long",
-            f"The text would be billed as {segments} segments; the application allows {app.rules.max_segments}. "
-            "Shorten its body or the variables, or raise max_segments.",
-        )
+    segments = wording.segments(app, verification, now)
     if now + wait_ms > verification.expires_at - NO_STALE_TEXT_S * 1000:
         raise Unavailable(
             "The sender service cannot take the text within the code's life; nothing was started.",

@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from otpost.domain import locale as locales
 from otpost.domain import text as texts
 from otpost.domain.application import Application
+from otpost.domain.errors import invalid
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.text import DEFAULT_TEMPLATE
+from otpost.domain.text.characters import compact
 from otpost.domain.verification import CODE, LONGEST, MINUTES, Extras, Verification
 from otpost.services.house import House
 
 SEAL = "custom-codes"
+REMEMBERED = 20_000
+
+_by_prefix: dict[str, str] = {}
 
 _NONE = Extras()
 
@@ -29,6 +34,28 @@ def text(app: Application, verification: Verification, number: int, now: int, co
     else:
         body = extras.body.replace(MINUTES, minutes).replace(CODE, code)
     return body if extras.app_hash is None else locales.for_app(body, extras.app_hash)
+
+
+def segments(app: Application, verification: Verification, now: int) -> int:
+    """The segments of the verification's latest text with the longest code; Invalid where it must not be so long."""
+    extras = verification.extras or _NONE
+    longest = text(app, verification, verification.sends, now, "0" * code_length(verification))
+    if extras.app_hash is not None and not locales.fits_app(longest):
+        raise invalid(
+            "AppHash",
+            "text_too_long",
+            f"With `<#>` and its hash the text has {len(longest.encode())} bytes; an Android app reads "
+            f"{locales.APP_HASH_TEXT_BYTES} at most. Shorten the text or the name.",
+        )
+    count = texts.segments(longest).count
+    if count > app.rules.max_segments:
+        raise invalid(
+            "variables" if verification.variables else "application",
+            "text_too_long",
+            f"The text would be billed as {count} segments; the application allows {app.rules.max_segments}. "
+            "Shorten its body or the variables, or raise max_segments.",
+        )
+    return count
 
 
 def code_length(verification: Verification) -> int:
@@ -60,30 +87,73 @@ def filled_in(template: locales.Template, locale: str, name: str, given: Mapping
     return locales.render(template, locale, {"friendly_name": name, "ttl": MINUTES, "code": CODE}, given)
 
 
+def asked_for(tag: str | None, template: locales.Template | None = None) -> str | None:
+    """The locale that a caller asks for, as Otpost or the template has it; None where it asks for none.
+
+    Raises Invalid for a language in which there are no texts. Twilio's documentation says 404 of it; its service has
+    been seen to answer 60200, which is what this is there.
+    """
+    if not tag or not (plain := compact(tag)):
+        return None
+    if template is not None and (own := locales.translation_like(template, plain)) is not None:
+        return own
+    if (found := locales.resolve(plain, "")) is None:
+        raise invalid("locale", "invalid", "There are no texts in this language. Ask for one as in en, pt-BR or zh-HK.")
+    return found
+
+
+def default_language(app: Application, to: PhoneNumber, extras: Extras | None) -> str | None:
+    """The locale of a text for which nobody asks for one; None where the application's own words are said."""
+    own_words = app.rules.body != DEFAULT_TEMPLATE and not app.features.psd2
+    return None if own_words and (extras is None or extras.template is None) else language_of(to)
+
+
+def language_of(to: PhoneNumber) -> str:
+    """The locale in which a number is texted.
+
+    Where regions share a dialing code, the library takes 35 µs to tell them apart; four digits more than the dialing
+    code decide for all whose languages differ, and so are remembered.
+    """
+    prefix = to.e164[: len(to.dialing_code) + 4]
+    found = _by_prefix.get(prefix)
+    if found is None:
+        if len(_by_prefix) >= REMEMBERED:
+            _by_prefix.clear()
+        found = _by_prefix[prefix] = locales.locale_of(to.region)
+    return found
+
+
 def _own(app: Application, verification: Verification, extras: Extras, number: int, minutes: str, code: str) -> str:
+    """Otpost's own text in the verification's language, or the application's.
+
+    One of Otpost's texts that would take more segments than the application allows gives way to the English one.
+    """
+    values = {
+        "user": "",
+        "endpoint": "",
+        "event": "",
+        **verification.variables,
+        "otp": code,
+        "application": extras.friendly_name or app.name,
+        "number": str(number),
+        "minutes": minutes,
+        "amount": extras.amount or "",
+        "payee": extras.payee or "",
+    }
     language = _language(verification.locale)
+    text = texts.render(_body(app, extras, language), values)
+    if language == locales.FALLBACK or texts.segments(text).count <= app.rules.max_segments:
+        return text
+    return texts.render(_body(app, extras, locales.FALLBACK), values)
+
+
+def _body(app: Application, extras: Extras, language: str) -> str:
     body = app.rules.body
     if extras.amount is not None:
         body = locales.payment_text(language)
     elif body == DEFAULT_TEMPLATE and language != locales.FALLBACK:
         body = locales.default_text(language)
-    if app.features.do_not_share_warning:
-        body = locales.with_warning(body, language)
-    return texts.render(
-        body,
-        {
-            "user": "",
-            "endpoint": "",
-            "event": "",
-            **verification.variables,
-            "otp": code,
-            "application": extras.friendly_name or app.name,
-            "number": str(number),
-            "minutes": minutes,
-            "amount": extras.amount or "",
-            "payee": extras.payee or "",
-        },
-    )
+    return locales.with_warning(body, language) if app.features.do_not_share_warning else body
 
 
 def _language(tag: str | None) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from otpost.domain.errors import FieldError
 from otpost.domain.policy import Policy
 from otpost.domain.secret import Secret
+from otpost.domain.text.characters import trimmed, unwrapped
 from otpost.senders.base import found
 from otpost.senders.settings import Field, SecretRef, destination, form, join, load, plain
 from otpost.web import policy_standby
@@ -296,12 +297,12 @@ class _Reader:
 
 def address_of(of: Field, urls: Mapping[str, str]) -> str:
     """The destination of a secret by the URLs that stand in the form."""
-    return destination(urls[of.destination].strip()) if of.destination else ""
+    return destination(unwrapped(urls[of.destination])) if of.destination else ""
 
 
 def ref_in(of: Field, part: Part, urls: Mapping[str, str]) -> SecretRef:
     """Which secret a place of the form means now."""
-    owner = str(part[of.owner]).strip() if of.owner else ""
+    owner = trimmed(str(part[of.owner])) if of.owner else ""
     return SecretRef(of.kept_as or of.name, owner, address_of(of, urls))
 
 

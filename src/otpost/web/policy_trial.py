@@ -18,7 +18,7 @@ from otpost.domain.errors import (
     Unavailable,
 )
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
-from otpost.domain.text import MAX_BODY_CHARACTERS
+from otpost.domain.text import TextRefused, read_text
 from otpost.senders.base import found
 from otpost.senders.reading import read
 from otpost.senders.settings import places
@@ -174,13 +174,10 @@ def _read(policy_form: PolicyForm) -> tuple[PhoneNumber | None, list[FieldError]
             to = parse_recipient(policy_form.to)
         except NumberRefused as refused:
             errors.append(FieldError("to", refused.code, refused.message))
-    if not policy_form.message.strip():
-        errors.append(FieldError("message", "required", "Write the text that is to be sent."))
-    elif len(policy_form.message) > MAX_BODY_CHARACTERS:
-        long = f"The message has {len(policy_form.message)} characters; shorten it to {MAX_BODY_CHARACTERS} at most."
-        errors.append(FieldError("message", "text_too_long", long))
-    elif any(not one.isprintable() and one not in "\n\t" for one in policy_form.message):
-        errors.append(FieldError("message", "invalid", "The message holds a control character; remove it."))
+    try:
+        read_text(policy_form.message)
+    except TextRefused as refused:
+        errors.append(FieldError("message", refused.code, refused.message))
     return to, errors
 
 

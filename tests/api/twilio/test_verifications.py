@@ -134,14 +134,17 @@ async def test_five_wrong_codes_are_pending_the_sixth_is_60202_and_a_start_60203
         "details": {
             "retry_after": 600,
             "reason": "max_checks_reached",
-            "detail": "All checks of this verification are used up; start a new one.",
+            "detail": "All checks of this verification are used up. Cancel it (Status=canceled) and start a new one, "
+            "or start one once it has expired.",
         },
     }
     assert told.headers["retry-after"] == "600"
     assert await refused_check(otpost, shop, code_of(made), VerificationSid=made["sid"]) == (429, 60202)
     path = f"/v2/Services/{shop}/Verifications/{made['sid']}"
     assert (await ok(otpost, "GET", path))["status"] == "max_attempts_reached"
-    assert await refused_start(otpost, shop) == (429, 60203)
+    refused = await call(otpost, "POST", f"/v2/Services/{shop}/Verifications", SMS)
+    assert (refused.status, refused.json()["code"]) == (429, 60203)
+    assert refused.json()["details"]["detail"] == told.json()["details"]["detail"]
     otpost.clock.advance(600)
     assert await refused_check(otpost, shop, code_of(made)) == (404, 20404)
     assert (await started(otpost, shop))["sid"] != made["sid"]
@@ -240,10 +243,13 @@ WRONG_STARTS: list[tuple[dict[str, str], tuple[int, int]]] = [
     ({"Channel": "sna"}, (400, 60223)),
     ({"Channel": "rcs"}, (400, 60223)),
     ({"Channel": "email"}, (400, 60217)),
-    ({"Channel": "auto"}, (400, 60200)),
+    ({"Channel": "auto", "To": "ada@example.com"}, (400, 60217)),
+    ({"Channel": "email", "To": "ada@example.com"}, (400, 60217)),
     ({"Channel": "pigeon"}, (400, 60200)),
     ({"Locale": "tlh"}, (400, 60200)),
-    ({"Locale": "en\n"}, (400, 60200)),
+    ({"Locale": "en*US"}, (400, 60200)),
+    ({"CustomFriendlyName": "Sh\u202eop"}, (400, 60200)),
+    ({"CustomFriendlyName": "12345"}, (400, 60200)),
     ({"CustomFriendlyName": "evil.example/login"}, (400, 60200)),
     ({"CustomCode": "123456"}, (403, 60204)),
     ({"CustomMessage": "Hello"}, (400, 60243)),
@@ -387,7 +393,14 @@ async def test_a_native_locale_chooses_the_words_of_the_default_text(otpost: Ins
     made = await otpost.ok("POST", "/v1/verifications", {"to": TO, "locale": "pt-BR"}, key=key)
     assert await arrived(otpost, 1) == [f"{code_of(made)} é seu código Corner Shop."]
     plain = await otpost.ok("POST", "/v1/verifications", {"to": "+4915112345678"}, key=key)
-    assert await arrived(otpost, 1, "+4915112345678") == [f"{code_of(plain)} is your Corner Shop code."]
+    assert await arrived(otpost, 1, "+4915112345678") == [f"{code_of(plain)} ist Ihr Code für Corner Shop."]
+    chinese = await otpost.ok("POST", "/v1/verifications", {"to": "+14155550100", "locale": "zh_Hant_TW"}, key=key)
+    assert await arrived(otpost, 1, "+14155550100") == [f"{code_of(chinese)} 是您的 Corner Shop 驗證碼。"]
+    otpost.clock.advance(40)
+    await otpost.ok("POST", "/v1/verifications", {"to": "+14155550100"}, key=key)
+    assert set(await arrived(otpost, 2, "+14155550100")) == {f"{code_of(chinese)} 是您的 Corner Shop 驗證碼。"}
+    unknown = await otpost.call("POST", "/v1/verifications", {"to": "+14155550101", "locale": "tlh"}, key=key)
+    assert (unknown.status, unknown.json()["errors"][0]["field"]) == (422, "locale")
 
 
 async def test_the_warning_and_the_apps_hash_stand_where_phones_look_for_them(otpost: Installation, shop: str) -> None:

@@ -30,6 +30,6 @@ Twilio's schema, in the schema's order) and ends with `ENDPOINTS`, which `routes
 - 201 for create, 200 for fetch and update, `Reply(204)` for delete. URLs begin with `call.base`.
 """
 
-from otpost.api.twilio.routes import ENDPOINTS, PREFIXES, application
+from otpost.api.twilio.routes import ENDPOINTS, application, is_shaped
 
-__all__ = ["ENDPOINTS", "PREFIXES", "application"]
+__all__ = ["ENDPOINTS", "application", "is_shaped"]

@@ -103,6 +103,7 @@ NUMBERS: dict[str, int] = {
 
 FIELD_NUMBERS: dict[str, int] = {
     "dialing_code_refused": 60605,
+    "region_refused": 60605,
     "text_too_long": 60247,
     "variable_missing": 60224,
     "amount_and_payee_required": 60206,

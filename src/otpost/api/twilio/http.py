@@ -246,7 +246,7 @@ def base_of(surroundings: Surroundings, scope: Scope) -> str:
 def resource_of(scope: Scope) -> str:
     """A path as Twilio's 404 names it: without the version of Verify."""
     path: str = scope["path"]
-    return path.removeprefix(VERSION)[:500]
+    return path.removeprefix(VERSION)[:500] or "/"
 
 
 def refused(error: TwilioError) -> tuple[Answer, Headers]:

@@ -23,6 +23,7 @@ from otpost.domain.message import Attempt, Message
 from otpost.domain.outcome import REASONS
 from otpost.domain.phone import NumberRefused, parse_origin, parse_recipient
 from otpost.domain.sid import MESSAGE
+from otpost.domain.text.characters import compact, unwrapped
 from otpost.services import messages, reading
 from otpost.services.lists.paging import Wanted, between
 from otpost.services.reading import MessageStory
@@ -139,8 +140,7 @@ async def create(call: Call) -> Reply:
             raise TwilioError(code, detail=f"Otpost sends texts at once, and has no {name}.")
     app = await reading.application(call.house, call.tenant, call.principal.application)
     to = number(call.form["To"], "to", app.rules.default_region)
-    body = call.form.get("Body", "")
-    messages.judge_body(body)
+    body = messages.read_body(call.form.get("Body", ""))
     unit = messages.send(
         call.house,
         call.tenant,
@@ -231,7 +231,7 @@ def _valid_for_s(call: Call) -> int:
 def _senders(call: Call) -> dict[str, str]:
     """The senders that the caller names, written as the policy writes them."""
     named: dict[str, str] = {}
-    if service := call.form.get("MessagingServiceSid"):
+    if service := compact(call.form.get("MessagingServiceSid", "")):
         if not _SERVICE_SID.fullmatch(service):
             raise TwilioError(21705, detail="A Messaging Service's SID is MG and 32 hex digits.")
         named["MessagingServiceSid"] = service
@@ -245,7 +245,7 @@ def _senders(call: Call) -> dict[str, str]:
 
 async def _status_callback(call: Call) -> str | None:
     """The address for callbacks; what stands after `#` sets how Twilio tries again, and is no part of it."""
-    given = call.form.get("StatusCallback", "").strip()
+    given = unwrapped(call.form.get("StatusCallback", ""))
     if not given:
         return None
     url = given.partition("#")[0]

@@ -11,6 +11,7 @@ from otpost.api.twilio.dates import iso
 from otpost.api.twilio.errors import wrong
 from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.application import Application, MessagingConfiguration
+from otpost.domain.text.characters import compact
 from otpost.services.twilio import configurations
 
 _SERVICE = re.compile("MG[0-9a-fA-F]{32}")
@@ -47,7 +48,7 @@ async def listing(call: Call) -> Reply:
 
 async def create(call: Call) -> Reply:
     service = await call.service()
-    country = configurations.country_of(call.needed("Country").strip())
+    country = configurations.country_of(compact(call.needed("Country")))
     if country is None:
         raise wrong("Country", "Send the two letters of ISO 3166-1, as in CA, or all.")
     unit = configurations.make(call.house, call.principal.actor, service.sid, country, _service_sid(call))
@@ -80,7 +81,7 @@ async def _found(call: Call) -> tuple[Application, str]:
 
 
 def _service_sid(call: Call) -> str:
-    text = call.needed("MessagingServiceSid").strip()
+    text = compact(call.needed("MessagingServiceSid"))
     if not _SERVICE.fullmatch(text):
         raise wrong("MessagingServiceSid", "A Messaging Service's SID is MG and 32 hex digits.")
     return text

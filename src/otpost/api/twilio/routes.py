@@ -36,6 +36,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )
 
 _NAME = re.compile(r"\{(\w+)\}")
+_ROOTS = frozenset({"/v2", "/2010-04-01", "/2010-04-01.json"})
+
+
+def is_shaped(path: str) -> bool:
+    """Whether an address is Twilio's, known or not: then it is answered in Twilio's shape."""
+    return path.startswith(PREFIXES) or path in _ROOTS
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 import msgspec
@@ -12,15 +13,18 @@ from otpost.api.twilio.dates import iso
 from otpost.api.twilio.errors import wrong
 from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.application import Application, Features, Rules
+from otpost.domain.text import TextRefused, read_name
+from otpost.domain.text.characters import named
 from otpost.services import access, rules, verify
 from otpost.services.lists.paging import Wanted
 from otpost.store.kinds import APPLICATIONS
 
 LIFETIME_S = 600
-NAME_DIGITS = 4
-WRONG_NAME = "1 to 30 letters, digits, blanks, hyphens and underscores, with at most four digits among them."
+NAME_LENGTH, NAME_DIGITS = 30, 4
+WRONG_NAME = (
+    "A name has 1 to 30 letters, digits, blanks, hyphens, underscores and emoji, with at most four digits among them."
+)
 
-_NAME = re.compile(r"[\w \-]{1,30}")
 _TEMPLATE = re.compile(r"HJ[0-9a-f]{32}")
 _LINKS = {
     "verification_checks": "VerificationCheck",
@@ -138,7 +142,8 @@ async def listing(call: Call) -> Reply:
 
 
 async def create(call: Call) -> Reply:
-    name = _name(call.needed("FriendlyName"))
+    call.needed("FriendlyName")
+    name = read_friendly_name(call, "FriendlyName")
     length = call.whole("CodeLength", 4, 10) or Rules().code_length
     made = rules.with_length(Rules(lifetime_s=LIFETIME_S, resend_after_s=0), length)
     features = msgspec.structs.replace(Features(), **_features(call, Features()))
@@ -152,7 +157,7 @@ async def fetch(call: Call) -> Reply:
 
 async def update(call: Call) -> Reply:
     service = await call.service("Sid")
-    name = _name(call.form["FriendlyName"]) if "FriendlyName" in call.form else None
+    name = read_friendly_name(call, "FriendlyName") if "FriendlyName" in call.form else None
     length = call.whole("CodeLength", 4, 10)
     changed: dict[str, object] = {}
     if length is not None:
@@ -172,17 +177,25 @@ async def delete(call: Call) -> Reply:
     return Reply(204)
 
 
-def is_name(text: str) -> bool:
-    """Whether Verify takes this as the name in its texts."""
-    name = text.strip()
+def read_friendly_name(call: Call, parameter: str) -> str:
+    """A name as Verify takes it into its texts."""
+    try:
+        name = read_name(call.form[parameter], NAME_LENGTH)
+    except TextRefused as refused:
+        raise wrong(parameter, f"{refused.message} {WRONG_NAME}") from None
     digits = sum(character.isdigit() for character in name)
-    return _NAME.fullmatch(name) is not None and name.isprintable() and digits <= NAME_DIGITS
+    strange = next((character for character in name if not _of_a_name(character)), None)
+    if strange is not None:
+        raise wrong(parameter, f"Remove {named(strange)}. {WRONG_NAME}")
+    if not name or digits > NAME_DIGITS:
+        raise wrong(parameter, WRONG_NAME)
+    return name
 
 
-def _name(text: str) -> str:
-    if not is_name(text):
-        raise wrong("FriendlyName", WRONG_NAME)
-    return text.strip()
+def _of_a_name(character: str) -> bool:
+    """Letters with what is written above, below and between them, digits, blanks, hyphens, underscores, emoji."""
+    category = unicodedata.category(character)
+    return character in "-_" or category[0] in "LMN" or category in ("Zs", "So", "Sk", "Cf", "Cn")
 
 
 def _features(call: Call, standing: Features) -> dict[str, object]:

@@ -9,12 +9,12 @@ import msgspec
 
 from otpost.api.twilio.errors import TwilioError, wrong
 from otpost.api.twilio.http import Call
-from otpost.api.twilio.services import WRONG_NAME, is_name
+from otpost.api.twilio.services import read_friendly_name
 from otpost.domain.application import Application
 from otpost.domain.errors import NotFound
-from otpost.domain.locale import SubstitutionsMissing, Template, is_app_hash, locale_of, resolve
+from otpost.domain.locale import SubstitutionsMissing, Template, is_app_hash
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
-from otpost.domain.text import DEFAULT_TEMPLATE, check_variable
+from otpost.domain.text import TextRefused, read_variable
 from otpost.domain.verification import Extras
 from otpost.services import wording
 from otpost.services.twilio import templates
@@ -24,9 +24,6 @@ OTHER_CHANNELS: dict[str, int] = {"call": 60223, "whatsapp": 60223, "sna": 60223
 TAGS, TAG_LENGTH, SUBSTITUTIONS = 10, 128, 32
 NONE = Extras()
 
-REMEMBERED = 20_000
-
-_by_prefix: dict[str, str] = {}
 _CUSTOM_CODE = re.compile(r"[A-Za-z0-9-]{4,10}")
 _object = msgspec.json.Decoder(dict[str, str | int | float | bool])
 
@@ -39,6 +36,8 @@ def number(call: Call, parameter: str = "To") -> PhoneNumber:
 
 def parsed(text: str, parameter: str) -> PhoneNumber:
     """A number with its plus sign, or 60200."""
+    if "@" in text:
+        raise wrong(parameter, "This is an e-mail address; Otpost sends codes by sms.", value=text[:40])
     if not text.startswith("+"):
         raise wrong(parameter, "Give the number in E.164, with its plus sign (%2B in a form).", value=text[:40])
     try:
@@ -48,8 +47,10 @@ def parsed(text: str, parameter: str) -> PhoneNumber:
 
 
 def judge_channel(call: Call, service: Application) -> None:
-    """Raise Twilio's own error for any channel but `sms`."""
+    """Raise Twilio's own error for any channel but `sms`, which is also what `auto` means for a number."""
     channel = call.needed("Channel").strip().lower()
+    if channel == "auto":
+        channel = "email" if "@" in call.form.get("To", "") else "sms"
     if channel == "sms":
         return
     if channel == "call" and service.features.psd2:
@@ -61,30 +62,30 @@ def judge_channel(call: Call, service: Application) -> None:
 
 
 async def extras(call: Call, service: Application, to: PhoneNumber) -> tuple[Extras, str | None]:
-    """What the form brings beyond the number, and the text's locale (None: the application's own words decide)."""
+    """What the form brings beyond the number, and the locale that it asks for."""
     form, features = call.form, service.features
     if len(form) == 2 and features.template is None and not features.psd2:
-        return NONE, _locale(None, service, to)
+        return NONE, None
     if "CustomMessage" in form:
         raise TwilioError(60243, detail="Use a template, or set the application's text.")
     if form.get("RiskCheck", "enable") not in ("enable", "disable"):
         raise wrong("RiskCheck", "Send enable or disable.")
     call.flag("EnableSnaClientToken")
     _fields(call, "ChannelConfiguration", 100)
-    name = form.get("CustomFriendlyName")
-    if name is not None and not is_name(name):
-        raise wrong("CustomFriendlyName", WRONG_NAME)
+    name = read_friendly_name(call, "CustomFriendlyName") if "CustomFriendlyName" in form else None
     app_hash = form.get("AppHash")
     if app_hash is not None and not is_app_hash(app_hash):
         raise wrong("AppHash", "It is the 11 characters that name an Android app.")
     amount, payee = _binding(call, service)
     template = await _template(call, form.get("TemplateSid") or features.template)
-    locale = _locale(form.get("Locale"), service, to, template)
+    locale = wording.asked_for(form.get("Locale"), template)
     code = form.get("CustomCode")
     found = Extras(
         friendly_name=name,
         template=None if template is None else template.sid,
-        body=None if template is None else _filled_in(call, template, locale or "", name or service.name),
+        body=None
+        if template is None
+        else _filled_in(call, template, locale or wording.language_of(to), name or service.name),
         app_hash=app_hash,
         tags=_fields(call, "Tags", TAGS, TAG_LENGTH),
         amount=amount,
@@ -112,36 +113,15 @@ def _binding(call: Call, service: Application) -> tuple[str | None, str | None]:
         return given
     if None in given:
         raise TwilioError(60206)
-    for parameter, value in zip(("Amount", "Payee"), given, strict=True):
-        if value is not None and (problem := check_variable(value)) is not None:
-            raise wrong(parameter, problem)
-    return given
+    return _variable("Amount", given[0] or "", digits=True), _variable("Payee", given[1] or "", digits=True)
 
 
-def _locale(tag: str | None, service: Application, to: PhoneNumber, template: Template | None = None) -> str | None:
-    """Twilio's documentation says 404 of a locale that it does not have; its service has been seen to answer 60200."""
-    if tag:
-        found = resolve(tag, "")
-        if found is None:
-            raise wrong("Locale", "There are no texts in this language.")
-        return tag if template is not None else found
-    own_words = service.rules.body != DEFAULT_TEMPLATE and not service.features.psd2
-    return None if own_words and template is None else language_of(to)
-
-
-def language_of(to: PhoneNumber) -> str:
-    """The locale in which a number is texted.
-
-    Where regions share a dialing code, the library takes 35 µs to tell them apart; four digits more than the dialing
-    code decide for all whose languages differ, and so are remembered.
-    """
-    prefix = to.e164[: len(to.dialing_code) + 4]
-    found = _by_prefix.get(prefix)
-    if found is None:
-        if len(_by_prefix) >= REMEMBERED:
-            _by_prefix.clear()
-        found = _by_prefix[prefix] = locale_of(to.region)
-    return found
+def _variable(parameter: str, value: str, *, digits: bool = False) -> str:
+    """A value as it is put into the text. What a bank says of a payment may have digits, and a shop's name a dot."""
+    try:
+        return read_variable(value, may_be_host=digits, digits=digits)
+    except TextRefused as refused:
+        raise wrong(parameter, refused.message) from None
 
 
 async def _template(call: Call, sid: str | None) -> Template | None:
@@ -154,10 +134,8 @@ async def _template(call: Call, sid: str | None) -> Template | None:
 
 
 def _filled_in(call: Call, template: Template, locale: str, name: str) -> str:
-    given = _fields(call, "TemplateCustomSubstitutions", SUBSTITUTIONS)
-    for value in given.values():
-        if (problem := check_variable(value)) is not None:
-            raise wrong("TemplateCustomSubstitutions", problem)
+    parameter = "TemplateCustomSubstitutions"
+    given = {name: _variable(parameter, value) for name, value in _fields(call, parameter, SUBSTITUTIONS).items()}
     try:
         return wording.filled_in(template, locale, name, given)
     except SubstitutionsMissing as missing:

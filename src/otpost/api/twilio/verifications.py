@@ -13,13 +13,11 @@ from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.application import Application
 from otpost.domain.errors import Refusal
 from otpost.domain.sid import VERIFICATION, is_sid
-from otpost.domain.verification import Status, Verification
+from otpost.domain.verification import LONGEST, SHORTEST, Status, Verification, read_code
 from otpost.services import reading, verify
 from otpost.services.verify import Number, Whose
 from otpost.store.kinds import VERIFICATIONS
 from otpost.telemetry import CHECKS, STARTS
-
-SHORTEST_CODE, LONGEST_CODE = 4, 10
 
 
 class SendShape(msgspec.Struct):
@@ -112,8 +110,9 @@ def check_shape(row: Verification, *, valid: bool) -> CheckShape:
 
 async def start(call: Call) -> Reply:
     service = await call.service()
-    to = starting.number(call)
+    call.needed("To")
     starting.judge_channel(call, service)
+    to = starting.number(call)
     extras, locale = await starting.extras(call, service, to)
     unit = verify.start(
         call.house,
@@ -138,8 +137,8 @@ async def check(call: Call) -> Reply:
     service = await call.service()
     which = _named(call, service)
     code = call.form.get("Code", "")
-    if not SHORTEST_CODE <= len(code.strip()) <= LONGEST_CODE:
-        raise wrong("Code", "A code has 4 to 10 digits.")
+    if not SHORTEST <= len(read_code(code) or read_code(code, letters=True) or "") <= LONGEST:
+        raise wrong("Code", f"A code has {SHORTEST} to {LONGEST} digits.")
     unit = verify.check(call.house, Whose(call.tenant, service.sid), which, code, starting.binding(call))
     try:
         done = await call.run(unit)

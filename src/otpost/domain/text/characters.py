@@ -29,6 +29,15 @@ def compact(text: str) -> str:
     return "".join(character for character in text if not _is_brought(character))
 
 
+def unwrapped(url: str) -> str:
+    """A URL that was pasted, as browsers read it: line breaks, tabs and invisible marks are no part of it."""
+    return "".join(
+        character
+        for character in trimmed(url)
+        if character not in "\t\n\r" and (character.isascii() or unicodedata.category(character) != "Cf")
+    )
+
+
 def _is_brought(character: str) -> bool:
     return character.isspace() or unicodedata.category(character) == "Cf"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any, assert_never
 
 import msgspec
@@ -15,7 +14,7 @@ from otpost.domain.message import SandboxText
 from otpost.domain.outcome import NOTHING_SAID, Accepted, Outcome, OutcomeName, Refused, Unavailable, Unknown, Vendor
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
 from otpost.domain.policy import NoRoute, Route
-from otpost.domain.text import MAX_BODY_CHARACTERS
+from otpost.domain.text import TextRefused, read_text
 from otpost.outbound import Outbound
 from otpost.senders.base import SenderService, Text, found
 from otpost.senders.sandbox import NAME as SANDBOX
@@ -120,18 +119,14 @@ def _number(value: object, errors: list[FieldError]) -> PhoneNumber | None:
 
 
 def _message(value: object, errors: list[FieldError]) -> str:
-    if value is None or (isinstance(value, str) and not value.strip()):
-        errors.append(FieldError("message", "required", "Write the text that is to be sent."))
-    elif not isinstance(value, str):
+    if value is not None and not isinstance(value, str):
         errors.append(FieldError("message", "invalid", "The message must be a text."))
-    elif len(value) > MAX_BODY_CHARACTERS:
-        long = f"The message has {len(value)} characters; shorten it to {MAX_BODY_CHARACTERS} at most."
-        errors.append(FieldError("message", "text_too_long", long))
-    elif any(one not in "\n\r\t" and unicodedata.category(one) in ("Cc", "Cs") for one in value):
-        errors.append(FieldError("message", "invalid", "The message holds a control character; remove it."))
-    else:
-        return value
-    return ""
+        return ""
+    try:
+        return read_text(value or "")
+    except TextRefused as refused:
+        errors.append(FieldError("message", refused.code, refused.message))
+        return ""
 
 
 def _ready(draft: Draft, to: PhoneNumber) -> tuple[SenderService, Any, Route]:

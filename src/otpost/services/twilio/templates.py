@@ -10,7 +10,7 @@ from otpost.domain import locale, sid
 from otpost.domain.access import Actor
 from otpost.domain.errors import NotFound, invalid
 from otpost.domain.locale import Template
-from otpost.domain.text import TemplateRefused
+from otpost.domain.text import TextRefused, read_line
 from otpost.services.access import audited
 from otpost.services.house import House
 from otpost.store.kinds import APPLICATIONS, TEMPLATES
@@ -40,14 +40,15 @@ def make(
 ) -> Unit[Template]:
     """A new template; Invalid at `friendly_name`, `translations` or `default_locale`."""
     now, line = house.clock(), house.sid("AU")
-    made = Template(house.sid(sid.TEMPLATE), actor.tenant, friendly_name, dict(translations), now, now, default_locale)
-    judge(made)
+    made = _read(
+        Template(house.sid(sid.TEMPLATE), actor.tenant, friendly_name, dict(translations), now, now, default_locale)
+    )
 
     def decide(rows: Rows) -> Template:
         if len(rows.find(TEMPLATES, "tenant", actor.tenant)) >= MOST_TEMPLATES:
             raise invalid("friendly_name", "out_of_range", f"There are {MOST_TEMPLATES} templates; delete one first.")
         rows.put(TEMPLATES, made)
-        audited(house, rows, line, now, actor, "template made", f"{made.sid} {friendly_name}")
+        audited(house, rows, line, now, actor, "template made", f"{made.sid} {made.friendly_name}")
         return made
 
     return Unit(decide, [lock_by(TEMPLATES, "tenant", actor.tenant)])
@@ -60,8 +61,7 @@ def change(house: House, actor: Actor, template_sid: str, changes: Mapping[str, 
     now, line = house.clock(), house.sid("AU")
 
     def decide(rows: Rows) -> Template:
-        changed = msgspec.structs.replace(_owned(rows, actor, template_sid), updated_at=now, **changes)
-        judge(changed)
+        changed = _read(msgspec.structs.replace(_owned(rows, actor, template_sid), updated_at=now, **changes))
         rows.put(TEMPLATES, changed)
         audited(house, rows, line, now, actor, "template changed", f"{template_sid}: {', '.join(changes)}")
         return changed
@@ -93,22 +93,22 @@ def remove(house: House, actor: Actor, template_sid: str) -> Unit[None]:
     return Unit(decide, [lock(TEMPLATES, template_sid)], users)
 
 
-def judge(template: Template) -> None:
-    """Raise Invalid at the field that keeps the template from being saved."""
+def _read(template: Template) -> Template:
+    """The template as it is kept; Invalid at the field that keeps it from being saved."""
     if len(template.translations) > MOST_TRANSLATIONS:
         raise invalid("translations", "out_of_range", f"A template has at most {MOST_TRANSLATIONS} translations.")
-    if not template.friendly_name.isprintable():
-        raise invalid("friendly_name", "invalid", "The name is one line without control characters.")
     try:
-        locale.check_template(template)
-    except TemplateRefused as refused:
+        return locale.read_template(template)
+    except TextRefused as refused:
         raise invalid(_field(template), refused.code, refused.message) from None
 
 
 def _field(template: Template) -> str:
-    """At which field `check_template` stopped."""
-    name = template.friendly_name
-    if not name.strip() or len(name) > locale.MAX_FRIENDLY_NAME_CHARACTERS:
+    """At which field `read_template` stopped."""
+    try:
+        if not read_line(template.friendly_name, locale.MAX_FRIENDLY_NAME_CHARACTERS):
+            return "friendly_name"
+    except TextRefused:
         return "friendly_name"
     return "translations" if template.default_locale in template.translations else "default_locale"
 

@@ -12,6 +12,7 @@ from otpost.domain.access import Actor
 from otpost.domain.errors import FieldError, Invalid, NotFound, TestsReached, invalid
 from otpost.domain.limits import Window
 from otpost.domain.sid import DELIVERY, WEBHOOK, is_sid
+from otpost.domain.text import TextRefused, read_line
 from otpost.domain.webhook import (
     DESCRIPTION_LENGTH,
     EVENTS,
@@ -60,11 +61,10 @@ async def url_errors(http: Outbound, url: str) -> list[FieldError]:
 
 
 def description_errors(description: str) -> list[FieldError]:
-    if len(description) > DESCRIPTION_LENGTH:
-        message = f"The description has at most {DESCRIPTION_LENGTH} characters."
-        return [FieldError("description", "text_too_long", message)]
-    if not description.isprintable():
-        return [FieldError("description", "invalid", "The description is one line without control characters.")]
+    try:
+        read_line(description, DESCRIPTION_LENGTH, "The description")
+    except TextRefused as refused:
+        return [FieldError("description", refused.code, refused.message)]
     return []
 
 

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from otpost.domain.application import NAME_LENGTH, RANGES, Application, Rules, out_of_range
-from otpost.domain.errors import FieldError, Invalid, refusal
-from otpost.domain.text import PLACEHOLDERS
+from otpost.domain.application import NAME_LENGTH, RANGES, Application, Rules
+from otpost.domain.errors import FieldError, Invalid
+from otpost.domain.text import PLACEHOLDERS, TextRefused, read_line
+from otpost.domain.text.characters import trimmed
 from otpost.services import access, reading, rules
 from otpost.services.tenants import keys as key_rows
 from otpost.web.visit import Form, Room, Visit, Wrong
@@ -69,8 +70,8 @@ async def new(visit: Visit) -> Response:
 
 
 async def create(visit: Visit) -> Response:
-    name, given, wrong = _read(visit.form)
-    made, more = rules.made(given)
+    given, wrong = _read(visit.form)
+    name, made, more = rules.made(given)
     wrong += [error for error in more if error.field not in {known.field for known in wrong}]
     if wrong:
         return await _form(visit, None, _typed(visit.form), Wrong(_at_fields(wrong)))
@@ -85,13 +86,13 @@ async def one(visit: Visit) -> Response:
 
 async def change(visit: Visit) -> Response:
     application = await _application(visit)
-    name, given, wrong = _read(visit.form)
-    changed, more = rules.read(given)
+    given, wrong = _read(visit.form)
+    name, changed, more = rules.read(given)
     wrong += more
     if not wrong:
         try:
             await visit.house.store.run(
-                access.change_application(visit.house, visit.actor, application.sid, name, changed, _judge)
+                access.change_application(visit.house, visit.actor, application.sid, name, changed, rules.judge)
             )
         except Invalid as refused:
             wrong += refused.errors
@@ -103,9 +104,11 @@ async def change(visit: Visit) -> Response:
 async def make_key(visit: Visit) -> Response:
     """A new key; the page that follows shows its secret, which no other can."""
     application = await _application(visit)
-    name = visit.form.get("key_name").strip()
-    if len(name) > NAME_LENGTH or not name.isprintable():
-        wrong = Wrong([FieldError("key_name", "invalid", f"The name is one line of at most {NAME_LENGTH} characters.")])
+    name = visit.form.get("key_name")
+    try:
+        name = read_line(name, NAME_LENGTH)
+    except TextRefused as refused:
+        wrong = Wrong([FieldError("key_name", refused.code, refused.message)])
         values = {"name": application.name, **_texts(application.rules)}
         return await _form(visit, application, values, wrong, key_name=name)
     made = await visit.house.store.run(access.make_key(visit.house, visit.actor, "verify", application.sid, name))
@@ -150,23 +153,16 @@ async def _form(
     )
 
 
-def _judge(changed: Rules) -> None:
-    wrong = out_of_range(changed)
-    if wrong:
-        raise refusal(wrong)
-
-
-def _read(form: Form) -> tuple[str, dict[str, Any], list[FieldError]]:
-    """The name, the rules as the API would be given them, and what is wrong before they are judged."""
-    name = form.get("name").strip()
-    wrong = rules.name_errors(name)
+def _read(form: Form) -> tuple[dict[str, Any], list[FieldError]]:
+    """The name and the rules as the API would be given them, and what is wrong before they are judged."""
+    wrong: list[FieldError] = []
     given: dict[str, Any] = {
+        "name": form.get("name"),
         "body": form.get("body"),
         "default_region": form.get("default_region").strip() or None,
-        "allowed_dialing_codes": re.split(r"[\s,;]+", form.get("allowed_dialing_codes").strip(" \n\t,;")),
     }
-    if given["allowed_dialing_codes"] == [""]:
-        given["allowed_dialing_codes"] = []
+    for field in ("allowed_dialing_codes", "allowed_regions"):
+        given[field] = [entry for entry in re.split(r"[\s,;]+", form.get(field)) if trimmed(entry)]
     for number in (*CODE, *LIMITS):
         typed = form.get(number.name).strip()
         if not typed and number.optional:
@@ -177,7 +173,7 @@ def _read(form: Form) -> tuple[str, dict[str, Any], list[FieldError]]:
             wrong.append(FieldError(number.name, "invalid", f"{number.label}: type a whole number."))
         else:
             given[number.name] = int(typed)
-    return name, given, wrong
+    return given, wrong
 
 
 def _at_fields(errors: list[FieldError]) -> list[FieldError]:
@@ -199,6 +195,7 @@ def _texts(own: Rules) -> dict[str, str]:
         "body": own.body,
         "default_region": own.default_region or "",
         "allowed_dialing_codes": " ".join(own.allowed_dialing_codes),
+        "allowed_regions": " ".join(own.allowed_regions),
         **{name: "" if value is None else str(value) for name, value in numbers.items()},
     }
 

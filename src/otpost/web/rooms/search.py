@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from otpost.domain.errors import FieldError
 from otpost.domain.phone import NumberRefused, parse_recipient
 from otpost.domain.sid import MESSAGE, VERIFICATION, is_sid
+from otpost.domain.text.characters import trimmed
 from otpost.web.visit import Visit, Wrong
 
 ROWS = 50
@@ -38,7 +39,7 @@ class Search:
 
 def read_search(visit: Visit, statuses: Sequence[str], prefix: str) -> Search:
     """The search of a visit; a cursor or a status that makes no sense counts as none."""
-    q = visit.query.get("q").strip()[:64]
+    q = trimmed(visit.query.get("q"))[:64]
     status = visit.query.get("status")
     cursor = visit.query.get("cursor")
     to, jump, wrong = None, "", []

@@ -13,6 +13,7 @@ from otpost.domain.application import Application
 from otpost.domain.errors import FieldError, Invalid
 from otpost.domain.phone import trusted
 from otpost.domain.sid import DELIVERY, is_sid
+from otpost.domain.text.characters import trimmed, unwrapped
 from otpost.domain.webhook import DESCRIPTION_LENGTH, EVENTS, URL_LENGTH, Delivery, Event, Status, Webhook
 from otpost.services import reading
 from otpost.services.webhooks import endpoints
@@ -167,7 +168,7 @@ def _where(visit: Visit) -> str:
 async def _read(visit: Visit) -> tuple[dict[str, str], Sequence[Event], list[FieldError]]:
     """What was typed, and what is wrong with it."""
     form: Form = visit.form
-    typed = {"url": form.get("url").strip(), "description": form.get("description").strip()}
+    typed = {"url": unwrapped(form.get("url")), "description": trimmed(form.get("description"))}
     events = [event for event in EVENTS if event in form]
     wrong = await endpoints.url_errors(visit.surroundings.http, typed["url"])
     wrong += endpoints.description_errors(typed["description"])

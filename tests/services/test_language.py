@@ -6,9 +6,9 @@ import random
 
 import phonenumbers
 
-from otpost.api.twilio.starting import language_of
 from otpost.domain.locale import locale_of
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
+from otpost.services.wording import language_of
 
 KINDS = (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE)
 
