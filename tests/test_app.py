@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, literal, select, update
 
 import postgres
 from installation import LOOPBACK
@@ -244,3 +244,23 @@ async def test_an_address_of_another_machine_is_refused(free_port: int) -> None:
         bound(Listen("192.0.2.1", free_port), "OTPOST_LISTEN"),
     ):
         pass
+
+
+async def test_health_is_told_while_lists_are_read(chosen: Config) -> None:
+    """Lists that take seconds, more of them than are read at once."""
+    async with serving(chosen) as app, aiohttp.ClientSession(chosen.listen.url) as http:
+        series = select(literal(1).label("n")).cte("series", recursive=True)
+        series = series.union_all(select(series.c.n + 1).where(series.c.n < 700_000))
+        slow = [asyncio.create_task(app.house.store.select(select(func.sum(series.c.n)))) for _ in range(6)]
+        await asyncio.sleep(0)
+        answered = []
+        while not any(task.done() for task in slow):
+            began = asyncio.get_running_loop().time()
+            async with http.get("/readyz") as answer:
+                answered.append((answer.status, await answer.json()))
+            assert asyncio.get_running_loop().time() - began < 2
+        assert answered
+        assert answered == [(200, {"status": "ready"})] * len(answered)
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
