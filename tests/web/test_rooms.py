@@ -12,8 +12,10 @@ from otpost.api.routes import ENDPOINTS
 from otpost.domain.message import Attempt, Message, Report
 from otpost.domain.policy import callbacks_refused
 from otpost.services import access
+from otpost.services.lists import paging
 from otpost.store.kinds import ATTEMPTS, MESSAGES, NOTICES, REPORTS
 from otpost.store.units import Rows, Unit
+from store.examples import message
 from web.browsing import NAME, Console, Seen
 
 OTHER = "+919191919191"
@@ -470,3 +472,20 @@ async def test_the_reference_has_every_call_of_the_api(small_console: Console):
         assert f'<span class="mono">{endpoint.path}</span>' in seen.html
     assert "number_checks_reached" in seen.text
     assert "verification.sid" not in seen.text
+
+
+async def test_a_rare_row_among_very_many_is_looked_for_a_part_at_a_time(small_console: Console):
+    now, tenant = small_console.here.clock(), small_console.here.tenant
+
+    def decide(rows):
+        for number in range(sum(paging.EXAMINED) + 1):
+            sid = f"SM{now - 10_000:012x}{number:020x}"
+            made = {"tenant": tenant.sid, "application": tenant.default_application, "to": "+4915112345678"}
+            rows.put(MESSAGES, message(sid, status="delivered" if number else "failed", **made))
+
+    await small_console.here.store.run(Unit(decide))
+    browser = await small_console.signed_in()
+    newest = await browser.get("/messages?q=%2B4915112345678&status=failed")
+    assert "Nothing found so far" in newest.text
+    (further,) = re.findall(r'href="(/messages\?[^"]*cursor=[^"]*)"', newest.html)
+    assert rows(await browser.get(further.replace("&amp;", "&"))) == 1
