@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from installation import Installation
-from messaging.through_twilio import INDIA, attempts, message, send
-from otpost.domain.outcome import Accepted, Unavailable, Vendor
+from messaging.through_gateway import section
+from messaging.through_twilio import INDIA, attempts, message, policy, send, start
+from otpost.domain.outcome import Accepted, Refused, Unavailable, Vendor
 from otpost.senders.base import NotProven, Reported
 from otpost.services import delivery, lookups, reports
 from otpost.store.kinds import REPORTS
-from services.by_hand import LOST, answer, claim, listed, report, sent
+from services.by_hand import LOST, NOWHERE, answer, claim, listed, report, sent
 
 BUSY = Unavailable("throttled", "Busy.", retry_after_s=2)
 
@@ -130,3 +133,64 @@ async def test_a_report_on_no_attempt_of_the_account_changes_nothing(still: Inst
     assert answered[1:] == [None, None]
     assert (await message(still, sid)).status == "accepted"
     assert await still.store.find(REPORTS, "message", sid) == []
+
+
+async def with_a_gateway_behind(still: Installation) -> None:
+    """A policy by which a gateway stands in for Twilio."""
+    body = {**policy(NOWHERE, [INDIA]), "generic": section("https://sms.example.com"), "fallback": ["generic"]}
+    await still.ok("PUT", "/v1/sender-policy", body)
+
+
+@pytest.mark.parametrize("ended", ["approved", "canceled", None])
+@pytest.mark.parametrize("status", ["failed", "undelivered"])
+async def test_a_failure_that_is_reported_after_the_verification_has_ended_sends_no_text_another_way(
+    still: Installation, ended: str | None, status: str
+) -> None:
+    await with_a_gateway_behind(still)
+    verification = await start(still)
+    (handover,) = await claim(still)
+    taken = Accepted(Vendor(sid="SM1", http_status=201))
+    await still.store.run(delivery.settle(still.house, handover, taken))
+    path = f"/v1/verifications/{verification['sid']}"
+    if ended == "approved":
+        await still.ok("POST", f"{path}/check", {"code": still.code(verification)}, key=still.verify)
+    elif ended == "canceled":
+        await still.ok("POST", f"{path}/cancel", key=still.verify)
+    row = await report(still, handover.attempt.sid, status, reason="not_delivered")
+    if ended is not None:
+        assert (row.status, row.reason, row.due_at) == (status, "not_delivered", None)
+        assert await claim(still) == []
+        return
+    assert (row.status, row.due_at) == ("queued", still.clock())
+    (handover,) = await claim(still)
+    assert handover.service.NAME == "generic"
+
+
+async def test_a_verification_that_ends_while_its_text_waits_for_another_way_calls_that_off(
+    still: Installation,
+) -> None:
+    await with_a_gateway_behind(still)
+    verification = await start(still)
+    (handover,) = await claim(still)
+    await still.store.run(delivery.settle(still.house, handover, Refused("account_trouble", "Suspended.")))
+    await still.ok("POST", f"/v1/verifications/{verification['sid']}/cancel", key=still.verify)
+    assert await claim(still) == []
+    row = await message(still, handover.message.sid)
+    assert (row.status, row.reason) == ("expired", "verification_over")
+
+
+async def test_a_text_that_arrives_after_the_other_has_failed_the_message_is_delivered(still: Installation) -> None:
+    await with_a_gateway_behind(still)
+    sid, first = await sent(still, LOST)
+    for after_s in (2, 8, 15):
+        still.clock.advance(after_s)
+        await answer(still, first)
+    (handover,) = await claim(still)
+    assert handover.service.NAME == "generic"
+    await still.store.run(delivery.settle(still.house, handover, Refused("text_refused", "Too long.")))
+    row = await message(still, sid)
+    assert (row.status, row.reason, row.body) == ("failed", "text_refused", None)
+    late = await report(still, first, "delivered")
+    assert (late.status, late.reason, late.due_at) == ("delivered", None, None)
+    assert [attempt.outcome for attempt in await attempts(still, sid)] == ["accepted", "refused"]
+    assert (await report(still, first, "undelivered")).status == "delivered"
