@@ -6,13 +6,11 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-import uvicorn
 from starlette.routing import Router
 
 from otpost import __version__, telemetry, web
@@ -30,10 +28,12 @@ from otpost.services import access, vault
 from otpost.services.console import any_user
 from otpost.services.house import House
 from otpost.services.tenants import keys
+from otpost.stopping import Parts, Stop
 from otpost.store.clocks import DatabaseClock
 
 MESSAGING_LATE_MS: Final = 15_000
 KEEP_USES_EVERY_S: Final = 20
+LAST_USES_KEPT_IN_S: Final = 1.0
 LEARNS_EVERY_S: Final = 2.0
 
 Answers = Callable[[str], Awaitable[tuple[int, bytes, str] | None]]
@@ -48,6 +48,7 @@ class App:
     asgi: Asgi
     messaging: Messaging | None
     time: DatabaseClock
+    parts: Parts
 
     async def ready(self) -> dict[str, str]:
         """What is wrong, by part: database, key_ring, messaging, clock. Empty if nothing is."""
@@ -73,7 +74,7 @@ async def running(here: Installation) -> AsyncIterator[App]:
     async with contextlib.AsyncExitStack() as held:
         http = Outbound(allow=config.outbound_allow, proxy=config.outbound_proxy)
         held.push_async_callback(http.close)
-        house, messaging = here.house, None
+        house, messaging, parts = here.house, None, Parts(())
         if "messaging" in config.roles:
             messaging = Messaging(house, http, public_url=config.public_url, alone=config.database_file is not None)
             house = dataclasses.replace(house, lane_wait_ms=messaging.pace.wait_ms)
@@ -82,9 +83,10 @@ async def running(here: Installation) -> AsyncIterator[App]:
             poster = Posting(house, posts)
             house.store.on_signal = _told(messaging.wake, poster.wake)
             await messaging.start()
-            held.push_async_callback(messaging.stop)
+            parts = Parts((messaging,))
+            held.push_async_callback(parts.stop)
             await poster.start()
-            held.push_async_callback(poster.stop)
+            parts.add(poster)
 
         else:
             # The messaging service learns both by itself.
@@ -121,7 +123,7 @@ async def running(here: Installation) -> AsyncIterator[App]:
             asgi = Router(console, redirect_slashes=False, default=_small(_health(ready)))
         if "api" in config.roles:
             held.push_async_callback(_kept_up(asyncio.create_task(_keep_uses(house)), house))
-        app = App(config, house, Front(asgi, config.public_url, config.trusted_proxies), messaging, here.time)
+        app = App(config, house, Front(asgi, config.public_url, config.trusted_proxies), messaging, here.time, parts)
         yield app
 
 
@@ -139,8 +141,9 @@ def _kept_up(task: asyncio.Task[None], house: House) -> Callable[[], Awaitable[N
     async def end() -> None:
         task.cancel()
         await asyncio.wait({task})
-        with contextlib.suppress(errors.Unavailable):
-            await keys.keep_uses(house)
+        with contextlib.suppress(errors.Unavailable, TimeoutError):
+            async with asyncio.timeout(LAST_USES_KEPT_IN_S):
+                await keys.keep_uses(house)
 
     return end
 
@@ -175,7 +178,7 @@ async def serve(config: Config, say: Callable[[str], None], *, terminal: bool) -
         metrics = None
         if config.metrics_listen is not None:
             metrics = held.enter_context(bound(config.metrics_listen, "OTPOST_METRICS_LISTEN"))
-        stop = Stop()
+        stop = Stop(say)
         app = await held.enter_async_context(running(here))
         if metrics is not None:
             await held.enter_async_context(listening(_small(_metrics), metrics, keep_alive_s=config.keep_alive_s))
@@ -189,8 +192,7 @@ async def serve(config: Config, say: Callable[[str], None], *, terminal: bool) -
             else:
                 say("There is no user yet. `otpost user create --name NAME --link` makes one and prints a link.")
         settle_memory()
-        await stop.wait(server)
-        say("Otpost stops: requests under way and texts in flight come to their end.")
+        await stop.wait(server, app.parts)
 
 
 async def lacks_user(here: Installation) -> bool:
@@ -208,26 +210,6 @@ def settle_memory() -> None:
     """Keep the collector away from what lives as long as the process, and let it come round less often."""
     gc.set_threshold(50_000, 50, 1_000)
     gc.freeze()
-
-
-class Stop:
-    """Hears SIGTERM and SIGINT from when it is made; before that, they end the process at once."""
-
-    def __init__(self) -> None:
-        self._heard = asyncio.Event()
-        self._server: uvicorn.Server | None = None
-        for each in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(each, self._hear)
-
-    def _hear(self) -> None:
-        if self._heard.is_set() and self._server is not None:
-            self._server.force_exit = True
-        self._heard.set()
-
-    async def wait(self, server: uvicorn.Server) -> None:
-        """Wait until the service is told to stop; a second signal does not wait for its requests under way."""
-        self._server = server
-        await self._heard.wait()
 
 
 def _small(answers: Answers) -> Asgi:

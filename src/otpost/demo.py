@@ -17,13 +17,14 @@ from typing import Any, Final
 from rich.console import Console
 
 from otpost import config
-from otpost.app import Stop, running, settle_memory
+from otpost.app import running, settle_memory
 from otpost.config import Config, Listen
 from otpost.installation import Installation, NotReady, opened, sign_in_address
 from otpost.outbound import AnswerLost, NotConnected, Outbound
 from otpost.server import bound, listening
 from otpost.services import access
 from otpost.services.access import MadeKey
+from otpost.stopping import Stop
 from otpost.store.kinds import USERS
 
 FOLDER: Final = "otpost-demo"
@@ -61,14 +62,14 @@ async def show(environment: Mapping[str, str], *, stay: bool, console: Console |
         unit = access.make_key(here.house, access.command(here.tenant.sid), "admin", None, "demo")
         api = _Api(http, chosen.listen.url, await here.house.store.run(unit), shown)
         await _verification(api, shown)
-        stop = Stop() if stay else None
+        stop = Stop(shown.print) if stay else None
         await _console(here, shown)
         if stop is None:
             shown.print("The demo ends here: the recipient's number is approved")
             return
         settle_memory()
         shown.print("\nThe service stays up; Ctrl-C ends it.")
-        await stop.wait(server)
+        await stop.wait(server, app.parts)
 
 
 def _config(environment: Mapping[str, str]) -> Config:

@@ -31,6 +31,9 @@ from otpost.store.sqlite import SqliteStore
 
 _FAILURES: Final = (SQLAlchemyError, sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError)
 
+CLOSES_IN_S: Final = 3.0
+"""How long a database may take to let go at the end."""
+
 
 class NotReady(Exception):
     """Otpost cannot work with this installation; the message is one line that says what to do."""
@@ -74,7 +77,7 @@ async def opened(
                 await store.open()
             except (errors.Unavailable, sqlite3.Error) as error:
                 raise unreachable(config, error) from error
-            held.push_async_callback(store.close)
+            held.push_async_callback(_closed, store)
             try:
                 time = DatabaseClock()
                 await time.learn(store)
@@ -82,6 +85,13 @@ async def opened(
             except errors.Unavailable as refusal:
                 raise NotReady(refusal.detail) from refusal
         yield Installation(config, house, tenant, time)
+
+
+async def _closed(store: Store) -> None:
+    """Close the store; one whose database is away is left as it is."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSES_IN_S):
+            await store.close()
 
 
 def store_of(config: Config) -> Store:

@@ -16,7 +16,7 @@ from otpost.config import DEFAULT_KEEP_ALIVE_S, Listen
 from otpost.connection import CONNECTIONS, Connection, Walls
 from otpost.installation import NotReady
 
-STOPS_IN_S: Final = 15
+STOPS_IN_S: Final = 13
 """How long requests under way may take to end once the service stops."""
 BACKLOG: Final = 2_048
 OWN_FILES: Final = 256

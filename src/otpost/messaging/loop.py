@@ -36,6 +36,7 @@ from otpost.telemetry import ATTEMPTS, BREAKERS_OPEN, QUEUE_SECONDS, SEND_SECOND
 _log = logging.getLogger(__name__)
 
 KEEP_AGAIN_S = 0.5
+STOPS_IN_S = 13.0
 BREAKER_KNOWN_MS = 5_000
 """How long it may take until a breaker that this node opened is in the database."""
 BREAKER_FORGOTTEN_MS = 600_000
@@ -70,6 +71,8 @@ class Messaging:
         self._looking = Looking(house, http, self.pace)
         self._fetching = Fetching(house, http, self.pace)
         self._repeating: set[str] = set()
+        self._keeping: set[str] = set()
+        self._left: list[str] = []
         self.alive_at = 0
         self._clock_ahead = self._ahead()
 
@@ -97,19 +100,39 @@ class Messaging:
             asyncio.create_task(self._repeat(self._tidy, self._every_s * 40)),
         ]
 
-    async def stop(self) -> None:
-        """Take nothing more, let what is in flight come to its end, and leave."""
+    async def stop(self, within_s: float = STOPS_IN_S) -> None:
+        """Take nothing more, let what is in flight come to its end, and leave; what does not end in time is left."""
         self._stopping = True
         self._wake.set()
         claiming, *others = self._tasks
         others += [*self._looking.asking.tasks.values(), *self._fetching.asking.tasks.values()]
         for task in others:
             task.cancel()
-        await asyncio.gather(claiming, *others, return_exceptions=True)
-        if self._sending:
-            await asyncio.wait(self._sending.values())
-        with contextlib.suppress(errors.Unavailable):
-            await self.house.store.run(nodes.leave(self.node))
+        with contextlib.suppress(TimeoutError, errors.Unavailable):
+            async with asyncio.timeout(within_s):
+                await asyncio.wait([claiming, *others])
+                while self._sending:
+                    await asyncio.wait(self._sending.values())
+                await self.house.store.run(nodes.leave(self.node))
+        late = [task for task in [claiming, *self._sending.values()] if not task.done()]
+        self._left = self.left()
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    def left(self) -> list[str]:
+        """What this node would leave behind if it ended now; the other nodes, or its next start, settle it."""
+        if self._left:
+            return self._left
+        unanswered = len(self._sending) - len(self._keeping)
+        told = []
+        if unanswered > 0:
+            told.append(f"Left behind: {unanswered} texts whose answers had not come; they are looked up.")
+        if self._keeping:
+            told.append(
+                f"Left behind: {len(self._keeping)} outcomes that the database did not take; they are looked up."
+            )
+        return told
 
     def wake(self, signal: str = MESSAGES_DUE) -> None:
         """A message may be due."""
@@ -151,10 +174,12 @@ class Messaging:
             await self._send_and_keep(handover, claimed)
         finally:
             del self._sending[handover.attempt.sid]
+            self._keeping.discard(handover.attempt.sid)
 
     async def _send_and_keep(self, handover: Handover, claimed: Moment) -> None:
         lane = handover.lane
         outcome = await self._send(handover, claimed)
+        self._keeping.add(handover.attempt.sid)
         now = self.house.monotonic()
         revision = handover.plan.policy.revision
         was_full = self.pace.free(lane, revision) == 0

@@ -53,12 +53,20 @@ class Posting:
         self._wake.set()
         claiming, sweeping = self._tasks
         sweeping.cancel()
-        await asyncio.gather(claiming, sweeping, return_exceptions=True)
-        if self._posts:
-            _, late = await asyncio.wait(self._posts, timeout=within_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        within_s = min(within_s, STOPS_IN_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await asyncio.wait([claiming, sweeping])
+                while self._posts:
+                    await asyncio.wait(self._posts)
+        late = [task for task in (claiming, *self._posts) if not task.done()]
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    def left(self) -> list[str]:
+        """Nothing that is worth a word: a post that was not kept is made again once its lease is over."""
+        return []
 
     def wake(self, signal: str = WEBHOOKS_DUE) -> None:
         """A delivery may be due."""

@@ -213,6 +213,9 @@ class SqliteStore:
         """The whole batch at once; if a statement fails, each unit by itself, so that one fails alone."""
         try:
             answered = await self._transaction(units)
+        except asyncio.CancelledError:
+            # Only `close` is cancelled, by somebody who no longer waits for another process that writes.
+            raise
         except BaseException as error:
             if _out_of_order(error):
                 self._writing.failed(self._loop.time(), _words(error))
@@ -336,6 +339,9 @@ class SqliteStore:
         try:
             connection = await self._begun()
             return True, await self._loop.run_in_executor(self._disk, sweep, connection)
+        except asyncio.CancelledError:
+            self._roll_back()
+            raise
         except BaseException as error:
             self._roll_back()
             return False, _refusals(error, 1)[0]
