@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ def rooms(live: Live) -> dict[str, str]:
         "new-application": "/applications/new",
         **webhook_rooms(live),
         "settings": "/settings",
+        "keys": "/settings/keys",
         "sandbox": "/sandbox",
         "docs": "/docs",
         "not-found": "/nowhere",
@@ -194,3 +196,44 @@ def test_the_look_can_be_chosen_for_this_browser(live: Live, visit: Visit):
     page.get_by_role("button", name="Use", exact=True).click()
     page.wait_for_url("**/settings")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+
+
+def test_a_session_that_ended_is_begun_again_in_place_and_the_save_goes_on(live: Live, visit: Visit):
+    page = visit("/sender-policy")
+    page.get_by_label("Sender service").select_option("twilio")
+    page.get_by_label("Account SID").fill("AC1")
+    live.end_sessions()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Your session has ended.")).to_be_visible()
+    assert page.url.endswith("/sender-policy")
+    page.get_by_label("Name").fill(NAME)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("#errors")).to_contain_text("need")
+    expect(page.get_by_label("Account SID")).to_have_value("AC1")
+
+
+def test_a_secret_is_gone_with_a_reload_and_nothing_is_made_anew(live: Live, visit: Visit):
+    page = visit("/settings")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="auth token").click()
+    secret = page.get_by_label("Auth token")
+    expect(secret).to_have_value(re.compile("[0-9a-f]{32}"))
+    expect(page.locator("#made")).to_be_focused()
+    made = live.do(live.here.ok("GET", "/v1/tenant"))["auth_token_at"]
+    page.reload()
+    expect(secret).to_have_count(0)
+    assert live.do(live.here.ok("GET", "/v1/tenant"))["auth_token_at"] == made
+
+
+def test_the_live_region_says_what_happened_last(live: Live, visit: Visit):
+    page = visit("/sender-policy")
+    said = page.locator("#said")
+    page.get_by_label("Sender service").select_option("sandbox")
+    expect(said).to_have_text("The settings of Sandbox are shown.")
+    page.get_by_label("Phone").fill("12")
+    page.get_by_role("button", name="Send test message!").click()
+    expect(said).to_contain_text("Nothing was sent: 1 field needs your attention.")
+    page.get_by_label("Phone").fill("+15005550006")
+    page.get_by_role("button", name="Send test message!").click()
+    expect(said).to_contain_text("The sandbox took the test.")
