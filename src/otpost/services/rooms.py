@@ -8,6 +8,8 @@ from sqlalchemy import and_, case, delete, func, select
 
 from otpost.domain.access import Actor
 from otpost.domain.phone import trusted
+from otpost.domain.sid import ATTEMPT, MESSAGE, is_sid
+from otpost.senders.base import found
 from otpost.services import access, reading
 from otpost.services.house import House
 from otpost.services.lists import paging
@@ -16,6 +18,7 @@ from otpost.services.verify import Whose
 from otpost.store.kinds import (
     API_KEYS,
     APPLICATIONS,
+    ATTEMPTS,
     AUDIT,
     MESSAGES,
     POLICIES,
@@ -120,6 +123,24 @@ async def reveal_of_message(house: House, actor: Actor, message_sid: str) -> str
     detail = f"{trusted(story.message.to).masked} of {story.message.sid}"
     await house.store.run(access.note(house, actor, REVEALED, detail))
     return story.message.to
+
+
+async def message_named(house: House, tenant: str, text: str) -> str | None:
+    """The message that a SID names: its own, an attempt's, or the vendor's SID or request id of an attempt."""
+    if is_sid(text, MESSAGE):
+        own = await house.store.get(MESSAGES, text)
+        if own is not None and own.tenant == tenant:
+            return own.sid
+    if is_sid(text, ATTEMPT):
+        attempt = await house.store.get(ATTEMPTS, text)
+        return attempt.message if attempt is not None and attempt.tenant == tenant else None
+    of = ATTEMPTS.table.c
+    # The service stands first in the index of vendors' SIDs.
+    for named in (and_(of.service.in_(list(found())), of.vendor_sid == text), of.vendor_request_id == text):
+        rows = await house.store.select(select(of.message).where(of.tenant == tenant, named).limit(1))
+        if rows:
+            return str(rows[0][0])
+    return None
 
 
 async def empty_sandbox(house: House, tenant: str) -> None:

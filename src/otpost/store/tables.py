@@ -290,6 +290,7 @@ attempts = Table(
     live("attempts_in_flight", "node", where="outcome IS NULL"),
     live("attempts_to_look_up", "look_at", where="look_at IS NOT NULL"),
     live("attempts_to_fetch", "fetch_at", where="fetch_at IS NOT NULL"),
+    live("attempts_by_request", "vendor_request_id", where="vendor_request_id IS NOT NULL"),
     live("attempts_by_vendor_sid", "service", "vendor_sid", "account_sid", where="vendor_sid IS NOT NULL", unique=True),
     sqlite_with_rowid=False,
 )

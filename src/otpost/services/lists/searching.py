@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, not_
+from sqlalchemy import ColumnElement, not_, or_
 
 from otpost.domain.phone import dialing_code_of, trusted
 from otpost.domain.sid import MESSAGE, VERIFICATION
@@ -25,6 +25,18 @@ ALONG: Final = ("verification", "to", "reason", "status", "account_sid", "applic
 PREFIX: Final = {VERIFICATIONS: VERIFICATION, MESSAGES: MESSAGE}
 
 
+class Digits(NamedTuple):
+    """Numbers by their beginning (`+49`) and last digits; `also` is a whole number that is meant as well."""
+
+    begins: str
+    ends: str
+    also: str = ""
+
+    def match(self, to: ColumnElement[str]) -> ColumnElement[bool]:
+        like = to.like(f"{self.begins}%{self.ends}")
+        return or_(like, to == self.also) if self.also else like
+
+
 class Search(NamedTuple):
     """What is searched for; None: whatever it is. Rows are made at `since` or later, `after` that, before `until`."""
 
@@ -38,6 +50,7 @@ class Search(NamedTuple):
     account: str | None = None
     service: str | None = None
     reason: str | None = None
+    digits: Digits | None = None
 
 
 def wanted(kind: Kind[R], whose: Whose, search: Search, **equal: Any) -> Wanted[R]:
@@ -70,6 +83,8 @@ def wanted(kind: Kind[R], whose: Whose, search: Search, **equal: Any) -> Wanted[
         tests.append(table.created_at >= since)
     if search.until is not None:
         tests.append(table.created_at < search.until)
+    if search.digits is not None:
+        tests.append(search.digits.match(table.to))
     holds: Callable[[Any], bool] | None = None
     if (country := search.country) is not None:
         tests.append(table.to.startswith(dialing_code_of(country)))

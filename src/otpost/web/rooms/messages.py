@@ -13,21 +13,21 @@ from otpost.services.lists.paging import Page
 from otpost.services.lists.searching import Search
 from otpost.services.verify import Whose
 from otpost.web.rooms.overview import MESSAGE_STATUSES
-from otpost.web.rooms.search import ROWS, read_search
+from otpost.web.rooms.search import ROWS, read_search, to_search
 from otpost.web.rooms.timeline import Line, is_live, of_message, route_words
 from otpost.web.visit import Room, Visit
 
 
 async def listing(visit: Visit) -> Response:
-    asked = read_search(visit, MESSAGE_STATUSES, MESSAGE)
+    asked = await read_search(visit, MESSAGE_STATUSES, MESSAGE)
     if asked.jump:
         return visit.go(asked.jump)
     page = Page([], None)
-    if not asked.wrong:
+    if not asked.wrong and not asked.nothing:
         page = await reading.messages(
             visit.house,
             Whose(visit.tenant),
-            Search(asked.to, asked.status),
+            Search(asked.to, asked.status, asked.application, digits=asked.digits),
             limit=ROWS,
             cursor=asked.cursor,
         )
@@ -40,6 +40,11 @@ async def listing(visit: Visit) -> Response:
         names=await rooms.names(visit.house, visit.tenant),
         route=route_words,
     )
+
+
+async def search(visit: Visit) -> Response:
+    """Lead to the list that the search's form asks for."""
+    return visit.go(to_search(visit, "/messages", MESSAGE_STATUSES))
 
 
 async def one(visit: Visit) -> Response:
@@ -76,7 +81,7 @@ async def _story(visit: Visit) -> tuple[Message, list[Line], bool]:
 
 
 ROOMS: Final[tuple[Room, ...]] = (
-    Room("/messages", get=listing, entry="messages"),
+    Room("/messages", get=listing, post=search, entry="messages"),
     Room("/messages/{sid}", get=one, entry="messages"),
     Room("/messages/{sid}/timeline", get=lines, entry="messages"),
     Room("/messages/{sid}/reveal", post=reveal, entry="messages"),

@@ -13,7 +13,7 @@ from otpost.services import reading, rooms
 from otpost.services.lists.paging import Page
 from otpost.services.lists.searching import Search
 from otpost.services.verify import Whose
-from otpost.web.rooms.search import ROWS, read_search
+from otpost.web.rooms.search import ROWS, read_search, to_search
 from otpost.web.rooms.timeline import Line, is_live, of_verification
 from otpost.web.visit import Room, Visit
 
@@ -21,15 +21,15 @@ STATUSES: Final = ("pending", "approved", "expired", "max_attempts_reached", "ca
 
 
 async def listing(visit: Visit) -> Response:
-    asked = read_search(visit, STATUSES, VERIFICATION)
+    asked = await read_search(visit, STATUSES, VERIFICATION)
     if asked.jump:
         return visit.go(asked.jump)
     page, latest = Page([], None), dict[str, Message]()
-    if not asked.wrong:
+    if not asked.wrong and not asked.nothing:
         page, latest = await reading.verifications(
             visit.house,
             Whose(visit.tenant),
-            Search(asked.to, asked.status),
+            Search(asked.to, asked.status, asked.application, digits=asked.digits),
             limit=ROWS,
             cursor=asked.cursor,
         )
@@ -43,6 +43,11 @@ async def listing(visit: Visit) -> Response:
         names=await rooms.names(visit.house, visit.tenant),
         now=visit.now,
     )
+
+
+async def search(visit: Visit) -> Response:
+    """Lead to the list that the search's form asks for."""
+    return visit.go(to_search(visit, "/verifications", STATUSES))
 
 
 async def one(visit: Visit) -> Response:
@@ -79,7 +84,7 @@ async def _story(visit: Visit) -> tuple[Verification, list[Line], bool]:
 
 
 ROOMS: Final[tuple[Room, ...]] = (
-    Room("/verifications", get=listing, entry="verifications"),
+    Room("/verifications", get=listing, post=search, entry="verifications"),
     Room("/verifications/{sid}", get=one, entry="verifications"),
     Room("/verifications/{sid}/timeline", get=lines, entry="verifications"),
     Room("/verifications/{sid}/reveal", post=reveal, entry="verifications"),

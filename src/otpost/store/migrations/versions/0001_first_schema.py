@@ -69,6 +69,14 @@ def upgrade() -> None:
     )
     op.create_index("attempts_by_message", "attempts", ["message"], unique=False)
     op.create_index(
+        "attempts_by_request",
+        "attempts",
+        ["vendor_request_id"],
+        unique=False,
+        sqlite_where=sa.text("vendor_request_id IS NOT NULL"),
+        postgresql_where=sa.text("vendor_request_id IS NOT NULL"),
+    )
+    op.create_index(
         "attempts_by_vendor_sid",
         "attempts",
         ["service", "account_sid", "vendor_sid"],
