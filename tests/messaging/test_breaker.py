@@ -7,13 +7,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from installation import Clock, Installation
+from installation import Clock, Installation, until
+from messaging.through_twilio import policy
 from otpost.domain.delivery import Rest
 from otpost.domain.outcome import REASONS, Accepted, Outcome, ReasonName, Refused, Unavailable, Unknown, Vendor
 from otpost.domain.policy import Breaker, Route
 from otpost.messaging.breaker import OPENS_AFTER, Breakers, keep
 from otpost.messaging.pace import Pace
 from otpost.store.kinds import BREAKERS
+from otpost.store.units import Rows, Unit, lock
+from otpost.telemetry import REGISTRY
 
 ROUTE = Route("twilio", "AC9", "+15005550006", "")
 LANE = "AC1:twilio:AC9"
@@ -209,3 +212,32 @@ async def test_it_is_written_down_with_the_moment_it_opened_first_and_erased_whe
     await otpost.store.run(keep(house, LANE, None))
     await otpost.store.run(keep(house, LANE, None))
     assert await otpost.store.get(BREAKERS, LANE) is None
+
+
+async def open_breakers(service: str) -> float:
+    """What the metric says."""
+    value = REGISTRY.get_sample_value("otpost_circuit_breakers_open", {"service": service})
+    return -1.0 if value is None else value
+
+
+async def test_the_metric_counts_the_accounts_that_rest_by_service(otpost: Installation) -> None:
+    await otpost.ok("PUT", "/v1/sender-policy", policy("http://127.0.0.1:9"))
+    await until(lambda: open_breakers("twilio"), lambda value: value == 0)
+    now, tenant = otpost.clock(), otpost.tenant.sid
+    moments = {"opened_at": now, "probe_at": now + 5_000}
+    rows = [
+        breaker(lane=f"{tenant}:twilio:{account}", tenant=tenant, account_sid=account, **moments)
+        for account in ("AC8", "AC9")
+    ]
+
+    def decide(kept: Rows) -> None:
+        for row in rows:
+            kept.put(BREAKERS, row)
+
+    await otpost.store.run(Unit(decide, [lock(BREAKERS, row.lane) for row in rows]))
+    await until(lambda: open_breakers("twilio"), lambda value: value == 2)
+    assert await open_breakers("generic") == 0
+    await otpost.store.run(keep(otpost.house, rows[0].lane, None))
+    await until(lambda: open_breakers("twilio"), lambda value: value == 1)
+    await otpost.ok("PUT", "/v1/sender-policy", policy("http://127.0.0.1:9"))
+    await until(lambda: open_breakers("twilio"), lambda value: value == 0)
