@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from sqlalchemy import update
+
 from installation import Installation
 from messaging.through_gateway import section
 from messaging.through_twilio import INDIA, MAIN, TEXT, attempts, message, policy, start
@@ -280,3 +283,33 @@ async def test_a_lost_answer_sends_the_second_text_another_way_and_a_second_one_
     assert await still.store.run(lookups.questions(still.house)) == []
     row = await message(still, sid)
     assert (row.status, row.reason) == ("unconfirmed", "answer_lost")
+
+
+@pytest.mark.parametrize(
+    ("shown", "goes_on"), [(["delivered"], False), (["sent"], True), ([], True), (None, True)], ids=str
+)
+async def test_before_another_way_is_taken_for_want_of_a_report_one_look_is_waited_for(
+    still: Installation, shown: list[str] | None, goes_on: bool
+) -> None:
+    """A look that shows the text as delivered calls the other way off; one that fails holds nothing up."""
+    body = {**policy(NOWHERE), "generic": section("https://sms.example.com"), "fallback": ["generic"]}
+    await still.ok("PUT", "/v1/sender-policy", {**body, "failover_after_s": 18})
+    begun = still.clock()
+    sid, first = await sent(still, LOST)
+    for at in (2_000, 10_000):
+        still.clock.now = begun + at
+        row, _ = await answer(still, first)
+        assert (row.status, row.due_at) == ("sending", begun + 18_000)
+    still.clock.now = begun + 18_000
+    await still.store.sweep(update(MESSAGES.table).values(put_off=0))
+    claimed = await still.store.run(delivery.claim(still.house, NODE, Idle(), PUBLIC_URL))
+    assert (claimed.handovers, list(claimed.unsettled)) == ([], [sid])
+    await still.store.run(lookups.look_again(still.house, sid))
+    assert await claim(still) == []
+    (question,) = await still.store.run(lookups.questions(still.house))
+    told = [listed("SM1", begun, status=status) for status in shown or []]
+    answered = LookUpFailed("Twilio does not answer.") if shown is None else told
+    await still.store.run(lookups.answered(still.house, question.attempt, answered, still.clock()))
+    assert [handover.service.NAME for handover in await claim(still)] == ["generic"] * goes_on
+    await looked_out(still, first)
+    assert await claim(still) == []
