@@ -125,3 +125,28 @@ async def test_only_listed_dialing_codes_refuses_the_others_at_the_field(
             ("to", "dialing_code_refused")
         ]
     assert await twilio.requests() == []
+
+
+async def test_a_row_for_a_region_goes_before_the_dialing_code_that_it_shares(otpost: Installation) -> None:
+    def row(dialing_code: str, digit: str) -> dict[str, str]:
+        account = "AC" + digit * 32
+        return {"dialing_code": dialing_code, "account_sid": account, "auth_token": "t", "sender_phone": "+14155550101"}
+
+    rows = [row("+1", "1"), row("us", "2"), row("PR", "3"), row("+1787", "4")]
+    main = {"account_sid": MAIN, "auth_token": "t", "sender_phone": SENDER, "subaccounts": rows}
+    saved = await otpost.ok("PUT", "/v1/sender-policy", {"sender_service": "twilio", "twilio": main})
+    assert [one["dialing_code"] for one in saved["twilio"]["subaccounts"]] == ["+1", "US", "PR", "+1787"]
+    for to, account in (
+        ("+14162345678", "AC" + "1" * 32),
+        ("+14155550100", "AC" + "2" * 32),
+        ("+19392345678", "AC" + "3" * 32),
+        ("+17872345678", "AC" + "4" * 32),
+        ("+4915112345678", MAIN),
+    ):
+        told = await otpost.ok("GET", f"/v1/sender-policy/route?to={quote(to)}")
+        assert told["account_sid"] == account
+    for filters, place in ((["US", "us"], 1), (["XX"], 0), (["USA"], 0)):
+        twilio = {**main, "subaccounts": [row(one, "5") for one in filters]}
+        answer = await otpost.call("PUT", "/v1/sender-policy", {"sender_service": "twilio", "twilio": twilio})
+        assert answer.status == 422
+        assert answer.json()["errors"][0]["field"] == f"twilio.subaccounts[{place}].dialing_code"

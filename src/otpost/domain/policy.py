@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from otpost.domain.outcome import ReasonName
+from otpost.domain.phone import PhoneNumber
 
 Sections = dict[str, dict[str, Any]]
 CALLBACKS_REFUSED: Final = "callbacks_refused"
@@ -108,12 +109,21 @@ class CountrySender(NamedTuple):
     service_sid: str
 
 
-def longest_prefix(e164: str, filters: Iterable[str]) -> str | None:
-    """The longest of `filters` (`+91`, `+1876`) that `e164` begins with, or None."""
-    best: str | None = None
-    for dialing_code in filters:
-        if e164.startswith(dialing_code) and (best is None or len(dialing_code) > len(best)):
-            best = dialing_code
+def closest_filter(to: PhoneNumber, filters: Iterable[str]) -> str | None:
+    """Of `filters` (`+91`, `+1876`, `PR`) the one that says most about a number that it fits, or None.
+
+    That is the longest prefix. A region says more than its country's dialing code, and less than any longer prefix:
+    for a number of San Juan `+1787` goes before `PR`, and `PR` before `+1`.
+    """
+    best, most, region = None, 0, None
+    for one in filters:
+        if one.startswith("+"):
+            fits, says = to.e164.startswith(one), 2 * len(one)
+        else:
+            region = to.region if region is None else region
+            fits, says = one == region, 2 * len(to.dialing_code) + 1
+        if fits and says > most:
+            best, most = one, says
     return best
 
 

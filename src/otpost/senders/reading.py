@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from otpost.domain.errors import FieldError
-from otpost.domain.phone import NumberRefused, parse_dialing_code, parse_origin
+from otpost.domain.phone import NumberRefused, parse_filter, parse_origin
 from otpost.domain.secret import Secret
 from otpost.domain.text.characters import compact, trimmed, unwrapped
 from otpost.senders.settings import Field, Kind, Place, SecretRef, form, join, key_of, places
@@ -243,7 +243,7 @@ def _origin(field: Field, value: object) -> str:
 
 def _dialing_code(field: Field, value: object) -> str:
     text = _pasted(field, value)
-    return parse_dialing_code(text) if text else ""
+    return parse_filter(text) if text else ""
 
 
 _READERS: Final[dict[Kind, Callable[[Field, object], Any]]] = {

@@ -13,7 +13,7 @@ from urllib.parse import quote_plus, urlencode
 from otpost.domain.errors import FieldError
 from otpost.domain.outcome import REASONS, Accepted, Outcome, ReasonName, Refused, Unavailable, Unknown, Vendor
 from otpost.domain.phone import PhoneNumber
-from otpost.domain.policy import EVERY_COUNTRY, CountrySender, NoRoute, Route, longest_prefix
+from otpost.domain.policy import EVERY_COUNTRY, CountrySender, NoRoute, Route, closest_filter
 from otpost.domain.secret import Secret
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
 from otpost.senders._twilio_answers import (
@@ -63,7 +63,8 @@ class Subaccount:
         kind="dialing_code",
         key=True,
         required=True,
-        help="Texts to numbers that begin with this, as in +91, are sent by this subaccount. The longest filter wins.",
+        help="Texts to numbers that begin with this, as in +91, or that belong to this region, as in PR, are sent by "
+        "this subaccount. The longest filter wins; a region goes before its country's dialing code.",
     )
     account_sid: str = setting(
         "Subaccount SID",
@@ -164,16 +165,17 @@ def problems(settings: Settings, path: str) -> list[FieldError]:
 
 
 def route(settings: Settings, to: PhoneNumber) -> Route | NoRoute:
-    """The subaccount whose filter is the longest prefix of the number; else the main account, or nobody."""
+    """The subaccount whose filter says most about the number; else the main account, or nobody."""
     return route_by_country(settings, to, None)
 
 
 def route_by_country(settings: Settings, to: PhoneNumber, chosen: CountrySender | None) -> Route | NoRoute:
     """The same; the main account sends by the application's own Messaging Service where it has `chosen` one."""
-    best = longest_prefix(to.e164, [row.dialing_code for row in settings.subaccounts if row.dialing_code])
+    best = closest_filter(to, [row.dialing_code for row in settings.subaccounts if row.dialing_code])
     for row in settings.subaccounts:
         if best is not None and row.dialing_code == best:
-            reason = f"{best} is the longest filter that this number begins with, so its subaccount sends."
+            longest = f"{best} is the longest filter that this number begins with, so its subaccount sends."
+            reason = longest if best.startswith("+") else f"This is a number of {best}, so its subaccount sends."
             return Route(NAME, row.account_sid, row.sender_phone or row.service_sid, reason)
     if settings.only_listed_dialing_codes:
         return NoRoute("No subaccount's filter matches this number, and texts go to listed dialing codes only.")

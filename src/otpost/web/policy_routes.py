@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from otpost.domain.errors import FieldError
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
-from otpost.domain.policy import NoRoute, Policy, longest_prefix
+from otpost.domain.policy import NoRoute, Policy, closest_filter
 from otpost.domain.sid import is_sid
 from otpost.senders.base import SenderService, found
 from otpost.senders.settings import form, load
@@ -100,7 +100,7 @@ def _matched(settings: Any, to: PhoneNumber) -> tuple[str, str, str] | None:
         if key is None or not owner:
             continue
         rows = {getattr(row, key): row for row in getattr(settings, one.name) if getattr(row, key)}
-        best = longest_prefix(to.e164, rows)
+        best = closest_filter(to, rows)
         if best is not None:
             return one.row_label.lower(), best, str(getattr(rows[best], owner))
     return None

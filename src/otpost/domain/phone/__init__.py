@@ -5,6 +5,7 @@ from otpost.domain.phone.number import (
     PhoneNumber,
     dialing_code_known,
     dialing_code_of,
+    example_of,
     region_known,
     trusted,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "PhoneNumber",
     "dialing_code_known",
     "dialing_code_of",
+    "example_of",
     "parse_dialing_code",
     "parse_filter",
     "parse_origin",

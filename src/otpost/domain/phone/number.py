@@ -107,6 +107,15 @@ def region_known(region: str) -> bool:
     return region in phonenumbers.SUPPORTED_REGIONS
 
 
+def example_of(region: str) -> PhoneNumber:
+    """A number of `region` (`PR`) that nobody has, to show what would be done with it."""
+    example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+    example = example or phonenumbers.example_number(region)
+    if example is None:
+        raise LookupError(f"{region} is no region with phone numbers")
+    return trusted(phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164))
+
+
 def dialing_code_of(region: str) -> str:
     """`+44` of `GB`, which it may share with others; `+0` of what is no region."""
     return f"+{phonenumbers.country_code_for_region(region)}"

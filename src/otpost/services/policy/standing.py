@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import select
 
-from otpost.domain.phone import PhoneNumber, trusted
-from otpost.domain.policy import Breaker, Policy, longest_prefix
+from otpost.domain.phone import PhoneNumber, example_of, trusted
+from otpost.domain.policy import Breaker, Policy, closest_filter
 from otpost.senders.settings import form
 from otpost.services.house import House
 from otpost.services.policy import plan
@@ -61,9 +61,8 @@ def _numbers(made: Plan) -> Iterator[PhoneNumber]:
     yield trusted(NOWHERE)
     filters = list(_filters(made))
     for own in filters:
-        tail = next((digit for digit in "0123456789" if longest_prefix(own + digit, filters) == own), None)
-        if tail is not None:
-            yield trusted(own + tail)
+        numbers = [trusted(own + digit) for digit in "0123456789"] if own.startswith("+") else [example_of(own)]
+        yield from [to for to in numbers if closest_filter(to, filters) == own][:1]
 
 
 def _filters(made: Plan) -> Iterable[str]:
