@@ -253,6 +253,35 @@ async def test_a_resend_that_is_asked_for_while_a_text_is_looked_for_keeps_its_o
     assert await owners(still, again["message"]["sid"]) == [("accepted", "SM2")]
 
 
+async def test_a_text_that_may_be_one_in_flight_is_not_adopted_before_that_has_its_answer(still: Installation) -> None:
+    verification = await start(still)
+    (older,) = await claim(still)
+    await still.store.run(delivery.settle(still.house, older, LOST))
+    first, body = older.attempt.sid, f"{still.code(verification)} is your Default code."
+    still.clock.advance(30)
+    await start(still)
+    (newer,) = await claim(still)
+    row, attempt = await answer(still, first, listed("SM2", still.clock(), body))
+    assert (row.status, attempt.outcome, attempt.look_at) == ("sending", "unknown", still.clock() + 10_000)
+    await still.store.run(delivery.settle(still.house, newer, Accepted(Vendor(sid="SM2", http_status=201))))
+    still.clock.advance(10)
+    row, attempt = await answer(still, first, listed("SM2", still.clock() - 10_000, body))
+    assert (row.status, attempt.outcome, attempt.look_at) == ("queued", "unknown", None)
+
+
+async def test_the_older_of_two_texts_is_adopted_while_the_newer_is_in_flight(still: Installation) -> None:
+    verification = await start(still)
+    (older,) = await claim(still)
+    await still.store.run(delivery.settle(still.house, older, LOST))
+    body = f"{still.code(verification)} is your Default code."
+    still.clock.advance(30)
+    await start(still)
+    assert len(await claim(still)) == 1
+    rows = [listed("SM2", still.clock(), body), listed("SM1", still.clock() - 30_000, body)]
+    _, attempt = await answer(still, older.attempt.sid, *rows)
+    assert (attempt.outcome, attempt.vendor_sid) == ("accepted", "SM1")
+
+
 async def test_a_text_that_bears_the_name_of_another_attempt_is_not_adopted(still: Installation) -> None:
     _, attempt_sid = await sent(still, LOST)
     still.clock.advance(2)

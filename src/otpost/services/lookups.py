@@ -111,15 +111,16 @@ def answered(
         before = rows.get(MESSAGES, asked.message)
         if before is None:
             return None
-        message = before
+        message, undecided = before, True
         if not isinstance(listed, LookUpFailed):
-            message = _adopted(house, rows, message, asked, listed, asked_at, now)
+            message, undecided = _adopted(house, rows, message, asked, listed, asked_at, now)
         attempt = rows.get(ATTEMPTS, asked.sid)
         if attempt is not None and attempt.outcome == "unknown" and attempt.look_at is not None:
             others = reports.others_of(rows, attempt)
             failover_at = reports.failover_at_of(house, rows, message, attempt, now)
             if isinstance(listed, LookUpFailed):
                 attempt = msgspec.structs.replace(attempt, detail=listed.reason)
+            if undecided:
                 message, attempt = rules.not_listed(message, attempt, asked_at, now, others, failover_at)
             else:
                 message, attempt = rules.absent(message, attempt, asked_at, now, others, failover_at)
@@ -142,21 +143,28 @@ def _adopted(
     listed: Sequence[Listed],
     asked_at: int,
     now: int,
-) -> Message:
-    """The message after its lost attempts on the account that was asked have been given the texts that it shows."""
+) -> tuple[Message, bool]:
+    """The message after its lost attempts on the account that was asked have been given the texts that it shows.
+
+    Of those that match as many of the newest are left as attempts to that number are in flight there: they may be
+    theirs, and where one was left that may be ours as well, nothing is decided.
+    """
     attempts = rows.find(ATTEMPTS, "message", message.sid)
     account = (asked.service, asked.account_sid)
     lost = [one for one in attempts if one.outcome == "unknown" and (one.service, one.account_sid) == account]
     if not lost:
-        return message
+        return message, False
     first_intent_at = min(attempt.started_at for attempt in attempts)
     at_end = message.verification is None
     matching = rules.matching(first_intent_at, listed, _needle(house, rows, message), at_end=at_end)
     nameless = [row for row in matching if not sid.is_sid(row.sid, sid.ATTEMPT)]
     rows.require(*(look_by(ATTEMPTS, "vendor_sid", *account, row.sid) for row in nameless))
     free = [row for row in nameless if not rows.find(ATTEMPTS, "vendor_sid", *account, row.sid, locked=False)]
+    in_flight = rows.find(ATTEMPTS, "in_flight", asked.tenant, asked.service, locked=False) if free else []
+    rivals = sum((one.account_sid, one.to) == (asked.account_sid, asked.to) for one in in_flight)
+    ours = free[: max(0, len(free) - rivals)]
     settled = set()
-    for attempt, row in rules.recognised(lost, listed, free):
+    for attempt, row in rules.recognised(lost, listed, ours):
         vendor = Vendor(sid=row.sid, status=row.told.vendor_status, code=row.told.vendor_code)
         known = msgspec.structs.replace(attempt, looked_at=asked_at)
         message, after = reports.moved(house, rows, message, known, row.told, vendor, now)
@@ -165,7 +173,7 @@ def _adopted(
     for attempt in lost:
         if attempt.look_at is None and attempt.sid not in settled:
             rows.put(ATTEMPTS, msgspec.structs.replace(attempt, looked_at=asked_at))
-    return message
+    return message, len(settled) < len(lost) and len(ours) < len(free)
 
 
 def _needle(house: House, rows: Rows, message: Message) -> str:
