@@ -18,7 +18,14 @@ from otpost.domain.application import (
     out_of_range,
 )
 from otpost.domain.errors import FieldError, refusal
-from otpost.domain.phone import NumberRefused, dialing_code_of, parse_dialing_code, parse_region, region_known
+from otpost.domain.phone import (
+    NumberRefused,
+    dialing_code_of,
+    parse_dialing_code,
+    parse_own_region,
+    parse_region,
+    region_known,
+)
 from otpost.domain.verification import LONGEST
 
 MAX_DIALING_CODES: Final = 300
@@ -51,7 +58,7 @@ def read(given: Mapping[str, Any]) -> Given:
         if (region is None and rules["default_region"].strip()) or (region is not None and not region_known(region)):
             wrong.append(FieldError("default_region", "invalid", NO_REGION))
         rules["default_region"] = region
-    for field, kind in (("allowed_dialing_codes", parse_dialing_code), ("allowed_regions", _region)):
+    for field, kind in (("allowed_dialing_codes", parse_dialing_code), ("allowed_regions", parse_own_region)):
         if field in rules:
             rules[field] = _entries(field, rules[field], kind, wrong)
     return Given(name, rules, wrong)
@@ -126,13 +133,6 @@ def _name(given: str, wrong: list[FieldError]) -> str:
     if not name:
         wrong.append(FieldError("name", "required", "The name is what recipients read in the text."))
     return name
-
-
-def _region(given: str) -> str:
-    region = parse_region(given)
-    if region is None or not region_known(region):
-        raise NumberRefused("invalid_number", NO_REGION)
-    return region
 
 
 def _entries(field: str, texts: Sequence[str], kind: Callable[[str], str], wrong: list[FieldError]) -> tuple[str, ...]:

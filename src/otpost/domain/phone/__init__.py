@@ -9,7 +9,7 @@ from otpost.domain.phone.number import (
     region_known,
     trusted,
 )
-from otpost.domain.phone.reading import parse_filter, parse_origin, parse_recipient
+from otpost.domain.phone.reading import parse_filter, parse_origin, parse_own_region, parse_recipient
 from otpost.domain.phone.typed import parse_dialing_code, parse_region
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "parse_dialing_code",
     "parse_filter",
     "parse_origin",
+    "parse_own_region",
     "parse_recipient",
     "parse_region",
     "region_known",

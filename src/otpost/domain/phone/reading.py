@@ -15,7 +15,7 @@ from phonenumbers import NumberParseException, PhoneNumberType, ValidationResult
 
 from otpost.domain.phone import replaced
 from otpost.domain.phone.fast import MAX_DIGITS, accept_at_once
-from otpost.domain.phone.number import NumberRefused, PhoneNumber, region_known
+from otpost.domain.phone.number import NumberRefused, PhoneNumber, example_of, region_known
 from otpost.domain.phone.typed import Typed, characters, has_extension, parse_dialing_code, parse_region, read
 
 _NOT_TEXTED: Final[dict[int, str]] = {
@@ -106,11 +106,21 @@ def parse_filter(text: str) -> str:
 
     Raises NumberRefused with `invalid_number`.
     """
+    return parse_dialing_code(text) if parse_region(text) is None else parse_own_region(text)
+
+
+def parse_own_region(text: str) -> str:
+    """Read the two letters of a region whose numbers can be told from those of every other.
+
+    Nine regions' cannot: mobiles of Åland (`AX`) are Finland's. Raises NumberRefused with `invalid_number`.
+    """
     region = parse_region(text)
-    if region is None:
-        return parse_dialing_code(text)
-    if not region_known(region):
+    if region is None or not region_known(region):
         raise NumberRefused("invalid_number", "No region has these letters. Give two of ISO 3166, as in US.")
+    if (other := example_of(region).region) != region:
+        raise NumberRefused(
+            "invalid_number", f"Numbers of {region} cannot be told from those of {other}. Give {other}."
+        )
     return region
 
 
