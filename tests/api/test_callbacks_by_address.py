@@ -75,6 +75,22 @@ async def test_a_report_is_believed_at_the_address_that_the_service_was_given(
     assert await status_of(otpost, sid) == "delivered"
 
 
+@pytest.mark.parametrize(("status", "words"), [(200, "ACK/Jasmin"), (202, "OK"), (200, "")])
+async def test_a_report_is_answered_as_the_gateway_wants_it(
+    otpost: Installation, gateway: StandIn, status: int, words: str
+) -> None:
+    wanted = {"report_answer_status": status, "report_answer_body": words}
+    body = {"sender_service": "generic", "generic": {**section(gateway.url), **wanted}}
+    await otpost.ok("PUT", "/v1/sender-policy", body)
+    _, vendor_sid, address = await accepted(otpost, gateway)
+    for where in (address, fixed(otpost)):
+        answer = await call_back(otpost, where, id=vendor_sid, state="delivered")
+        assert (answer.status, answer.body) == (status, words.encode())
+        assert answer.headers["content-type"].startswith("text/plain")
+    refused = await call_back(otpost, fixed(otpost), id="m-999", state="delivered")
+    assert (refused.status, refused.json()["code"]) == (404, "not_found")
+
+
 async def test_another_proof_is_not_believed(otpost: Installation, gateway: StandIn) -> None:
     sid, vendor_sid, address = await accepted(otpost, gateway)
     _, _, of_another = await accepted(otpost, gateway)

@@ -141,6 +141,8 @@ def test_the_api_form_has_these_names_in_this_order():
         ("region", "eu-central-1"),
         ("origination_identity", POOL),
         ("configuration_set", "otp"),
+        ("dlt_entity_id", ""),
+        ("dlt_template_id", ""),
         ("api_url", ""),
     ]
 

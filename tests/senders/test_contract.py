@@ -129,7 +129,7 @@ def test_a_secret_names_an_owner_and_a_destination_that_exist(name):
 WRONG_VALUES: Mapping[str, list[Any]] = {
     "text": [1, [], {}, True],
     "secret": [1, [], {}, True, " \t"],
-    "origin": [1, [], "+0", "a name that is far too long"],
+    "origin": [1, [], "+0", "a name that is far too long" * 3],
     "dialing_code": [1, [], "+0", "India"],
     "url": [1, [], "sms.example.com", "https://", "file:///etc/passwd", "https://user:password@sms.example.com"],
     "flag": [1, "true", []],

@@ -732,6 +732,36 @@ def test_without_a_place_of_the_status_there_are_no_reports():
     assert isinstance(told(b"id=m1&status=ok", report_status_path=""), NotProven)
 
 
+@pytest.mark.parametrize(("body", "word"), [("123456 is your code.", "GSM7"), ("123456 – dein Kød ✓", "UCS2")])
+async def test_a_gateway_is_told_the_encoding_in_its_own_words(body, word):
+    values = section("", encoding_gsm7="GSM7", encoding_unicode="UCS2")
+    values["parameters"].append({"name": "enc", "value": "{encoding}"})
+    async with standing_in(Answer(200, b"{}")) as stand_in, outbound(LOOPBACK) as http:
+        values["service_url"] = stand_in.url
+        await send(http, values, Text("AT0190", TEXT.to, body, 290))
+    assert parse_qs(stand_in.received[0].body.decode())["enc"] == [word]
+
+
+async def test_an_encoding_without_a_word_is_left_out():
+    values = section("", encoding_unicode="8")
+    values["parameters"].append({"name": "enc", "value": "{encoding}"})
+    async with standing_in(Answer(200, b"{}")) as stand_in, outbound(LOOPBACK) as http:
+        values["service_url"] = stand_in.url
+        await send(http, values, Text("AT0190", TEXT.to, "123456", 290))
+    assert b"enc" not in stand_in.received[0].body
+
+
+def test_an_encoding_needs_words_and_an_answer_with_words_another_status():
+    asked = section("https://sms.example.com")
+    asked["parameters"].append({"name": "enc", "value": "{encoding}"})
+    assert problems_of(asked) == [("encoding_unicode", "required")]
+    assert problems_of({**asked, "encoding_unicode": "8"}) == []
+    answering = section("https://sms.example.com", report_answer_body="OK")
+    assert problems_of(answering) == [("report_answer_status", "invalid")]
+    assert problems_of({**answering, "report_answer_status": 200}) == []
+    assert ("report_answer_status", "out_of_range") in problems_of({**answering, "report_answer_status": 404})
+
+
 def test_the_address_proves_reports_and_the_administrator_decides_about_lost_answers():
     assert reads_reports(generic)
     assert proven_by_address(generic)

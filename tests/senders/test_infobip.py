@@ -163,6 +163,8 @@ def test_the_api_form_has_these_names_in_this_order():
         ("api_key", None),
         ("api_key_set", True),
         ("sender", "MyBrand"),
+        ("dlt_entity_id", ""),
+        ("dlt_template_id", ""),
     ]
 
 

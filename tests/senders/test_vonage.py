@@ -105,6 +105,8 @@ def test_the_api_form_has_these_names_in_this_order():
         ("signature_secret", None),
         ("signature_secret_set", False),
         ("signature_method", "md5hash"),
+        ("dlt_entity_id", ""),
+        ("dlt_template_id", ""),
         ("api_url", "https://rest.nexmo.com"),
     ]
 

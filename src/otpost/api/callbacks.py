@@ -17,6 +17,7 @@ from otpost.outbound import AnswerLost, NotConnected, OutboundRefused
 from otpost.senders.base import (
     CONNECT_S,
     TOTAL_S,
+    AnswersReports,
     Confirmation,
     NotProven,
     ReadsReports,
@@ -53,16 +54,16 @@ class Callbacks:
             await respond(send, *refused(MethodNotAllowed(), now))
             return
         try:
-            await self._take(scope, receive)
+            answer = await self._take(scope, receive)
         except Refusal as refusal:
             await respond(send, *refused(refusal, now))
         except Exception:
             _log.exception("%s %s failed", scope["method"], PATH)
             await respond(send, *refused(Internal(), now))
         else:
-            await respond(send, Answer(204, b""), [])
+            await respond(send, answer, [(b"content-type", b"text/plain; charset=utf-8")])
 
-    async def _take(self, scope: Scope, receive: Receive) -> None:
+    async def _take(self, scope: Scope, receive: Receive) -> Answer:
         house = self._surroundings.house
         name, subject = scope["path_params"]["service"], scope["path_params"]["attempt"]
         subject = lengthened(subject, ATTEMPT) or subject
@@ -80,8 +81,14 @@ class Callbacks:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         request = ReportRequest(self._url(scope), body, headers)
 
+        answer = Answer(204, b"")
+
         def prove(rows: Rows, tenant: str) -> Judgement:
+            nonlocal answer
             settings = plan.plan_of(house, rows, tenant).settings[name]
+            if isinstance(service, AnswersReports):
+                status, words = service.report_answer(settings)
+                answer = Answer(status, words.encode())
             return reader.read_report(settings, request, plan.tokens(house, rows, tenant, name))
 
         if is_sid(subject, ATTEMPT):
@@ -96,9 +103,10 @@ class Callbacks:
             raise problems.NotProven
         if isinstance(told, Confirmation):
             await self._confirm(name, told.url)
-            return
+            return answer
         for one in told:
             REPORTS.labels(name, one.status).inc()
+        return answer
 
     async def _take_by_name(self, service: str, tenant: str, prove: Prove) -> Judgement | None:
         """What was taken of a call to a tenant's address; None where it names no message that is or may become known.

@@ -206,6 +206,14 @@ class ReadsReports(Protocol):
 
 
 @runtime_checkable
+class AnswersReports(ReadsReports, Protocol):
+    """A service that waits for an answer of its own to each report."""
+
+    def report_answer(self, settings: Any) -> tuple[int, str]:
+        """The status and the words, which are plain text; they are the answer to what was taken."""
+
+
+@runtime_checkable
 class FetchesReports(HasAccounts, Protocol):
     """A service that can be asked what became of a message."""
 

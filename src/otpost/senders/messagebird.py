@@ -86,6 +86,7 @@ class Settings:
     api_url: str = setting(
         "API URL",
         kind="url",
+        appended="/messages",
         default="https://rest.messagebird.com",
         pattern=r"[^?]*",
         rule="The API URL must have no query: https://rest.messagebird.com, or the root of a service that speaks "

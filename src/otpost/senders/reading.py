@@ -19,6 +19,8 @@ from otpost.senders.settings import Field, Kind, Place, SecretRef, form, join, k
 S = TypeVar("S")
 
 MAX_ROWS: Final = 1000
+LONGEST_NAME: Final = 64
+"""How many characters a sender's name may have where the service decides about names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,7 @@ def _url(field: Field, value: object) -> str:
         )
     if re.search(r"[\s\\#]", text):
         raise _Mistake("invalid", f"{field.label} must be a URL without blanks, backslashes and #.")
-    return text
+    return field.appended.sub("", text) if field.appended is not None else text
 
 
 def _pasted(field: Field, value: object) -> str:
@@ -238,7 +240,17 @@ def _pasted(field: Field, value: object) -> str:
 
 def _origin(field: Field, value: object) -> str:
     text = _pasted(field, value)
-    return parse_origin(text) if text else ""
+    return origin(text, any_name=field.any_name) if text else ""
+
+
+def origin(text: str, *, any_name: bool) -> str:
+    """A sender as the domain reads it; of `any_name`, one with a letter is kept as it is. Raises NumberRefused."""
+    try:
+        return parse_origin(text)
+    except NumberRefused:
+        if any_name and any(one.isalpha() for one in text) and len(text) <= LONGEST_NAME and text.isprintable():
+            return text
+        raise
 
 
 def _dialing_code(field: Field, value: object) -> str:

@@ -32,7 +32,8 @@ class Field:
     the field that tells rows apart. Of a secret, `owner` names the sibling field whose value owns it, `destination`
     the top-level field with the URL that it belongs to, and `kept_as` the name under which it is kept: secrets of one
     such name, owner and destination are one secret, wherever they stand. Of a text with `lines` the line breaks become
-    blanks.
+    blanks. `appended` is what the service appends to a URL itself: it is taken off one that ends in it. An origin of
+    `any_name` is a number, a short code, or whatever name the service takes.
     """
 
     name: str
@@ -54,6 +55,8 @@ class Field:
     row: type | None
     row_label: str
     lines: bool = False
+    appended: re.Pattern[str] | None = None
+    any_name: bool = False
 
 
 def setting(
@@ -77,6 +80,8 @@ def setting(
     row: type | None = None,
     row_label: str = "",
     lines: bool = False,
+    appended: str = "",
+    any_name: bool = False,
 ) -> Any:
     """Declare a field of `Settings`; the arguments are those of `Field`.
 
@@ -109,6 +114,8 @@ def setting(
         row=row,
         row_label=row_label,
         lines=lines,
+        appended=re.compile(f"(?:{appended})/*$") if appended else None,
+        any_name=any_name,
     )
     return dataclasses.field(default=default, metadata={"setting": field})
 

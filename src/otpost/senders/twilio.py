@@ -125,6 +125,7 @@ class Settings:
     api_url: str = setting(
         "API URL",
         kind="url",
+        appended=r"/2010-04-01(/Accounts(\.json|/AC[0-9a-fA-F]{32}(\.json|/Messages(\.json)?)?)?)?",
         default="https://api.twilio.com",
         pattern=r"[^?]*",
         rule="The API URL must have no query: https://api.twilio.com, or the root of a service that speaks like it.",

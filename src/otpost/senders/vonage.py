@@ -23,6 +23,7 @@ from otpost.domain.secret import Secret
 from otpost.domain.sid import ATTEMPT, is_sid
 from otpost.domain.text import segments
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
+from otpost.senders import _dlt
 from otpost.senders._twilio_answers import SID, basic, header, json_object, name_in, retry_after_s, words
 from otpost.senders.base import CONNECT_S, TOTAL_S, Account, Http, NotProven, Reported, ReportRequest, Text
 from otpost.senders.settings import SecretRef, destination, missing, setting
@@ -80,9 +81,12 @@ class Settings:
         ),
         help="As chosen in Vonage's dashboard. It counts only where there is a signature secret.",
     )
+    dlt_entity_id: str = _dlt.entity_setting()
+    dlt_template_id: str = _dlt.template_setting()
     api_url: str = setting(
         "API URL",
         kind="url",
+        appended=r"/sms(/json)?",
         default="https://rest.nexmo.com",
         pattern=r"[^?]*",
         rule="The API URL must have no query: https://rest.nexmo.com, or the root of a service that speaks like it.",
@@ -202,6 +206,7 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
         "type": "text" if segments(text.body).encoding == "GSM-7" else "unicode",
         "ttl": str(max(20_000, min(604_800_000, int(text.valid_for_s) * 1000))),
         "client-ref": text.attempt,
+        **_dlt.ids(settings, text.to, "entity-id", "content-id"),
     }
     if text.callback_url:
         form["callback"] = text.callback_url

@@ -18,6 +18,7 @@ from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
 from otpost.domain.sid import ATTEMPT, is_sid
+from otpost.domain.text import segments
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
 from otpost.senders._twilio_answers import retry_after_s
 from otpost.senders.base import CONNECT_S, Http, NotProven, Reported, ReportRequest, Text
@@ -29,7 +30,7 @@ from otpost.senders.settings import SecretRef, destination
 
 __all__ = [
     "NAME", "PLACE", "PRESETS", "PROVEN_BY_ADDRESS", "TITLE", "Preset", "Settings", "account_secret",
-    "may_be_fallback", "problems", "read_report", "route", "send", "sends_again_when_unknown",
+    "may_be_fallback", "problems", "read_report", "report_answer", "route", "send", "sends_again_when_unknown",
 ]  # fmt: skip
 
 NAME: Final = "generic"
@@ -108,6 +109,11 @@ def read_report(
     return read
 
 
+def report_answer(settings: Settings) -> tuple[int, str]:
+    """As the administrator has chosen."""
+    return settings.report_answer_status, settings.report_answer_body
+
+
 def _told(settings: Settings, said: Said) -> Reported | None:
     """What a report says; None where it says nothing, or where one cannot tell what it says of which message."""
     status, path = said.at(settings.report_status_path), settings.report_id_path
@@ -159,6 +165,7 @@ def _values(settings: Settings, text: Text) -> dict[str, str]:
         if settings.sender[:1] == "+"
         else settings.sender,
         "username": settings.auth_username,
+        "encoding": settings.encoding_gsm7 if segments(text.body).encoding == "GSM-7" else settings.encoding_unicode,
         "callback_url": text.callback_url or "",
         "attempt": text.attempt,
         "valid_for_s": str(max(1, text.valid_for_s)),

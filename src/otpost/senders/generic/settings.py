@@ -135,10 +135,25 @@ class Settings:
     )
     headers: tuple[Header, ...] = setting("Headers", row=Header, row_label="Header")
     secure_headers: tuple[SecureHeader, ...] = setting("Secure headers", row=SecureHeader, row_label="Secure header")
-    sender: str = setting("Sender", kind="origin", help="What the phone shows; it goes where {sender} stands.")
+    sender: str = setting(
+        "Sender",
+        kind="origin",
+        any_name=True,
+        help="What the phone shows, a number or a name as the gateway takes it; it goes where {sender} stands.",
+    )
     number_format: str = setting(
         "Numbers begin with",
         choices=(("+", "+ (+919191919191)"), ("", "nothing (919191919191)"), ("00", "00 (00919191919191)")),
+    )
+    encoding_gsm7: str = setting(
+        "Word for the GSM-7 alphabet",
+        max_length=64,
+        help="What {encoding} stands for where the text is all in the GSM-7 alphabet, as in GSM7 or 0.",
+    )
+    encoding_unicode: str = setting(
+        "Word for Unicode",
+        max_length=64,
+        help="What {encoding} stands for where the text holds anything else, as in UCS2 or 8.",
     )
     success_pattern: str = setting(
         "Success pattern",
@@ -169,6 +184,12 @@ class Settings:
     report_delivered: str = setting("Statuses that mean delivered", help=_STATUSES_HELP)
     report_failed: str = setting(
         "Statuses that mean not delivered", help=f"{_STATUSES_HELP} Any other changes nothing."
+    )
+    report_answer_status: int = setting(
+        "Answer to a report: status", kind="number", default=204, low=200, high=299, help="204 is without a body."
+    )
+    report_answer_body: str = setting(
+        "Answer to a report: body", max_length=200, help="What the gateway waits for, as in OK or ACK/Jasmin."
     )
     timeout_s: int = setting(
         "Time-out in seconds", kind="number", default=10, low=1, high=30, help="After it a text's fate is unknown."
@@ -234,6 +255,8 @@ def _in_templates(settings: Settings) -> Iterator[_Problem]:
             yield "parameters", "required", f"Put {{{name}}}, the {what}, in a parameter, the Service URL or a header."
     if "username" in used and not settings.auth_username:
         yield "auth_username", "required", "{username} stands in the request, so the user name is needed."
+    if "encoding" in used and not (settings.encoding_gsm7 or settings.encoding_unicode):
+        yield "encoding_unicode", "required", "{encoding} stands in the request, so say what it stands for."
     if "{sender}" in settings.service_url and not settings.sender:
         yield "sender", "required", "{sender} stands in the Service URL, so the Sender is needed."
 
@@ -303,6 +326,9 @@ def _in_patterns(settings: Settings) -> Iterator[_Problem]:
 
 def _in_reports(settings: Settings) -> Iterator[_Problem]:
     own_address = any("{callback_url}" in template for _, template in _templates(settings))
+    if settings.report_answer_body and settings.report_answer_status == 204:
+        message = "An answer with the status 204 has no body. Choose 200, or leave the body empty."
+        yield "report_answer_status", "invalid", message
     if not settings.report_status_path:
         if own_address:
             message = "The gateway is given {callback_url}, so say where its reports have the status."

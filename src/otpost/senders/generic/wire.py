@@ -19,7 +19,7 @@ import re2  # type: ignore[import-untyped]  # google-re2 ships no types
 from otpost.senders.base import Text
 
 PLACEHOLDERS: Final = (
-    "phone", "message", "sender", "username", "callback_url", "attempt", "valid_for_s", "valid_for_min",
+    "phone", "message", "sender", "username", "encoding", "callback_url", "attempt", "valid_for_s", "valid_for_min",
 )  # fmt: skip
 AS_JSON: Final = ":json"
 """At the end of a parameter's name in a JSON body: the value is JSON itself, not a text."""

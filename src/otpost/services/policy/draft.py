@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import UNSET, UnsetType
 
 from otpost.domain.errors import FieldError, NotFound, refusal
-from otpost.domain.phone import NumberRefused, parse_origin
+from otpost.domain.phone import NumberRefused
 from otpost.domain.policy import Rate, Revision
 from otpost.outbound import Outbound
 from otpost.senders import reading
@@ -221,7 +221,7 @@ def _origin(value: object, at: str, errors: list[FieldError]) -> str:
         errors.append(FieldError(at, "invalid", "The origin must be a text, as in +15005550006 or MyBrand."))
     else:
         try:
-            return parse_origin(value)
+            return reading.origin(value.strip(), any_name=True)
         except NumberRefused as refused:
             errors.append(FieldError(at, refused.code, refused.message))
     return ""

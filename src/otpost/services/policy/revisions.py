@@ -194,7 +194,9 @@ class _Part:
             moved = formerly.get(place.label) in self.in_force and (place.owner_path is None or place.ref.owner != "")
             needed_here = in_use and place.field.required and not (said_unset and place.ref in cleared_before)
             claimed = self.reading is not None and place.path in self.reading.claimed
-            if needed_here or claimed or (moved and not said_unset):
+            # Without a user name there is nobody whose password it could be: it goes with the name.
+            ownerless = moved and place.field.owner != "" and place.ref.owner == ""
+            if needed_here or ((claimed or (moved and not said_unset)) and not ownerless):
                 errors.append(_token_required(place, moved=moved))
         return errors
 
