@@ -139,6 +139,28 @@ def test_a_misspelt_name_is_refused_and_the_right_one_told() -> None:
     )
 
 
+def test_what_kubernetes_says_of_services_called_like_otpost_is_passed_over() -> None:
+    for service in ("OTPOST", "OTPOST_DB"):
+        injected = {
+            f"{service}_SERVICE_HOST": "10.0.171.239",
+            f"{service}_SERVICE_PORT": "8080",
+            f"{service}_SERVICE_PORT_HTTP": "8080",
+            f"{service}_PORT": "tcp://10.0.171.239:8080",
+            f"{service}_PORT_8080_TCP": "tcp://10.0.171.239:8080",
+            f"{service}_PORT_8080_TCP_PROTO": "tcp",
+            f"{service}_PORT_8080_TCP_PORT": "8080",
+            f"{service}_PORT_8080_TCP_ADDR": "10.0.171.239",
+        }
+        assert config.read(injected) == config.read({})
+        only = f"{service}_PORT"
+        assert config.read({only: injected[only]}) == config.read({})
+
+
+def test_a_port_of_ones_own_is_no_service_of_kubernetes() -> None:
+    assert problems(OTPOST_PORT="8080")[0].startswith("OTPOST_PORT is not a name that Otpost knows")
+    assert problems(OTPOST_SERVICE_PORT="8080")[0].startswith("OTPOST_SERVICE_PORT is not a name that Otpost knows")
+
+
 def test_names_of_the_proofs_are_left_alone() -> None:
     assert config.read({"OTPOST_PROVE_SCALE": "large"}).log_level == "info"
 

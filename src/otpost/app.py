@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,8 @@ from otpost.services.house import House
 from otpost.services.tenants import keys
 from otpost.stopping import Parts, Stop
 from otpost.store.clocks import DatabaseClock
+
+_log = logging.getLogger(__name__)
 
 MESSAGING_LATE_MS: Final = 15_000
 KEEP_USES_EVERY_S: Final = 20
@@ -183,7 +186,9 @@ async def serve(config: Config, say: Callable[[str], None], *, terminal: bool) -
         if metrics is not None:
             await held.enter_async_context(listening(_small(_metrics), metrics, keep_alive_s=config.keep_alive_s))
         server = await held.enter_async_context(listening(app.asgi, main, keep_alive_s=config.keep_alive_s))
-        say(f"Otpost {__version__} listens on {config.listen.url} as {', '.join(sorted(config.roles))}.")
+        roles = ", ".join(sorted(config.roles))
+        say(f"Otpost {__version__} listens on {config.listen.url} as {roles}.")
+        _log.info("started: Otpost %s listens on %s as %s", __version__, config.listen.url, roles)
         if config.metrics_listen is not None:
             say(f"Metrics are open on {config.metrics_listen.url}/metrics.")
         if await lacks_user(here):
@@ -193,6 +198,7 @@ async def serve(config: Config, say: Callable[[str], None], *, terminal: bool) -
                 say("There is no user yet. `otpost user create --name NAME --link` makes one and prints a link.")
         settle_memory()
         await stop.wait(server, app.parts)
+    _log.info("stopped")
 
 
 async def lacks_user(here: Installation) -> bool:

@@ -304,7 +304,7 @@ def _inside(work: Callable[[Installation], Coroutine[Any, Any, T]]) -> T:
     telemetry.configure("critical")
 
     async def all_of_it() -> T:
-        async with opened(_config()) as here:
+        async with opened(_config(), make=False) as here:
             return await work(here)
 
     return _run(all_of_it())

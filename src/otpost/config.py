@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,12 @@ _BLANK: Final = re.compile(r"[\x00-\x20\x7f]")
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
                                r"(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\.?")  # fmt: skip
 _LISTEN: Final = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
+
+
+_OF_A_SERVICE: Final = re.compile(
+    r"(?P<service>OTPOST(_[A-Z0-9_]+?)??)_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+_SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://[^/]+")
 
 
 class ConfigError(Exception):
@@ -113,7 +120,8 @@ def _data(value: str) -> Path:
     if "?" in _text(value):
         raise _Wrong("holds a `?`, which the database's address cannot carry: choose another directory.")
     path = Path(value).expanduser().absolute()
-    if path.exists() and not path.is_dir():
+    # Unlike Path's own, these say no of a place that may not be looked at; what is wrong there is told by who uses it.
+    if os.path.exists(path) and not os.path.isdir(path):
         raise _Wrong(f"names {path}, which is not a directory: name a directory.")
     return path
 
@@ -124,7 +132,7 @@ def _database_url(value: str) -> str:
         if not rest.startswith("/") or len(rest) < 2 or "?" in rest:
             raise _Wrong("has to be like sqlite:////var/lib/otpost.db: three slashes, then the file's path.")
         path = Path(rest[1:]).expanduser().absolute()
-        if path.is_dir():
+        if os.path.isdir(path):
             raise _Wrong(f"names {path}, which is a directory: name the database's file.")
         return f"{_SQLITE}{path}"
     if divider and scheme in ("postgresql", "postgres"):
@@ -282,11 +290,26 @@ class _Reading:
         """Names that begin like ours and are none are mistakes of spelling, and say so."""
         names = [*NAMES, *(name + FILE_SUFFIX for name in NAMES)]
         for name in sorted(self._environment):
-            if name.startswith(PREFIX) and not name.startswith(PROOFS) and name not in names:
+            if (
+                name.startswith(PREFIX)
+                and not name.startswith(PROOFS)
+                and name not in names
+                and not self._injected(name)
+            ):
                 near = difflib.get_close_matches(name, names, 1, 0.75)
                 self.problems.append(
                     f"{name} is not a name that Otpost knows: {f'did you mean {near[0]}?' if near else 'remove it.'}"
                 )
+
+    def _injected(self, name: str) -> bool:
+        """Whether Kubernetes has put it there, which tells every pod of each service: of `otpost` in OTPOST_PORT."""
+        parts = _OF_A_SERVICE.fullmatch(name)
+        if parts is None:
+            return False
+        of_service = parts["service"]
+        return f"{of_service}_SERVICE_HOST" in self._environment or bool(
+            _SERVICE_ADDRESS.fullmatch(self._environment.get(f"{of_service}_PORT", ""))
+        )
 
     def take(self, name: str, read: Callable[[str], T], default: D) -> T | D:
         given = [entry for entry in (name, name + FILE_SUFFIX) if entry in self._environment]

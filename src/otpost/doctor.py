@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import pwd
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from sqlalchemy import select
 
@@ -25,8 +28,11 @@ from otpost.store import tables
 from otpost.store.base import Store, rows_of
 from otpost.store.clocks import DatabaseClock
 from otpost.store.kinds import BREAKERS, NOTICES, POLICIES, TENANTS
+from otpost.store.sqlite import damage
 
 Level = Literal["ok", "warn", "FAIL"]
+
+_NOT_THERE: Final = "the first `otpost serve` makes it; if yours lies elsewhere, name its directory in OTPOST_DATA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +73,16 @@ def _public_url(chosen: Config) -> list[Finding]:
 
 def _folder(chosen: Config) -> list[Finding]:
     folder = chosen.data
-    if not folder.exists():
+    try:
+        mode = folder.stat().st_mode & 0o777
+    except FileNotFoundError:
         if chosen.database_file is None and chosen.master_key is not None:
             return []
-        return [Finding("warn", f"data directory: {folder} is not there yet", "the first `otpost serve` makes it")]
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        return [Finding("FAIL", f"data directory: {folder} cannot be written to", f"run `chown $(id -un) {folder}`")]
-    mode = folder.stat().st_mode & 0o777
+        return [Finding("warn", f"data directory: {folder} is not there yet", _NOT_THERE)]
+    except OSError as error:
+        return [_not_seen("data directory", folder, error)]
+    if (finding := _not_writable("data directory", folder)) is not None:
+        return [finding]
     if mode & 0o077:
         return [Finding("warn", f"data directory: others read {folder} (mode {mode:o})", f"run `chmod 700 {folder}`")]
     return [Finding("ok", f"data directory: {folder}")]
@@ -81,13 +90,19 @@ def _folder(chosen: Config) -> list[Finding]:
 
 async def _database(chosen: Config) -> AsyncIterator[Finding]:
     file = chosen.database_file
-    if file is not None and not file.exists():
-        yield Finding("warn", f"database: {file} is not there yet", "the first `otpost serve` makes it")
-        yield _ring(chosen, [])
-        return
-    if file is not None and (finding := _not_writable(file)) is not None:
-        yield finding
-        return
+    if file is not None:
+        try:
+            file.stat()
+        except FileNotFoundError:
+            yield Finding("warn", f"database: {file} is not there yet", _NOT_THERE)
+            yield _ring(chosen, [])
+            return
+        except OSError as error:
+            yield _not_seen("database", file, error)
+            return
+        if (finding := _not_writable("database", file) or await _damaged(file)) is not None:
+            yield finding
+            return
     try:
         state = await state_of(chosen)
     except NotReady as error:
@@ -113,7 +128,7 @@ async def _database(chosen: Config) -> AsyncIterator[Finding]:
     store = store_of(chosen)
     try:
         await store.open()
-    except (errors.Unavailable, OSError) as error:
+    except (errors.Unavailable, sqlite3.Error, OSError) as error:
         yield Finding("FAIL", "database: cannot be opened", str(error))
         return
     try:
@@ -140,10 +155,45 @@ async def _clock(store: Store) -> Finding:
     return Finding("warn", f"clock: {sentence[0].lower()}{sentence[1:].rstrip('.')}", remedy)
 
 
-def _not_writable(file: Path) -> Finding | None:
-    if os.access(file, os.R_OK | os.W_OK):
+def _not_seen(what: str, path: Path, error: OSError) -> Finding:
+    remedy = (
+        "run the command as the user that Otpost runs as" if isinstance(error, PermissionError) else "check the disk"
+    )
+    return Finding("FAIL", f"{what}: {_me()} cannot look at {path} ({error.strerror})", remedy)
+
+
+def _not_writable(what: str, path: Path) -> Finding | None:
+    if os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0), effective_ids=True):
         return None
-    return Finding("FAIL", f"database: {file} cannot be written to", f"run `chown $(id -un) {file}`")
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return Finding("FAIL", f"{what}: {path} lies on a disk that is read-only", "mount it for writing")
+    owner, me = _name(path.stat().st_uid), _me()
+    if owner == me:
+        return Finding("FAIL", f"{what}: {path} may not be written to by its owner", f"run `chmod -R u+rwX {path}`")
+    remedy = f"run the command as {owner}, or, where Otpost runs as {me}, `chown -R {me} {path}`"
+    return Finding("FAIL", f"{what}: {path} belongs to {owner} and cannot be written to by {me}", remedy)
+
+
+async def _damaged(file: Path) -> Finding | None:
+    try:
+        told = await asyncio.to_thread(damage, file)
+    except sqlite3.Error as error:
+        told = str(error)
+    if told is None:
+        return None
+    remedy = "stop Otpost, keep the file aside, and restore the last backup"
+    return Finding("FAIL", f"database: {file} is damaged ({told})", remedy)
+
+
+def _me() -> str:
+    return _name(os.geteuid())
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"the user {uid}"
 
 
 def _ring(chosen: Config, checks: list[KeyCheck]) -> Finding:

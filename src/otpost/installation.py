@@ -55,10 +55,11 @@ class Installation:
 
 @contextlib.asynccontextmanager
 async def opened(
-    config: Config, *, serving: bool = False, say: Callable[[str], None] | None = None
+    config: Config, *, make: bool = True, serving: bool = False, say: Callable[[str], None] | None = None
 ) -> AsyncIterator[Installation]:
     """Open an installation, and make what a new one lacks; NotReady where something stands in the way.
 
+    Not to `make` one, what is lacking stands in the way: a command that looks in the wrong place says where it looked.
     `serving` holds the embedded database's lock meanwhile; InUse if another process holds it. With `say`, which shows
     a line, a server that is not up yet is waited for.
     """
@@ -66,6 +67,8 @@ async def opened(
         file = config.database_file
         setting_up = contextlib.AsyncExitStack()
         if file is not None:
+            if not make:
+                _is_there(config, file)
             _make_folder(file.parent)
             await setting_up.enter_async_context(_only_one(file.parent))
         async with setting_up:
@@ -81,7 +84,7 @@ async def opened(
             try:
                 time = DatabaseClock()
                 await time.learn(store)
-                house, tenant = await _settled(config, store, time)
+                house, tenant = await _settled(config, store, time, make=make)
             except errors.Unavailable as refusal:
                 raise NotReady(refusal.detail) from refusal
         yield Installation(config, house, tenant, time)
@@ -92,6 +95,25 @@ async def _closed(store: Store) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CLOSES_IN_S):
             await store.close()
+
+
+def _is_there(config: Config, file: Path) -> None:
+    try:
+        file.stat()
+    except FileNotFoundError:
+        raise NotReady(_nothing_in(config, file.parent)) from None
+    except OSError as error:
+        raise NotReady(
+            f"{file} cannot be looked at ({error.strerror}): run this as the user of the service."
+        ) from error
+
+
+def _nothing_in(config: Config, folder: Path) -> str:
+    where = "OTPOST_DATA" if folder == config.data else "OTPOST_DATABASE_URL"
+    return (
+        f"There is no installation in {folder}: `otpost serve` makes one. If yours lies elsewhere, "
+        f"name its place in {where}."
+    )
 
 
 def store_of(config: Config) -> Store:
@@ -136,7 +158,7 @@ async def migrated(config: Config, say: Callable[[str], None] | None = None) -> 
     async with contextlib.AsyncExitStack() as held:
         file = config.database_file
         if file is not None:
-            _make_folder(file.parent)
+            _is_there(config, file)
             await held.enter_async_context(_only_one(file.parent))
         before = await state_of(config, say)
         if before != "current":
@@ -179,12 +201,14 @@ def sign_in_address(config: Config, token: str) -> str:
     return f"{config.public_url or config.listen.url}/sign-in?link={token}"
 
 
-async def _settled(config: Config, store: Store, time: DatabaseClock) -> tuple[House, Tenant]:
+async def _settled(config: Config, store: Store, time: DatabaseClock, *, make: bool) -> tuple[House, Tenant]:
     checks = await key_checks(store)
     ring, made = read_ring(config), False
     if ring is None:
         if checks:
             raise NotReady(lacks_ring(config, checks))
+        if not make:
+            raise NotReady(_nothing_in(config, config.data))
         _make_folder(config.data)
         try:
             ring, made = vault.make_file(config.key_ring_file), True

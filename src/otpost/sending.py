@@ -46,9 +46,9 @@ async def send_and_wait(config: Config, tenant: str | None, to: PhoneNumber, tex
     """
     async with contextlib.AsyncExitStack() as held:
         try:
-            here = await held.enter_async_context(opened(config, serving=config.database_file is not None))
+            here = await held.enter_async_context(opened(config, make=False, serving=config.database_file is not None))
         except InUse:
-            here = await held.enter_async_context(opened(config))
+            here = await held.enter_async_context(opened(config, make=False))
         own = here.tenant
         if tenant is not None:
             named = await here.house.store.get(TENANTS, tenant) if is_sid(tenant, TENANT) else None

@@ -79,6 +79,7 @@ class Stop:
         self.left = parts.left
         await self._heard.wait()
         self._say("Otpost stops: requests under way and texts in flight come to their end.")
+        _log.info("stopping: requests under way and texts in flight come to their end")
         server.should_exit = True
         await parts.stop()
         for sentence in parts.left():

@@ -315,3 +315,22 @@ async def test_without_a_key_each_call_is_counted(otpost: Installation) -> None:
     right = {"code": otpost.code(verification)}
     assert await gained("otpost_checks", otpost.call("POST", path, right)) == {"right": 1}
     assert await gained("otpost_checks", otpost.call("POST", path, right)) == {"verification_not_found": 1}
+
+
+async def test_the_log_has_one_line_for_each_save_of_the_sender_policy(
+    otpost: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "otpost.services.policy")
+    saved = await otpost.ok("PUT", "/v1/sender-policy", {"sender_service": None})
+    again = f"/v1/sender-policy/revisions/{saved['revision'] - 1}/restore"
+    restored = await otpost.ok("POST", again, {}, headers={"idempotency-key": "once"})
+    assert await otpost.ok("POST", again, {}, headers={"idempotency-key": "once"}) == restored
+    refused = await otpost.call("PUT", "/v1/sender-policy", {"sender_service": "twilio"})
+    assert refused.status == 422
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("otpost.services.policy")]
+    whose = f"the sender policy of {otpost.tenant.sid} is revision"
+    old = saved["revision"]
+    assert said == [
+        f"{whose} {old}, by key test: Sender service: Sandbox → none",
+        f"{whose} {restored['revision']}, by key test: Revision {old - 1} restored; Sender service: none → Sandbox",
+    ]

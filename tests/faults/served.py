@@ -135,7 +135,8 @@ class Served:
     async def set_up(self) -> Api:
         """Makes the tables and an admin key as the commands do, without a process for each; the calls of that key."""
         chosen = config.read(self.environment)
-        await migrated(chosen)
+        if chosen.database_file is None:
+            await migrated(chosen)
         async with opened(chosen) as here:
             made = await here.house.store.run(
                 access.make_key(here.house, access.command(here.tenant.sid), "admin", None, "")

@@ -88,8 +88,7 @@ async def save(call: Call[dict[str, Any]]) -> Reply | Answer:
     submitted = draft.read(call.body)
     if errors := await draft.url_errors(call.surroundings.http, submitted):
         raise refusal(errors)
-    unit = policy.save(call.house, call.principal.actor, submitted)
-    return await call.run(unit, lambda saved: Reply(200, saved.shown))
+    return await _kept(call, submitted)
 
 
 async def revisions(call: Call[None]) -> Reply:
@@ -108,8 +107,21 @@ async def restore(call: Call[dict[str, Any]]) -> Reply | Answer:
     old = await draft.restored(call.house, call.principal.tenant.sid, int(named), call.body)
     if errors := await draft.url_errors(call.surroundings.http, old):
         raise refusal(errors)
-    unit = policy.save(call.house, call.principal.actor, old)
-    return await call.run(unit, lambda saved: Reply(200, saved.shown))
+    return await _kept(call, old)
+
+
+async def _kept(call: Call[dict[str, Any]], submitted: draft.Draft) -> Reply | Answer:
+    made: list[policy.Saved] = []
+
+    def shown(saved: policy.Saved) -> Reply:
+        made[:] = [saved]
+        return Reply(200, saved.shown)
+
+    answer = await call.run(policy.save(call.house, call.principal.actor, submitted), shown)
+    # A repeated call gets its first answer again and saves nothing.
+    for saved in made:
+        policy.tell(call.principal.actor, saved)
+    return answer
 
 
 async def test(call: Call[dict[str, Any]]) -> Reply | Answer:

@@ -53,6 +53,13 @@ _OUT_OF_ORDER = frozenset(
 )
 
 
+def damage(path: Path) -> str | None:
+    """What SQLite finds wrong with a file, in a look at every page; None where all is well."""
+    with contextlib.closing(sqlite3.connect(path, timeout=BUSY_S)) as connection:
+        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    return None if found == "ok" else " ".join(found.split())
+
+
 def connect(path: Path, *, read_only: bool = False, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """A connection with the durability that `accepted means kept` needs: WAL and a sync at each commit."""
     connection = sqlite3.connect(

@@ -178,7 +178,7 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         submitted = draft.read(policy_form.body())
         if errors := await draft.url_errors(visit.surroundings.http, submitted):
             raise refusal(errors)
-        done = await visit.house.store.run(policies.save(visit.house, visit.actor, submitted))
+        done = await policies.put(visit.house, visit.actor, submitted)
     except Invalid as refused:
         return await _page(visit, policy_form, list(refused.errors))
     except RevisionConflict:

@@ -63,7 +63,7 @@ async def restore(visit: Visit) -> Response:
         old = await draft.restored(visit.house, visit.tenant, revision.number, body)
         if errors := await draft.url_errors(visit.surroundings.http, old):
             raise refusal(errors)
-        saved = await visit.house.store.run(policies.save(visit.house, visit.actor, old))
+        saved = await policies.put(visit.house, visit.actor, old)
     except Invalid as refused:
         return await _page(visit, revision, form_id, typed, list(refused.errors))
     except RevisionConflict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,8 @@ from otpost.store.base import rows_of
 from otpost.store.kinds import POLICIES, REVISIONS, SANDBOX_TEXTS, SECRETS
 from otpost.store.units import Rows, Unit, lock, lock_by
 
+_log = logging.getLogger(__name__)
+
 AUDITED_CHANGES = 20
 T = TypeVar("T")
 
@@ -41,6 +44,17 @@ class Saved(msgspec.Struct, frozen=True):
     policy: Policy
     changes: tuple[str, ...]
     shown: dict[str, Any]
+
+
+def tell(actor: Actor, saved: Saved) -> None:
+    """Write a revision down in the log, once it is committed."""
+    _log.info(
+        "the sender policy of %s is revision %d, by %s: %s",
+        actor.tenant,
+        saved.policy.revision,
+        actor.name,
+        "; ".join(saved.changes) or "nothing was changed",
+    )
 
 
 def save(house: House, actor: Actor, draft: Draft) -> Unit[Saved]:
@@ -111,6 +125,13 @@ def save(house: House, actor: Actor, draft: Draft) -> Unit[Saved]:
         return Saved(saved, tuple(words), _shown(saved, lambda name, ref: (name, ref) in is_set))
 
     return Unit(decide, [lock(POLICIES, actor.tenant), lock_by(SECRETS, "tenant", actor.tenant)])
+
+
+async def put(house: House, actor: Actor, draft: Draft) -> Saved:
+    """`save`, run and told."""
+    saved = await house.store.run(save(house, actor, draft))
+    tell(actor, saved)
+    return saved
 
 
 async def shown(house: House, tenant: str) -> dict[str, Any]:
