@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import re
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,17 +14,22 @@ import pytest
 from sqlalchemy import func, literal, select, update
 
 import postgres
-from installation import LOOPBACK
+from installation import LOOPBACK, until
+from messaging.through_twilio import accounts, policy
 from otpost import config
 from otpost.app import App, first_user_link, lacks_user, running
 from otpost.config import Config, Listen
+from otpost.domain.phone import trusted
 from otpost.installation import InUse, NotReady, migrated, opened, store_of
 from otpost.server import Asgi, Message, bound, listening
-from otpost.services import access
+from otpost.services import access, messages
+from otpost.services.policy import draft, revisions
 from otpost.store import tables
 from otpost.store.base import rows_of
-from otpost.store.kinds import API_KEYS, TENANTS
+from otpost.store.clocks import wall
+from otpost.store.kinds import API_KEYS, ATTEMPTS, TENANTS
 from standins.receiver import receiving
+from standins.twilio import TwilioStandIn
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -101,6 +108,39 @@ async def test_a_messaging_service_that_stands_still_is_not_ready(chosen: Config
         later = dataclasses.replace(app.house, monotonic=lambda: app.house.monotonic() + 60_000)
         late = dataclasses.replace(app, house=later)
         assert await late.ready() == {"messaging": "The messaging service has not come round for 15 s."}
+
+
+async def test_two_nodes_whose_clocks_differ_by_a_minute_send_each_text_once(postgres_url: str, tmp_path: Path) -> None:
+    chosen = config.read(
+        {
+            "OTPOST_DATA": str(tmp_path / "data"),
+            "OTPOST_DATABASE_URL": postgres_url,
+            "OTPOST_OUTBOUND_ALLOW": "127.0.0.0/8",
+        }
+    )
+    await migrated(chosen)
+    async with (
+        TwilioStandIn(accounts()) as twilio,
+        opened(chosen, serving=True) as here,
+        opened(chosen, serving=True, wall=lambda: wall() + 60_000) as there,
+        running(here) as one,
+        running(there) as other,
+    ):
+        house, tenant = here.house, here.tenant
+        await house.store.run(revisions.save(house, access.command(tenant.sid), draft.read(policy(twilio.url))))
+        for place in range(30):
+            to = trusted(f"+1415555{place + 600:04d}")
+            await house.store.run(messages.send(house, tenant.sid, tenant.default_application, to, "A text.", 600))
+        rows = await until(
+            lambda: rows_of(house.store, ATTEMPTS, select(tables.attempts)),
+            lambda rows: len(rows) >= 30 and all(row.outcome is not None for row in rows),
+        )
+        assert Counter(row.outcome for row in rows) == {"accepted": 30}
+        assert len(await twilio.messages()) == 30
+        assert await one.ready() == {}
+        ((part, told),) = (await other.ready()).items()
+        assert part == "clock"
+        assert re.fullmatch(r"The clock of this machine is (59|60)\.\d s ahead of the database's\.", told)
 
 
 async def test_a_key_ring_that_does_not_fit_is_not_ready(chosen: Config) -> None:

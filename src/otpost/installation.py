@@ -22,9 +22,9 @@ from otpost.domain.access import KeyCheck, Tenant
 from otpost.services import access, vault
 from otpost.services.house import House
 from otpost.services.vault import KeyRing, KeyRingError
-from otpost.store import migrate, sessions, tables
+from otpost.store import clocks, migrate, sessions, tables
 from otpost.store.base import Store, rows_of
-from otpost.store.clocks import DatabaseClock
+from otpost.store.clocks import Clock, DatabaseClock
 from otpost.store.kinds import KEY_CHECKS
 from otpost.store.postgresql import PostgresStore
 from otpost.store.sqlite import SqliteStore
@@ -55,13 +55,18 @@ class Installation:
 
 @contextlib.asynccontextmanager
 async def opened(
-    config: Config, *, make: bool = True, serving: bool = False, say: Callable[[str], None] | None = None
+    config: Config,
+    *,
+    make: bool = True,
+    serving: bool = False,
+    say: Callable[[str], None] | None = None,
+    wall: Clock = clocks.wall,
 ) -> AsyncIterator[Installation]:
     """Open an installation, and make what a new one lacks; NotReady where something stands in the way.
 
     Not to `make` one, what is lacking stands in the way: a command that looks in the wrong place says where it looked.
     `serving` holds the embedded database's lock meanwhile; InUse if another process holds it. With `say`, which shows
-    a line, a server that is not up yet is waited for.
+    a line, a server that is not up yet is waited for. `wall` is the machine's own clock.
     """
     async with contextlib.AsyncExitStack() as held:
         file = config.database_file
@@ -82,7 +87,7 @@ async def opened(
                 raise unreachable(config, error) from error
             held.push_async_callback(_closed, store)
             try:
-                time = DatabaseClock()
+                time = DatabaseClock(wall)
                 await time.learn(store)
                 house, tenant = await _settled(config, store, time, make=make)
             except errors.Unavailable as refusal:
@@ -217,7 +222,7 @@ async def _settled(config: Config, store: Store, time: DatabaseClock, *, make: b
                 f"{config.key_ring_file} cannot be written ({error.strerror}): check OTPOST_DATA."
             ) from error
     _judge(ring, checks)
-    house = House(store, ring, clock=time, learn=time.learn)
+    house = House(store, ring, clock=time, learn=time.learn, wall=time.wall)
     tenant = await store.run(access.prepare(house))
     if {check.key_id for check in checks} != set(ring.ids):
         await store.run(access.keep_key_checks(house))

@@ -44,18 +44,18 @@ class DatabaseClock:
     """
 
     def __init__(self, wall: Clock = wall, monotonic: Clock = monotonic) -> None:
-        self._wall = wall
+        self.wall = wall
         self._monotonic = monotonic
         self._ahead: int | None = None
         self._told = False
 
     def __call__(self) -> int:
-        return self._wall() if self._ahead is None else self._monotonic() + self._ahead
+        return self.wall() if self._ahead is None else self._monotonic() + self._ahead
 
     @property
     def off_ms(self) -> int:
         """How far the machine's clock is ahead of the database's; negative where it is behind."""
-        return self._wall() - self()
+        return self.wall() - self()
 
     @property
     def sentence(self) -> str | None:
