@@ -30,6 +30,7 @@ from otpost.outbound import Outbound
         ("fe80::1%eth0", "fe80::1"),
         ("[fe80::1%eth0]:80", "fe80::1"),
         ("::1", "::1"),
+        ("::1%" + "a" * (LONGEST - 4), "::1"),
     ],
 )
 def test_an_address_is_read_in_every_form_in_which_proxies_write_it(written: str, meant: str) -> None:
@@ -56,7 +57,7 @@ def test_an_address_is_read_in_every_form_in_which_proxies_write_it(written: str
         "1.2.3.4/32",
         "::g",
         "١.٢.٣.٤",
-        "1" * (LONGEST + 1),
+        "::1%" + "a" * (LONGEST - 3),
     ],
 )
 def test_what_is_no_address_is_none(written: str) -> None:
