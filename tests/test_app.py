@@ -16,7 +16,7 @@ from sqlalchemy import func, literal, select, update
 import postgres
 from installation import LOOPBACK, until
 from messaging.through_twilio import accounts, policy
-from otpost import config
+from otpost import config, doctor
 from otpost.app import App, first_user_link, lacks_user, running
 from otpost.config import Config, Listen
 from otpost.domain.phone import trusted
@@ -140,6 +140,11 @@ async def test_two_nodes_whose_clocks_differ_by_a_minute_send_each_text_once(pos
         assert await one.ready() == {}
         ((part, told),) = (await other.ready()).items()
         assert part == "clock"
+        environment = {"OTPOST_DATA": str(tmp_path / "data"), "OTPOST_DATABASE_URL": postgres_url}
+        found = await doctor.examine(environment, wall=lambda: wall() + 60_000)
+        (clock,) = [finding for finding in found if finding.what.startswith("clock")]
+        assert clock.level == "warn"
+        assert clock.what.startswith("clock: the clock of this machine is ")
         assert re.fullmatch(r"The clock of this machine is (59|60)\.\d s ahead of the database's\.", told)
 
 

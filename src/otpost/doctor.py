@@ -24,9 +24,9 @@ from otpost.installation import NotReady, key_checks, lacks_ring, read_ring, sta
 from otpost.senders.base import found
 from otpost.senders.settings import load
 from otpost.services import reports, vault
-from otpost.store import tables
+from otpost.store import clocks, tables
 from otpost.store.base import Store, rows_of
-from otpost.store.clocks import DatabaseClock
+from otpost.store.clocks import Clock, DatabaseClock
 from otpost.store.kinds import BREAKERS, NOTICES, POLICIES, TENANTS
 from otpost.store.sqlite import damage
 
@@ -44,7 +44,7 @@ class Finding:
     remedy: str = ""
 
 
-async def examine(environment: Mapping[str, str]) -> list[Finding]:
+async def examine(environment: Mapping[str, str], *, wall: Clock = clocks.wall) -> list[Finding]:
     """Look at everything without changing anything and without calling any sender service."""
     try:
         chosen = config.read(environment)
@@ -53,7 +53,7 @@ async def examine(environment: Mapping[str, str]) -> list[Finding]:
     findings = [Finding("ok", f"configuration: listens on {chosen.listen} as {', '.join(sorted(chosen.roles))}")]
     findings += _public_url(chosen)
     findings += _folder(chosen)
-    findings += [finding async for finding in _database(chosen)]
+    findings += [finding async for finding in _database(chosen, wall)]
     return findings
 
 
@@ -88,7 +88,7 @@ def _folder(chosen: Config) -> list[Finding]:
     return [Finding("ok", f"data directory: {folder}")]
 
 
-async def _database(chosen: Config) -> AsyncIterator[Finding]:
+async def _database(chosen: Config, wall: Clock) -> AsyncIterator[Finding]:
     file = chosen.database_file
     if file is not None:
         try:
@@ -132,7 +132,7 @@ async def _database(chosen: Config) -> AsyncIterator[Finding]:
         yield Finding("FAIL", "database: cannot be opened", str(error))
         return
     try:
-        yield await _clock(store)
+        yield await _clock(store, wall)
         yield _ring(chosen, list(await key_checks(store)))
         async for finding in _policies(store):
             yield finding
@@ -146,8 +146,8 @@ async def _database(chosen: Config) -> AsyncIterator[Finding]:
         await store.close()
 
 
-async def _clock(store: Store) -> Finding:
-    time = DatabaseClock()
+async def _clock(store: Store, wall: Clock) -> Finding:
+    time = DatabaseClock(wall)
     await time.learn(store)
     if (sentence := time.sentence) is None:
         return Finding("ok", "clock: this machine's clock goes with the database's")
