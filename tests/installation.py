@@ -58,8 +58,15 @@ _made = itertools.count()
 
 
 def sids(now: Clock) -> Callable[[str], str]:
-    """New SIDs by a test's clock; as everywhere, they sort by time and by the order in which they were made."""
-    return lambda prefix: f"{prefix}{now():012x}{next(_made):020x}"
+    """New SIDs by a test's clock; they sort by the order in which they were made, also where it is set back."""
+    latest = 0
+
+    def make(prefix: str) -> str:
+        nonlocal latest
+        latest = max(latest, now())
+        return f"{prefix}{latest:012x}{next(_made):020x}"
+
+    return make
 
 
 class Installation:
