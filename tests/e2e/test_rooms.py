@@ -237,3 +237,10 @@ def test_the_live_region_says_what_happened_last(live: Live, visit: Visit):
     page.get_by_label("Phone").fill("+15005550006")
     page.get_by_role("button", name="Send test message!").click()
     expect(said).to_contain_text("The sandbox took the test.")
+
+
+@pytest.mark.parametrize("room", ["verifications", "messages", "settings", "keys"])
+def test_the_time_in_a_cell_stands_on_one_line(live: Live, visit: Visit, room: str):
+    page = visit(rooms(live)[room])
+    lines = page.locator("td time").evaluate_all("times => times.map(time => time.getClientRects().length)")
+    assert set(lines) == {1}
