@@ -49,6 +49,8 @@ def test_what_a_proxy_forwards_is_known_of_the_request() -> None:
     seen = read_asking(scope(*headers), "https://otp.example", ())
     assert (seen.address, seen.secure, seen.base) == ("127.0.0.1", False, "http://otpost.test")
     assert read_asking(scope(client=None), None, ()).address == "127.0.0.1"
+    given = (("accept", "otpost=x"), ("cookie", "a=1; otpost=t"), ("cookie", "otpost-theme=dark"))
+    assert read_asking(scope(*given), None, ()).cookies == {"otpost": "t", "otpost-theme": "dark"}
 
 
 @pytest.mark.parametrize(
