@@ -754,6 +754,28 @@ async def test_through_a_proxy_the_proxy_is_not_judged_and_names_are_left_to_it(
     assert b"verysecret" not in proxy.requests[0]
 
 
+async def test_judging_an_address_looks_its_name_up_only_where_no_proxy_does_it() -> None:
+    names = Names(sms_example=["127.0.0.1"])
+    async with outbound(resolver=names) as door:
+        assert await door.judge("https://sms.example/x") is not None
+        assert names.asked == ["sms.example"]
+    async with outbound(resolver=names, proxy="http://proxy.internal:3128") as door:
+        assert await door.judge("https://sms.example/x") is None
+        assert names.asked == ["sms.example"]
+        assert await door.judge("https://127.0.0.1/x") is not None
+
+
+async def test_addresses_are_remembered_but_none_with_a_query_and_never_more_than_512() -> None:
+    async with outbound() as door:
+        for number in range(512):
+            await door.judge(f"https://192.0.2.{number % 256}:{1000 + number}/x")
+        await door.judge("https://192.0.2.1/send?to=4915112345678")
+        assert len(door._targets) == 512
+        assert not [url for url in door._targets if "?" in url]
+        await door.judge("https://192.0.2.1/send")
+        assert list(door._targets) == ["https://192.0.2.1/send"]
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -51,7 +51,7 @@ def test_a_number_is_read_as_everywhere(typed: str, kept: str) -> None:
     assert read(found()["generic"].Settings, {"sender": typed}, "generic").settings.sender == kept
 
 
-@pytest.mark.parametrize("wrong", ["+0", "0151 12345678", "x" * 65, "a\nb", "."])
+@pytest.mark.parametrize("wrong", ["+0", "0151 12345678", "x" * 65, "GOV.\x07UK", "."])
 def test_what_is_neither_is_refused(wrong: str) -> None:
     assert [error.field for error in read(found()["generic"].Settings, {"sender": wrong}, "generic").errors] == [
         "generic.sender"

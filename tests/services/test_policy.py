@@ -543,7 +543,7 @@ async def test_revisions_come_in_pages(house):
 
 async def test_each_save_leaves_an_audit_line(house):
     await put(house, body())
-    ((_, tenant, moment, who, what, detail),) = await house.store.select(select(tables.audit))
+    ((_, tenant, moment, who, what, detail, *_),) = await house.store.select(select(tables.audit))
     assert (tenant, moment, who, what) == (TENANT, NOW, "ada", "sender policy saved")
     assert detail.startswith("revision 1: Sender service: none → Twilio; Twilio: Account sid: empty → AC")
 
