@@ -15,7 +15,7 @@ import asyncpg
 
 from bench.load import put_load, request
 from bench.processes import command, cpu_s, free_port, otpost
-from otpost.services.vault import KeyRing
+from otpost.services.keyring import KeyRing
 
 PUBLIC = "https://otpost.example"
 Figures = dict[str, list[float]]

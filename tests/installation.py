@@ -19,10 +19,11 @@ from otpost.api import Surroundings, application
 from otpost.domain.access import Scope, Tenant
 from otpost.messaging.loop import Messaging
 from otpost.outbound import Outbound
-from otpost.services import access
-from otpost.services.access import MadeKey
-from otpost.services.house import House
-from otpost.services.vault import KeyRing
+from otpost.services.audit import command_line_actor
+from otpost.services.context import Context
+from otpost.services.keyring import KeyRing
+from otpost.services.tenants.keys import NewKey, make_key
+from otpost.services.tenants.tenants import keep_key_checks, make_default_tenant
 from otpost.store.base import Store
 from otpost.store.clocks import wall
 
@@ -78,7 +79,7 @@ class Installation:
         self.clock = now
         self.store = store
         self.http = http or Outbound(allow=LOOPBACK)
-        self.house = House(
+        self.context = Context(
             store,
             RING,
             clock=now,
@@ -87,21 +88,21 @@ class Installation:
             sid=sids(now),
             lane_wait_ms=lambda *asked: self.messaging.pace.wait_ms(*asked),
         )
-        self.messaging = Messaging(self.house, self.http, public_url=public_url, alone=alone, every_s=0.05)
+        self.messaging = Messaging(self.context, self.http, public_url=public_url, alone=alone, every_s=0.05)
         self.app: ASGIApp = application(
-            Surroundings(self.house, self.http, public_url, (), ready=self._ready, metrics=lambda: b"")
+            Surroundings(self.context, self.http, public_url, (), ready=self._ready, metrics=lambda: b"")
         )
         self.tenant: Tenant
-        self.admin: MadeKey
-        self.verify: MadeKey
+        self.admin: NewKey
+        self.verify: NewKey
 
     async def _ready(self) -> dict[str, str]:
         return {}
 
     async def start(self) -> None:
         self.store.on_signal = self.messaging.wake
-        self.tenant = await self.store.run(access.prepare(self.house))
-        await self.store.run(access.keep_key_checks(self.house))
+        self.tenant = await self.store.run(make_default_tenant(self.context))
+        await self.store.run(keep_key_checks(self.context))
         self.admin = await self.key("admin")
         self.verify = await self.key("verify", self.tenant.default_application)
         await self.messaging.start()
@@ -110,9 +111,9 @@ class Installation:
         await self.messaging.stop()
         await self.http.close()
 
-    async def key(self, scope: Scope, application_sid: str | None = None, tenant: str | None = None) -> MadeKey:
-        actor = access.command(tenant or self.tenant.sid)
-        return await self.store.run(access.make_key(self.house, actor, scope, application_sid, "test"))
+    async def key(self, scope: Scope, application_sid: str | None = None, tenant: str | None = None) -> NewKey:
+        actor = command_line_actor(tenant or self.tenant.sid)
+        return await self.store.run(make_key(self.context, actor, scope, application_sid, "test"))
 
     async def call(
         self,
@@ -120,7 +121,7 @@ class Installation:
         target: str,
         body: Any = None,
         *,
-        key: MadeKey | None = None,
+        key: NewKey | None = None,
         raw: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answered:

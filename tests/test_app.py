@@ -22,8 +22,12 @@ from otpost.config import Config, Listen
 from otpost.domain.phone import trusted
 from otpost.installation import InUse, NotReady, migrated, opened, store_of
 from otpost.server import Asgi, Message, bound, listening
-from otpost.services import access, messages
+from otpost.services.audit import command_line_actor
+from otpost.services.messages.send import send_message
 from otpost.services.policy import draft, revisions
+from otpost.services.tenants.keys import make_key
+from otpost.services.tenants.tenants import make_default_tenant
+from otpost.services.tenants.users import make_user
 from otpost.store import tables
 from otpost.store.base import rows_of
 from otpost.store.clocks import wall
@@ -71,9 +75,9 @@ async def test_a_running_service_answers_and_is_ready(chosen: Config) -> None:
 async def test_a_running_service_posts_to_webhooks(chosen: Config) -> None:
     chosen = dataclasses.replace(chosen, outbound_allow=tuple(LOOPBACK))
     async with serving(chosen) as app, receiving() as receiver, aiohttp.ClientSession(chosen.listen.url) as http:
-        (tenant,) = await rows_of(app.house.store, TENANTS, select(tables.tenants))
-        made = await app.house.store.run(
-            access.make_key(app.house, access.command(tenant.sid), "admin", tenant.default_application, "")
+        (tenant,) = await rows_of(app.context.store, TENANTS, select(tables.tenants))
+        made = await app.context.store.run(
+            make_key(app.context, command_line_actor(tenant.sid), "admin", tenant.default_application, "")
         )
         http.headers["Authorization"] = f"Bearer {made.key.sid}.{made.secret}"
         async with http.put("/v1/sender-policy", json={"sender_service": "sandbox"}) as saved:
@@ -91,12 +95,12 @@ async def test_a_running_service_posts_to_webhooks(chosen: Config) -> None:
 
 async def test_a_service_that_stops_has_written_down_when_its_keys_were_used(chosen: Config) -> None:
     async with serving(chosen) as app, aiohttp.ClientSession(chosen.listen.url) as http:
-        tenant = await app.house.store.run(access.prepare(app.house))
-        made = await app.house.store.run(access.make_key(app.house, access.command(tenant.sid), "admin", None, ""))
+        tenant = await app.context.store.run(make_default_tenant(app.context))
+        made = await app.context.store.run(make_key(app.context, command_line_actor(tenant.sid), "admin", None, ""))
         async with http.get("/v1/keys", headers={"Authorization": f"Bearer {made.key.sid}.{made.secret}"}) as answer:
             assert answer.status == 200
     async with opened(chosen) as here:
-        row = await here.house.store.get(API_KEYS, made.key.sid)
+        row = await here.context.store.get(API_KEYS, made.key.sid)
         assert row is not None
         assert row.last_used_at is not None
         assert row.last_used_at % 60_000 == 0
@@ -105,8 +109,8 @@ async def test_a_service_that_stops_has_written_down_when_its_keys_were_used(cho
 async def test_a_messaging_service_that_stands_still_is_not_ready(chosen: Config) -> None:
     async with serving(chosen) as app:
         assert app.messaging is not None
-        later = dataclasses.replace(app.house, monotonic=lambda: app.house.monotonic() + 60_000)
-        late = dataclasses.replace(app, house=later)
+        later = dataclasses.replace(app.context, monotonic=lambda: app.context.monotonic() + 60_000)
+        late = dataclasses.replace(app, context=later)
         assert await late.ready() == {"messaging": "The messaging service has not come round for 15 s."}
 
 
@@ -126,13 +130,13 @@ async def test_two_nodes_whose_clocks_differ_by_a_minute_send_each_text_once(pos
         running(here) as one,
         running(there) as other,
     ):
-        house, tenant = here.house, here.tenant
-        await house.store.run(revisions.save(house, access.command(tenant.sid), draft.read(policy(twilio.url))))
+        context, tenant = here.context, here.tenant
+        await context.store.run(revisions.save(context, command_line_actor(tenant.sid), draft.read(policy(twilio.url))))
         for place in range(30):
             to = trusted(f"+1415555{place + 600:04d}")
-            await house.store.run(messages.send(house, tenant.sid, tenant.default_application, to, "A text.", 600))
+            await context.store.run(send_message(context, tenant.sid, tenant.default_application, to, "A text.", 600))
         rows = await until(
-            lambda: rows_of(house.store, ATTEMPTS, select(tables.attempts)),
+            lambda: rows_of(context.store, ATTEMPTS, select(tables.attempts)),
             lambda rows: len(rows) >= 30 and all(row.outcome is not None for row in rows),
         )
         assert Counter(row.outcome for row in rows) == {"accepted": 30}
@@ -150,7 +154,7 @@ async def test_two_nodes_whose_clocks_differ_by_a_minute_send_each_text_once(pos
 
 async def test_a_key_ring_that_does_not_fit_is_not_ready(chosen: Config) -> None:
     async with serving(chosen) as app:
-        await app.house.store.sweep(update(tables.key_checks).values(check_value="0" * 32))
+        await app.context.store.sweep(update(tables.key_checks).values(check_value="0" * 32))
         assert list(await app.ready()) == ["key_ring"]
 
 
@@ -170,7 +174,7 @@ async def test_a_database_that_is_gone_is_not_ready(postgres_url: str, tmp_path:
         closed = store_of(chosen)
         await closed.open()
         await closed.close()
-        gone = dataclasses.replace(app, house=dataclasses.replace(app.house, store=closed))
+        gone = dataclasses.replace(app, context=dataclasses.replace(app.context, store=closed))
         assert await gone.ready() == {"database": "The database cannot take this right now."}
 
 
@@ -188,8 +192,8 @@ async def test_one_process_serves_an_embedded_database_and_commands_work_beside_
             async with opened(embedded, serving=True):
                 pass
         async with opened(embedded) as beside:
-            unit = access.make_key(beside.house, access.command(beside.tenant.sid), "admin", None, "")
-            assert (await beside.house.store.run(unit)).secret
+            unit = make_key(beside.context, command_line_actor(beside.tenant.sid), "admin", None, "")
+            assert (await beside.context.store.run(unit)).secret
     async with opened(embedded, serving=True):
         pass
 
@@ -236,11 +240,11 @@ async def test_the_first_users_link_is_made_while_there_is_no_user(embedded: Con
         link = await first_user_link(here)
         assert link.startswith(f"{embedded.listen.url}/sign-in?link=")
         token = link.partition("link=")[2]
-        (row,) = await here.house.store.select(select(*tables.sign_in_links.columns))
+        (row,) = await here.context.store.select(select(*tables.sign_in_links.columns))
         assert token not in repr(row)
         without = dataclasses.replace(here, config=dataclasses.replace(embedded, roles=frozenset({"api"})))
         assert not await lacks_user(without)
-        await here.house.store.run(access.make_user(here.house, access.command(here.tenant.sid), "ada", None))
+        await here.context.store.run(make_user(here.context, command_line_actor(here.tenant.sid), "ada", None))
         assert not await lacks_user(here)
 
 
@@ -296,7 +300,7 @@ async def test_health_is_told_while_lists_are_read(chosen: Config) -> None:
     async with serving(chosen) as app, aiohttp.ClientSession(chosen.listen.url) as http:
         series = select(literal(1).label("n")).cte("series", recursive=True)
         series = series.union_all(select(series.c.n + 1).where(series.c.n < 700_000))
-        slow = [asyncio.create_task(app.house.store.select(select(func.sum(series.c.n)))) for _ in range(6)]
+        slow = [asyncio.create_task(app.context.store.select(select(func.sum(series.c.n)))) for _ in range(6)]
         await asyncio.sleep(0)
         answered = []
         while not any(task.done() for task in slow):

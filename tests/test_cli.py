@@ -27,8 +27,8 @@ from otpost.domain.errors import Unauthenticated
 from otpost.domain.limits import NumberLimits
 from otpost.domain.policy import CALLBACKS_REFUSED, Breaker, Notice, Policy
 from otpost.installation import Installation, NotReady, opened
-from otpost.services import console
-from otpost.services.access import authenticate
+from otpost.services.tenants.keys import prove_key
+from otpost.services.tenants.sign_in import find_link
 from otpost.store import tables
 from otpost.store.base import rows_of
 from otpost.store.kinds import AUDIT, BREAKERS, NOTICES, NUMBER_LIMITS, POLICIES, TENANTS, USERS
@@ -100,7 +100,7 @@ async def save_sandbox(here: Installation) -> None:
         rows.get(POLICIES, here.tenant.sid)
         rows.put(POLICIES, policy)
 
-    await here.house.store.run(Unit(decide))
+    await here.context.store.run(Unit(decide))
 
 
 def test_a_key_is_printed_as_sid_and_secret_on_one_line(otpost: Otpost, environment: dict[str, str]) -> None:
@@ -110,9 +110,9 @@ def test_a_key_is_printed_as_sid_and_secret_on_one_line(otpost: Otpost, environm
     assert match is not None
 
     async def work(here: Installation) -> None:
-        principal = await authenticate(here.house, match[1], match[2])
+        principal = await prove_key(here.context, match[1], match[2])
         assert (principal.key.scope, principal.key.application, principal.key.name) == ("admin", None, "ops")
-        lines = await rows_of(here.house.store, AUDIT, select(*tables.audit.columns))
+        lines = await rows_of(here.context.store, AUDIT, select(*tables.audit.columns))
         assert [(line.who, line.what) for line in lines] == [("command line", "key made")]
         assert match[2] not in repr(lines)
 
@@ -131,7 +131,7 @@ def test_a_verify_key_is_the_default_applications_unless_another_is_named(
 
     async def work(here: Installation) -> None:
         for key, secret in (plain, named):
-            principal = await authenticate(here.house, key, secret)
+            principal = await prove_key(here.context, key, secret)
             assert (principal.key.scope, principal.key.application) == ("verify", default)
 
     inside(environment, work)
@@ -157,7 +157,7 @@ def test_keys_are_listed_and_revoked(otpost: Otpost, environment: dict[str, str]
 
     async def work(here: Installation) -> None:
         with pytest.raises(Unauthenticated):
-            await authenticate(here.house, admin, secret)
+            await prove_key(here.context, admin, secret)
 
     inside(environment, work)
 
@@ -172,7 +172,7 @@ def test_a_link_lets_a_user_in_again_who_is_there_already(otpost: Otpost, enviro
     )
 
     async def work(here: Installation) -> None:
-        found = await console.link(here.house, match[1])
+        found = await find_link(here.context, match[1])
         assert found.user is not None
         assert found.user.name == "ada"
 
@@ -184,9 +184,9 @@ def test_a_key_of_another_tenant_belongs_to_it(otpost: Otpost, environment: dict
     key, secret = otpost("key", "create", "--scope", "admin", "--tenant", tenant).out.split()
 
     async def work(here: Installation) -> tuple[str, str]:
-        own = await here.house.store.get(TENANTS, tenant)
+        own = await here.context.store.get(TENANTS, tenant)
         assert own is not None
-        assert (await authenticate(here.house, key, secret)).tenant == own
+        assert (await prove_key(here.context, key, secret)).tenant == own
         return own.name, here.tenant.default_application
 
     name, foreign = inside(environment, work)
@@ -201,7 +201,7 @@ def test_a_user_is_made_with_a_password_from_standard_input(otpost: Otpost, envi
     assert (ended.code, ended.out) == (0, "User ada is made.\n")
 
     async def work(here: Installation) -> None:
-        (ada,) = await here.house.store.find(USERS, "name", "ada")
+        (ada,) = await here.context.store.find(USERS, "name", "ada")
         assert ada.password is not None
         assert PasswordHasher().verify(ada.password, "correct horse")
 
@@ -214,12 +214,12 @@ def test_a_user_may_choose_the_password_through_a_one_time_link(otpost: Otpost, 
     assert re.fullmatch(r"https://otp\.example\.com/sign-in\?link=[A-Za-z0-9_-]{43}\n", ended.out)
 
     async def work(here: Installation) -> None:
-        (ada,) = await here.house.store.find(USERS, "name", "ada")
-        ((user, expires_at),) = await here.house.store.select(
+        (ada,) = await here.context.store.find(USERS, "name", "ada")
+        ((user, expires_at),) = await here.context.store.select(
             select(tables.sign_in_links.c.user, tables.sign_in_links.c.expires_at)
         )
         assert (user, ada.password) == (ada.sid, None)
-        assert 3_590_000 < expires_at - here.house.clock() <= 3_600_000
+        assert 3_590_000 < expires_at - here.context.clock() <= 3_600_000
 
     inside(environment, work)
 
@@ -227,7 +227,7 @@ def test_a_user_may_choose_the_password_through_a_one_time_link(otpost: Otpost, 
 def test_a_locked_number_is_unlocked_however_it_is_written(otpost: Otpost, environment: dict[str, str]) -> None:
     async def locked(here: Installation) -> None:
         row = NumberLimits(here.tenant.default_application, NUMBER, here.tenant.sid, until=0, locked_at=1)
-        await here.house.store.run(Unit(lambda rows: rows.put(NUMBER_LIMITS, row)))
+        await here.context.store.run(Unit(lambda rows: rows.put(NUMBER_LIMITS, row)))
 
     inside(environment, locked)
     assert otpost("number", "unlock", "+1 (500) 555-0006") == Ended(0, f"{NUMBER} is unlocked.\n", "")
@@ -255,7 +255,7 @@ def test_send_test_sends_by_itself_where_no_service_runs(otpost: Otpost, environ
     )
 
     async def nodes(here: Installation) -> list[tuple[Any, ...]]:
-        return await here.house.store.select(select(tables.nodes.c.sid))
+        return await here.context.store.select(select(tables.nodes.c.sid))
 
     assert inside(environment, nodes) == []
 
@@ -529,7 +529,7 @@ def test_a_command_that_looks_in_the_wrong_place_makes_nothing_and_says_where_it
 def test_doctor_fails_on_a_policy_that_is_not_complete(otpost: Otpost, environment: dict[str, str]) -> None:
     async def unfinished(here: Installation) -> None:
         await save_sandbox(here)
-        await here.house.store.sweep(update(tables.policies).values(sender_service="twilio", incomplete=True))
+        await here.context.store.sweep(update(tables.policies).values(sender_service="twilio", incomplete=True))
 
     inside(environment, unfinished)
     ended = otpost("doctor")
@@ -544,7 +544,7 @@ def test_doctor_tells_that_callbacks_are_refused_and_forgets_it_with_the_address
 
     async def refused(here: Installation) -> None:
         notice = Notice(here.tenant.sid, CALLBACKS_REFUSED, "twilio", 1, 2, "https://otp.example.com", "No.")
-        await here.house.store.run(Unit(lambda rows: rows.put(NOTICES, notice)))
+        await here.context.store.run(Unit(lambda rows: rows.put(NOTICES, notice)))
 
     inside(environment, refused)
     told = otpost("doctor")
@@ -577,7 +577,7 @@ def test_doctor_tells_which_account_is_left_alone_until_the_policy_is_saved_agai
             opened_at=1_800_000_000_000,
             probe_at=1_800_000_005_000,
         )
-        await here.house.store.run(Unit(lambda rows: rows.put(BREAKERS, breaker)))
+        await here.context.store.run(Unit(lambda rows: rows.put(BREAKERS, breaker)))
 
     inside(environment, opens)
     assert (
@@ -586,7 +586,7 @@ def test_doctor_tells_which_account_is_left_alone_until_the_policy_is_saved_agai
     ) in otpost("doctor").out
 
     async def saved_again(here: Installation) -> None:
-        await here.house.store.sweep(update(tables.policies).values(revision=2, updated_at=2))
+        await here.context.store.sweep(update(tables.policies).values(revision=2, updated_at=2))
 
     inside(environment, saved_again)
     assert "circuit breaker" not in otpost("doctor").out

@@ -17,7 +17,7 @@ from otpost.domain.outcome import REASONS, ReasonName
 from otpost.messaging import breaker, pace
 from otpost.senders._twilio_codes import CODES, RANGES, link
 from otpost.senders.base import fetches_reports, found, looks_up, proven_by_address, reads_reports
-from otpost.services import house
+from otpost.services.context import LONGEST_LEAD_MS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "delivery.md"
 HELP = {
@@ -74,7 +74,7 @@ def times() -> Iterator[str]:
         "Failures in a row that open a circuit breaker": str(breaker.OPENS_AFTER),
         "Rest of an open breaker": f"{seconds(breaker.FIRST_REST_MS)}, doubling to {seconds(breaker.LONGEST_REST_MS)}",
         "Requests in flight per account and node": f"at most {pace.IN_FLIGHT}; {silent}",
-        "Longest lead of a burst over the clock": seconds(house.LONGEST_LEAD_MS),
+        "Longest lead of a burst over the clock": seconds(LONGEST_LEAD_MS),
         "Head start of verifications before plain messages": seconds(message.PLAIN_AFTER_MS),
     }
     yield "| What | Value |"

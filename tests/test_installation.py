@@ -93,14 +93,14 @@ async def test_a_pooler_in_session_mode_serves_as_the_server_itself(postgres_url
         for _ in range(2):
             async with opened(chosen, serving=True) as one, opened(chosen, serving=True) as other:
                 heard: asyncio.Queue[str] = asyncio.Queue()
-                other.house.store.on_signal = heard.put_nowait
-                await one.house.store.run(Unit(lambda rows: rows.signal("told")))
+                other.context.store.on_signal = heard.put_nowait
+                await one.context.store.run(Unit(lambda rows: rows.signal("told")))
                 assert await asyncio.wait_for(heard.get(), 10) == "told"
                 await asyncio.gather(
-                    *(here.house.store.run(seen(f"ND{n}")) for here in (one, other) for n in range(40))
+                    *(here.context.store.run(seen(f"ND{n}")) for here in (one, other) for n in range(40))
                 )
-                assert await one.house.store.get(NODES, "ND7") == Node("ND7", 1, 1)
-                await other.house.store.ping()
+                assert await one.context.store.get(NODES, "ND7") == Node("ND7", 1, 1)
+                await other.context.store.ping()
 
 
 async def test_a_pooler_in_transaction_mode_is_refused_with_the_remedy(postgres_url: str, tmp_path: Path) -> None:

@@ -25,10 +25,11 @@ from otpost.messaging.loop import Messaging
 from otpost.messaging.posting import CONNECTIONS, Posting
 from otpost.outbound import Outbound
 from otpost.server import Asgi, Message, bound, listening
-from otpost.services import access, vault
-from otpost.services.console import any_user
-from otpost.services.house import House
-from otpost.services.tenants import keys
+from otpost.services.context import Context
+from otpost.services.keyring import judge_key_ring
+from otpost.services.tenants.keys import keep_key_uses
+from otpost.services.tenants.sign_in import has_users
+from otpost.services.tenants.users import make_link
 from otpost.stopping import Parts, Stop
 from otpost.store.clocks import DatabaseClock
 
@@ -47,7 +48,7 @@ class App:
     """A running service without its listeners; `asgi` answers HTTP."""
 
     config: Config
-    house: House
+    context: Context
     asgi: Asgi
     messaging: Messaging | None
     time: DatabaseClock
@@ -56,14 +57,14 @@ class App:
     async def ready(self) -> dict[str, str]:
         """What is wrong, by part: database, key_ring, messaging, clock. Empty if nothing is."""
         try:
-            await self.house.store.ping()
-            checks = await key_checks(self.house.store)
+            await self.context.store.ping()
+            checks = await key_checks(self.context.store)
         except errors.Unavailable as refusal:
             return {"database": refusal.detail}
         wrong = {}
-        if sentences := vault.judge(self.house.ring, checks):
+        if sentences := judge_key_ring(self.context.ring, checks):
             wrong["key_ring"] = " ".join(sentences)
-        if self.messaging is not None and self.house.monotonic() - self.messaging.alive_at > MESSAGING_LATE_MS:
+        if self.messaging is not None and self.context.monotonic() - self.messaging.alive_at > MESSAGING_LATE_MS:
             wrong["messaging"] = "The messaging service has not come round for 15 s."
         if (sentence := self.time.sentence) is not None:
             wrong["clock"] = sentence
@@ -77,14 +78,14 @@ async def running(here: Installation) -> AsyncIterator[App]:
     async with contextlib.AsyncExitStack() as held:
         http = Outbound(allow=config.outbound_allow, proxy=config.outbound_proxy)
         held.push_async_callback(http.close)
-        house, messaging, parts = here.house, None, Parts(())
+        context, messaging, parts = here.context, None, Parts(())
         if "messaging" in config.roles:
-            messaging = Messaging(house, http, public_url=config.public_url, alone=config.database_file is not None)
-            house = dataclasses.replace(house, lane_wait_ms=messaging.pace.wait_ms)
+            messaging = Messaging(context, http, public_url=config.public_url, alone=config.database_file is not None)
+            context = dataclasses.replace(context, lane_wait_ms=messaging.pace.wait_ms)
             posts = Outbound(allow=config.outbound_allow, proxy=config.outbound_proxy, connections=CONNECTIONS)
             held.push_async_callback(posts.close)
-            poster = Posting(house, posts)
-            house.store.on_signal = _told(messaging.wake, poster.wake)
+            poster = Posting(context, posts)
+            context.store.on_signal = _told(messaging.wake, poster.wake)
             await messaging.start()
             parts = Parts((messaging,))
             held.push_async_callback(parts.stop)
@@ -93,7 +94,7 @@ async def running(here: Installation) -> AsyncIterator[App]:
 
         else:
             # The messaging service learns both by itself.
-            learning = asyncio.create_task(_learn_forever(house))
+            learning = asyncio.create_task(_learn_forever(context))
             held.callback(learning.cancel)
 
         async def ready() -> dict[str, str]:
@@ -103,7 +104,7 @@ async def running(here: Installation) -> AsyncIterator[App]:
         if "console" in config.roles:
             console = web.routes(
                 web.Surroundings(
-                    house=house,
+                    context=context,
                     http=http,
                     public_url=config.public_url,
                     trusted_proxies=config.trusted_proxies,
@@ -113,7 +114,7 @@ async def running(here: Installation) -> AsyncIterator[App]:
         if "api" in config.roles:
             asgi = application(
                 Surroundings(
-                    house=house,
+                    context=context,
                     http=http,
                     public_url=config.public_url,
                     trusted_proxies=config.trusted_proxies,
@@ -125,20 +126,20 @@ async def running(here: Installation) -> AsyncIterator[App]:
         else:
             asgi = Router(console, redirect_slashes=False, default=_small(_health(ready)))
         if "api" in config.roles:
-            held.push_async_callback(_kept_up(asyncio.create_task(_keep_uses(house)), house))
-        app = App(config, house, Front(asgi, config.public_url, config.trusted_proxies), messaging, here.time, parts)
+            held.push_async_callback(_kept_up(asyncio.create_task(_keep_uses(context)), context))
+        app = App(config, context, Front(asgi, config.public_url, config.trusted_proxies), messaging, here.time, parts)
         yield app
 
 
-async def _keep_uses(house: House) -> None:
+async def _keep_uses(context: Context) -> None:
     """Write down now and then when keys were used: no call does."""
     while True:
         await asyncio.sleep(KEEP_USES_EVERY_S)
         with contextlib.suppress(errors.Unavailable):
-            await keys.keep_uses(house)
+            await keep_key_uses(context)
 
 
-def _kept_up(task: asyncio.Task[None], house: House) -> Callable[[], Awaitable[None]]:
+def _kept_up(task: asyncio.Task[None], context: Context) -> Callable[[], Awaitable[None]]:
     """What ends the task: the last uses are written down too, if the database takes them."""
 
     async def end() -> None:
@@ -146,17 +147,17 @@ def _kept_up(task: asyncio.Task[None], house: House) -> Callable[[], Awaitable[N
         await asyncio.wait({task})
         with contextlib.suppress(errors.Unavailable, TimeoutError):
             async with asyncio.timeout(LAST_USES_KEPT_IN_S):
-                await keys.keep_uses(house)
+                await keep_key_uses(context)
 
     return end
 
 
-async def _learn_forever(house: House) -> None:
+async def _learn_forever(context: Context) -> None:
     """Ask the database now and then for its time, and for what waits, so that turns are shared out by it."""
     while True:
         with contextlib.suppress(errors.Unavailable):
-            await house.learn(house.store)
-            await waiting.counted(house)
+            await context.learn(context.store)
+            await waiting.counted(context)
         await asyncio.sleep(LEARNS_EVERY_S)
 
 
@@ -203,12 +204,12 @@ async def serve(config: Config, say: Callable[[str], None], *, terminal: bool) -
 
 async def lacks_user(here: Installation) -> bool:
     """Whether there is a console, and nobody who could use it."""
-    return "console" in here.config.roles and not await any_user(here.house)
+    return "console" in here.config.roles and not await has_users(here.context)
 
 
 async def first_user_link(here: Installation) -> str:
     """A one-time link that makes the installation's first user."""
-    made = await here.house.store.run(access.make_link(here.house, here.tenant.sid, None))
+    made = await here.context.store.run(make_link(here.context, here.tenant.sid, None))
     return sign_in_address(here.config, made.token)
 
 

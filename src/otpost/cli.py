@@ -26,11 +26,15 @@ from otpost.domain.text import TextRefused, read_line, read_text
 from otpost.domain.text.characters import compact
 from otpost.installation import Installation, NotReady, migrated, opened, sign_in_address
 from otpost.outbound import OutboundRefused
-from otpost.services import access, verify
-from otpost.services.console import NAME_LENGTH, PASSWORD_LONGEST, PASSWORD_SHORTEST
+from otpost.services.audit import command_line_actor
+from otpost.services.keyring import KeyRingError
 from otpost.services.policy import revisions as policy
-from otpost.services.tenants import keys, people
-from otpost.services.vault import KeyRingError
+from otpost.services.tenants import keys
+from otpost.services.tenants.keys import describe_key, make_key
+from otpost.services.tenants.sign_in import NAME_LENGTH, PASSWORD_LONGEST, PASSWORD_SHORTEST
+from otpost.services.tenants.tenants import make_tenant
+from otpost.services.tenants.users import make_link, make_user, make_user_link
+from otpost.services.verifications.guards import unlock_number
 from otpost.store.kinds import APPLICATIONS, TENANTS
 
 T = TypeVar("T")
@@ -95,13 +99,11 @@ def create_key(
         own = await _tenant(here, tenant)
         chosen = compact(application or own.default_application)
         if application is not None:
-            found = await here.house.store.get(APPLICATIONS, chosen)
+            found = await here.context.store.get(APPLICATIONS, chosen)
             if found is None or found.tenant != own.sid:
                 raise Mistake(f"--application: there is no application {application}: GET /v1/applications lists them.")
-        unit = access.make_key(
-            here.house, access.command(own.sid), scope, chosen if scope == "verify" else None, called
-        )
-        made = await here.house.store.run(unit)
+        unit = make_key(here.context, command_line_actor(own.sid), scope, chosen if scope == "verify" else None, called)
+        made = await here.context.store.run(unit)
         return f"{made.key.sid} {made.secret}"
 
     print(_inside(work))
@@ -117,12 +119,12 @@ def list_keys(
     """List the keys, newest first: SID, state, scope, who made each and when, last use, name."""
 
     async def work(here: Installation) -> list[str]:
-        own, now, lines, cursor = (await _tenant(here, tenant)).sid, here.house.clock(), list[str](), None
+        own, now, lines, cursor = (await _tenant(here, tenant)).sid, here.context.clock(), list[str](), None
         while True:
-            page = await keys.listing(
-                here.house, own, scope=scope, application=application, limit=KEYS_AT_ONCE, cursor=cursor
+            page = await keys.list_keys(
+                here.context, own, scope=scope, application=application, limit=KEYS_AT_ONCE, cursor=cursor
             )
-            lines += [keys.line(row, now) for row in page.rows]
+            lines += [describe_key(row, now) for row in page.rows]
             if (cursor := page.next) is None:
                 return lines
 
@@ -137,9 +139,9 @@ def revoke_key(
     """End a key at once, on every node."""
 
     async def work(here: Installation) -> str:
-        actor = access.command((await _tenant(here, tenant)).sid)
+        actor = command_line_actor((await _tenant(here, tenant)).sid)
         try:
-            revoked = await here.house.store.run(access.revoke_key(here.house, actor, key.strip()))
+            revoked = await here.context.store.run(keys.revoke_key(here.context, actor, key.strip()))
         except NotFound:
             raise Mistake(f"KEY: there is no key {key} in force: `otpost key list` shows them.") from None
         return f"{revoked.sid} is revoked. It counts at once."
@@ -163,10 +165,10 @@ def create_user(
 
     async def work(here: Installation) -> str:
         own = await _tenant(here, tenant)
-        made = await here.house.store.run(access.make_user(here.house, access.command(own.sid), called, hashed))
+        made = await here.context.store.run(make_user(here.context, command_line_actor(own.sid), called, hashed))
         if not link:
             return f"User {called} is made."
-        one_time = await here.house.store.run(access.make_link(here.house, own.sid, made.sid))
+        one_time = await here.context.store.run(make_link(here.context, own.sid, made.sid))
         return sign_in_address(here.config, one_time.token)
 
     print(_inside(work))
@@ -177,9 +179,9 @@ def link_user(name: Annotated[str, Parameter(name="NAME")], /, *, tenant: Tenant
     """Print a one-time link with which a user chooses a new password and is signed in."""
 
     async def work(here: Installation) -> str:
-        actor = access.command((await _tenant(here, tenant)).sid)
+        actor = command_line_actor((await _tenant(here, tenant)).sid)
         try:
-            made = await here.house.store.run(people.new_link(here.house, actor, name=name.strip()))
+            made = await here.context.store.run(make_user_link(here.context, actor, name=name.strip()))
         except NotFound:
             raise Mistake(
                 f"NAME: there is no user {name!r}: `otpost user create --name NAME --link` makes one."
@@ -195,8 +197,8 @@ def unlock(to: Annotated[str, Parameter(name="NUMBER")], /, *, tenant: TenantSid
     recipient = _recipient(to)
 
     async def work(here: Installation) -> str:
-        actor = access.command((await _tenant(here, tenant)).sid)
-        count = await here.house.store.run(verify.unlock(here.house, actor, recipient.e164))
+        actor = command_line_actor((await _tenant(here, tenant)).sid)
+        count = await here.context.store.run(unlock_number(here.context, actor, recipient.e164))
         return f"{recipient.e164} is unlocked{f' in {count} applications' if count > 1 else ''}."
 
     print(_inside(work))
@@ -208,7 +210,7 @@ def create_tenant(name: Annotated[str, Parameter(name="NAME")], /) -> None:
     called = _name(name, "NAME")
 
     async def work(here: Installation) -> str:
-        return (await here.house.store.run(access.make_tenant(here.house, called))).sid
+        return (await here.context.store.run(make_tenant(here.context, called))).sid
 
     print(_inside(work))
 
@@ -228,7 +230,7 @@ def route(to: Annotated[str, Parameter(name="NUMBER")], /, *, tenant: TenantSid 
 
     async def work(here: Installation) -> str:
         own = await _tenant(here, tenant)
-        taken = await policy.route(here.house, own.sid, recipient)
+        taken = await policy.route(here.context, own.sid, recipient)
         if isinstance(taken, NoRoute):
             raise Mistake(f"Nothing is sent to {recipient.e164}: {taken.reason}")
         return (
@@ -314,7 +316,7 @@ async def _tenant(here: Installation, named: str | None) -> Tenant:
     if named is None:
         return here.tenant
     plain = compact(named)
-    found = await here.house.store.get(TENANTS, plain) if sid.is_sid(plain, sid.TENANT) else None
+    found = await here.context.store.get(TENANTS, plain) if sid.is_sid(plain, sid.TENANT) else None
     if found is None:
         raise Mistake(f"--tenant: there is no tenant {named}: `otpost tenant create NAME` prints a new one's SID.")
     return found

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 from otpost.address import Network, read_network
-from otpost.services.vault import KeyRing, KeyRingError
+from otpost.services.keyring import KeyRing, KeyRingError
 
 Role = Literal["api", "console", "messaging"]
 LogLevel = Literal["debug", "info", "warning", "error"]

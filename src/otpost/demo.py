@@ -22,8 +22,9 @@ from otpost.config import Config, Listen
 from otpost.installation import Installation, NotReady, opened, sign_in_address
 from otpost.outbound import AnswerLost, NotConnected, Outbound
 from otpost.server import bound, listening
-from otpost.services import access
-from otpost.services.access import MadeKey
+from otpost.services.audit import command_line_actor
+from otpost.services.tenants.keys import NewKey, make_key
+from otpost.services.tenants.users import make_link, make_user
 from otpost.stopping import Stop
 from otpost.store.kinds import USERS
 
@@ -59,8 +60,8 @@ async def show(environment: Mapping[str, str], *, stay: bool, console: Console |
         server = await held.enter_async_context(listening(app.asgi, own))
         http = Outbound(allow=(*_LOCAL, ip_network(ip_address(own.getsockname()[0]))))
         held.push_async_callback(http.close)
-        unit = access.make_key(here.house, access.command(here.tenant.sid), "admin", None, "demo")
-        api = _Api(http, chosen.listen.url, await here.house.store.run(unit), shown)
+        unit = make_key(here.context, command_line_actor(here.tenant.sid), "admin", None, "demo")
+        api = _Api(http, chosen.listen.url, await here.context.store.run(unit), shown)
         await _verification(api, shown)
         stop = Stop(shown.print) if stay else None
         await _console(here, shown)
@@ -115,7 +116,7 @@ def _bound(listen: Listen) -> Iterator[socket.socket]:
 class _Api:
     """The API as an application would call it, each call shown as the curl command that does the same."""
 
-    def __init__(self, http: Outbound, url: str, key: MadeKey, shown: Console) -> None:
+    def __init__(self, http: Outbound, url: str, key: NewKey, shown: Console) -> None:
         self._http = http
         self._url = url
         self._login = f"{key.key.sid}:{key.secret}"
@@ -195,9 +196,9 @@ async def _arrived(api: _Api, query: str, before: set[str]) -> str:
 
 async def _console(here: Installation, shown: Console) -> None:
     """Where the console is, with a one-time link that signs in the demo's user."""
-    store = here.house.store
+    store = here.context.store
     user = next(iter(await store.find(USERS, "name", USER)), None)
     if user is None:
-        user = await store.run(access.make_user(here.house, access.command(here.tenant.sid), USER, None))
-    link = await store.run(access.make_link(here.house, here.tenant.sid, user.sid))
+        user = await store.run(make_user(here.context, command_line_actor(here.tenant.sid), USER, None))
+    link = await store.run(make_link(here.context, here.tenant.sid, user.sid))
     shown.print(f"\nConsole, for one hour as {USER}: {sign_in_address(here.config, link.token)}")

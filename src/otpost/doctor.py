@@ -23,7 +23,8 @@ from otpost.domain.policy import Policy
 from otpost.installation import NotReady, key_checks, lacks_ring, read_ring, state_of, store_of
 from otpost.senders.base import found
 from otpost.senders.settings import load
-from otpost.services import reports, vault
+from otpost.services.keyring import judge_key_ring
+from otpost.services.messages.reports import too_long
 from otpost.store import clocks, tables
 from otpost.store.base import Store, rows_of
 from otpost.store.clocks import Clock, DatabaseClock
@@ -206,7 +207,7 @@ def _ring(chosen: Config, checks: list[KeyCheck]) -> Finding:
         return Finding("FAIL", f"key ring: {where} is not there", lacks_ring(chosen, checks))
     if ring is None:
         return Finding("warn", f"key ring: {where} is not there yet", "the first `otpost serve` makes it; keep a copy")
-    if wrong := vault.judge(ring, checks):
+    if wrong := judge_key_ring(ring, checks):
         return Finding("FAIL", f"key ring: {where} does not fit the database", " ".join(wrong))
     return Finding("ok", f"key ring: {where} with the key {', '.join(ring.ids)}")
 
@@ -224,7 +225,7 @@ async def _notices(store: Store, public_url: str | None) -> list[Finding]:
     notices = await rows_of(store, NOTICES, select(*tables.notices.columns))
     known = [notice for notice in notices if notice.detail == public_url]
     for policy in await rows_of(store, POLICIES, select(*tables.policies.columns)):
-        known += reports.too_long(policy, public_url)
+        known += too_long(policy, public_url)
     told = {(notice.service, notice.what): notice for notice in known}
     return [Finding("warn", f"callbacks: {notice.sentence}", notice.remedy) for notice in told.values()]
 

@@ -19,9 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from otpost.config import Config
 from otpost.domain import errors
 from otpost.domain.access import KeyCheck, Tenant
-from otpost.services import access, vault
-from otpost.services.house import House
-from otpost.services.vault import KeyRing, KeyRingError
+from otpost.services.context import Context
+from otpost.services.keyring import KeyRing, KeyRingError, judge_key_ring, make_key_ring, read_key_ring
+from otpost.services.tenants.tenants import keep_key_checks, make_default_tenant
 from otpost.store import clocks, migrate, sessions, tables
 from otpost.store.base import Store, rows_of
 from otpost.store.clocks import Clock, DatabaseClock
@@ -48,7 +48,7 @@ class Installation:
     """An open installation; `tenant` is the one that every installation has, `time` its database's clock."""
 
     config: Config
-    house: House
+    context: Context
     tenant: Tenant
     time: DatabaseClock
 
@@ -89,10 +89,10 @@ async def opened(
             try:
                 time = DatabaseClock(wall)
                 await time.learn(store)
-                house, tenant = await _settled(config, store, time, make=make)
+                context, tenant = await _settled(config, store, time, make=make)
             except errors.Unavailable as refusal:
                 raise NotReady(refusal.detail) from refusal
-        yield Installation(config, house, tenant, time)
+        yield Installation(config, context, tenant, time)
 
 
 async def _closed(store: Store) -> None:
@@ -183,7 +183,7 @@ def read_ring(config: Config) -> KeyRing | None:
     if config.master_key is not None:
         return config.master_key
     try:
-        return vault.read_file(config.key_ring_file)
+        return read_key_ring(config.key_ring_file)
     except FileNotFoundError:
         return None
     except KeyRingError as error:
@@ -206,7 +206,7 @@ def sign_in_address(config: Config, token: str) -> str:
     return f"{config.public_url or config.listen.url}/sign-in?link={token}"
 
 
-async def _settled(config: Config, store: Store, time: DatabaseClock, *, make: bool) -> tuple[House, Tenant]:
+async def _settled(config: Config, store: Store, time: DatabaseClock, *, make: bool) -> tuple[Context, Tenant]:
     checks = await key_checks(store)
     ring, made = read_ring(config), False
     if ring is None:
@@ -216,16 +216,16 @@ async def _settled(config: Config, store: Store, time: DatabaseClock, *, make: b
             raise NotReady(_nothing_in(config, config.data))
         _make_folder(config.data)
         try:
-            ring, made = vault.make_file(config.key_ring_file), True
+            ring, made = make_key_ring(config.key_ring_file), True
         except OSError as error:
             raise NotReady(
                 f"{config.key_ring_file} cannot be written ({error.strerror}): check OTPOST_DATA."
             ) from error
     _judge(ring, checks)
-    house = House(store, ring, clock=time, learn=time.learn, wall=time.wall)
-    tenant = await store.run(access.prepare(house))
+    context = Context(store, ring, clock=time, learn=time.learn, wall=time.wall)
+    tenant = await store.run(make_default_tenant(context))
     if {check.key_id for check in checks} != set(ring.ids):
-        await store.run(access.keep_key_checks(house))
+        await store.run(keep_key_checks(context))
         try:
             # Two nodes that start on a new server at the same time make a ring each: the first to write wins.
             _judge(ring, await key_checks(store))
@@ -233,11 +233,11 @@ async def _settled(config: Config, store: Store, time: DatabaseClock, *, make: b
             if made:
                 config.key_ring_file.unlink()
             raise
-    return house, tenant
+    return context, tenant
 
 
 def _judge(ring: KeyRing, checks: Sequence[KeyCheck]) -> None:
-    if wrong := vault.judge(ring, checks):
+    if wrong := judge_key_ring(ring, checks):
         raise NotReady(" ".join(wrong))
 
 

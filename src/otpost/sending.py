@@ -16,11 +16,11 @@ from otpost.domain.outcome import REASONS
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.sid import TENANT, is_sid
 from otpost.installation import Installation, InUse, NotReady, opened
-from otpost.messaging import nodes
 from otpost.messaging.loop import Messaging
 from otpost.outbound import Outbound
 from otpost.senders.base import found
-from otpost.services import messages
+from otpost.services.messages.nodes import LOST_MS
+from otpost.services.messages.send import send_message
 from otpost.store import tables
 from otpost.store.kinds import ATTEMPTS, MESSAGES, TENANTS
 
@@ -51,20 +51,20 @@ async def send_and_wait(config: Config, tenant: str | None, to: PhoneNumber, tex
             here = await held.enter_async_context(opened(config, make=False))
         own = here.tenant
         if tenant is not None:
-            named = await here.house.store.get(TENANTS, tenant) if is_sid(tenant, TENANT) else None
+            named = await here.context.store.get(TENANTS, tenant) if is_sid(tenant, TENANT) else None
             if named is None:
                 raise NotReady(f"--tenant: there is no tenant {tenant}.")
             own = named
-        unit = messages.send(here.house, own.sid, own.default_application, to, text, VALID_FOR_S)
-        message = await here.house.store.run(unit)
+        unit = send_message(here.context, own.sid, own.default_application, to, text, VALID_FOR_S)
+        message = await here.context.store.run(unit)
         if not await _service_runs(here):
             await held.enter_async_context(_messaging(here))
         return await _waited(here, message)
 
 
 async def _service_runs(here: Installation) -> bool:
-    alive = here.house.clock() - nodes.LOST_MS
-    counted = await here.house.store.select(
+    alive = here.context.clock() - LOST_MS
+    counted = await here.context.store.select(
         select(func.count()).select_from(tables.nodes).where(tables.nodes.c.beat_at > alive)
     )
     return bool(counted[0][0])
@@ -76,15 +76,15 @@ async def _messaging(here: Installation) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as held:
         http = Outbound(allow=config.outbound_allow, proxy=config.outbound_proxy)
         held.push_async_callback(http.close)
-        own = Messaging(here.house, http, public_url=config.public_url, alone=False)
-        here.house.store.on_signal = own.wake
+        own = Messaging(here.context, http, public_url=config.public_url, alone=False)
+        here.context.store.on_signal = own.wake
         await own.start()
         held.push_async_callback(own.stop)
         yield
 
 
 async def _waited(here: Installation, message: Message) -> Told:
-    store = here.house.store
+    store = here.context.store
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(WAITS_S):
             while message.status in UNDER_WAY:

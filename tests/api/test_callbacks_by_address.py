@@ -14,7 +14,8 @@ from asgi import Answered, ask
 from installation import Installation, installed, until
 from messaging.through_gateway import section, taking
 from messaging.through_twilio import attempts, send
-from otpost.services import access, reports
+from otpost.services.messages.reports import make_proof
+from otpost.services.tenants.tenants import make_tenant
 from otpost.store import tables
 from otpost.store.base import Store
 from senders.contract import StandIn, standing_in
@@ -62,7 +63,7 @@ async def status_of(otpost: Installation, sid: str) -> str:
 def fixed(otpost: Installation, subject: str | None = None) -> str:
     """The address that the gateway may call for all messages of a tenant."""
     whose = subject or otpost.tenant.sid
-    return f"{PUBLIC_URL}/callbacks/generic/{whose}?proof={reports.proof(otpost.house, 'generic', whose)}"
+    return f"{PUBLIC_URL}/callbacks/generic/{whose}?proof={make_proof(otpost.context, 'generic', whose)}"
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
@@ -102,7 +103,7 @@ async def test_another_proof_is_not_believed(otpost: Installation, gateway: Stan
         "a letter less": f"{bare}?proof={proof[:-1]}",
         "of another attempt": f"{bare}?proof={of_another.partition('?proof=')[2]}",
         "of the tenant": f"{bare}?proof={fixed(otpost).partition('?proof=')[2]}",
-        "of another service": f"{bare}?proof={reports.proof(otpost.house, 'vonage', bare.rpartition('/')[2])}",
+        "of another service": f"{bare}?proof={make_proof(otpost.context, 'vonage', bare.rpartition('/')[2])}",
         "not ASCII": f"{bare}?proof=%C3%BF%C3%BF",
         "huge": f"{bare}?proof={'a' * 4000}",
     }.items():
@@ -248,7 +249,7 @@ async def test_early_reports_are_kept_for_ten_minutes_and_only_while_a_text_is_i
     await send(otpost)
     await gateway.asked.wait()
     assert (await call_back(otpost, fixed(otpost), id="m-2", state="sent")).status == 204
-    other = await otpost.store.run(access.make_tenant(otpost.house, "other"))
+    other = await otpost.store.run(make_tenant(otpost.context, "other"))
     body = {"sender_service": "generic", "generic": section(gateway.url)}
     await otpost.ok("PUT", "/v1/sender-policy", body, key=await otpost.key("admin", tenant=other.sid))
     assert (await call_back(otpost, fixed(otpost, other.sid), id="m-2", state="sent")).status == 404
@@ -277,7 +278,7 @@ async def test_no_more_than_a_thousand_early_reports_are_kept(slow: tuple[Instal
 
 async def test_a_tenants_address_tells_nothing_of_anothers_messages(otpost: Installation, gateway: StandIn) -> None:
     sid, vendor_sid, _ = await accepted(otpost, gateway)
-    other = await otpost.store.run(access.make_tenant(otpost.house, "other"))
+    other = await otpost.store.run(make_tenant(otpost.context, "other"))
     body = {"sender_service": "generic", "generic": section(gateway.url)}
     await otpost.ok("PUT", "/v1/sender-policy", body, key=await otpost.key("admin", tenant=other.sid))
     answer = await call_back(otpost, fixed(otpost, other.sid), id=vendor_sid, state="delivered")
@@ -289,7 +290,7 @@ async def test_a_tenants_address_tells_nothing_of_anothers_messages(otpost: Inst
 
 
 async def test_a_service_that_signs_has_no_address_for_all_messages(otpost: Installation, gateway: StandIn) -> None:
-    proof = reports.proof(otpost.house, "twilio", otpost.tenant.sid)
+    proof = make_proof(otpost.context, "twilio", otpost.tenant.sid)
     address = f"{PUBLIC_URL}/callbacks/twilio/{otpost.tenant.sid}?proof={proof}"
     answer = await call_back(otpost, address, MessageSid="SM1", MessageStatus="delivered")
     assert (answer.status, answer.json()["code"]) == (404, "not_found")

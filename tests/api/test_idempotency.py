@@ -15,7 +15,7 @@ from installation import TO, Installation
 from otpost import telemetry
 from otpost.api.routes import ENDPOINTS
 from otpost.domain.outcome import Unavailable, Vendor
-from otpost.services.access import MadeKey
+from otpost.services.tenants.keys import NewKey
 
 OTHER = "+15005550009"
 DAY_S = 24 * 3600
@@ -27,7 +27,7 @@ async def sandbox(otpost: Installation) -> None:
 
 
 async def post(
-    otpost: Installation, path: str, body: Any, once: str = "once", *, key: MadeKey | None = None, **more: Any
+    otpost: Installation, path: str, body: Any, once: str = "once", *, key: NewKey | None = None, **more: Any
 ) -> Answered:
     return await otpost.call("POST", path, body, key=key or otpost.verify, headers={"idempotency-key": once}, **more)
 
@@ -141,7 +141,7 @@ async def test_refusals_that_would_come_again_are_kept(otpost: Installation) -> 
     verification = await otpost.ok("POST", "/v1/verifications", {"to": TO})
     await otpost.ok("POST", f"/v1/verifications/{verification['sid']}/check", {"code": otpost.code(verification)})
     own = otpost.tenant.default_application
-    kept: list[tuple[str, bytes, dict[str, str], MadeKey, int]] = [
+    kept: list[tuple[str, bytes, dict[str, str], NewKey, int]] = [
         ("/v1/verifications", b"{", {}, otpost.verify, 400),
         ("/v1/messages", b'{"to":"+15005550006","body":"x"}', {}, otpost.verify, 403),
         (f"/v1/verifications/VE{'0' * 32}/check", b'{"code":"123456"}', {}, otpost.verify, 404),

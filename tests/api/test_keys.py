@@ -11,9 +11,8 @@ from starlette.types import Message
 from api.world import neighbour, told
 from asgi import Answered
 from installation import TO, Installation
-from otpost.services import access, rooms
-from otpost.services.access import MadeKey
-from otpost.services.tenants import keys
+from otpost.services.audit import command_line_actor, list_lines
+from otpost.services.tenants.keys import NewKey, keep_key_uses, revoke_key
 from otpost.store.kinds import API_KEYS
 
 NEVER = "SK" + "0" * 32
@@ -68,7 +67,7 @@ async def test_the_last_use_is_told_to_the_minute_and_written_beside_the_calls(o
     assert row is not None
     assert row.last_used_at is None
     told_now = (await listed(otpost, "?scope=verify"))[0]["last_used_at"]
-    await keys.keep_uses(otpost.house)
+    await keep_key_uses(otpost.context)
     row = await otpost.store.get(API_KEYS, otpost.verify.key.sid)
     assert row is not None
     assert row.last_used_at == before - before % 60_000
@@ -76,19 +75,19 @@ async def test_the_last_use_is_told_to_the_minute_and_written_beside_the_calls(o
     assert told_now.endswith((":00Z", ":00.000Z"))
     otpost.clock.advance(60)
     await otpost.ok("GET", "/v1/verifications", key=otpost.verify)
-    await keys.keep_uses(otpost.house)
+    await keep_key_uses(otpost.context)
     row = await otpost.store.get(API_KEYS, otpost.verify.key.sid)
     assert row is not None
     assert row.last_used_at == before - before % 60_000 + 60_000
-    assert otpost.house.uses == {}
+    assert otpost.context.uses == {}
 
 
 async def test_a_use_that_another_node_saw_later_is_not_taken_back(otpost: Installation) -> None:
-    otpost.house.uses[otpost.verify.key.sid] = otpost.clock() + 120_000
-    await keys.keep_uses(otpost.house)
+    otpost.context.uses[otpost.verify.key.sid] = otpost.clock() + 120_000
+    await keep_key_uses(otpost.context)
     later = (await listed(otpost, "?scope=verify"))[0]["last_used_at"]
-    otpost.house.uses[otpost.verify.key.sid] = otpost.clock()
-    await keys.keep_uses(otpost.house)
+    otpost.context.uses[otpost.verify.key.sid] = otpost.clock()
+    await keep_key_uses(otpost.context)
     assert (await listed(otpost, "?scope=verify"))[0]["last_used_at"] == later
 
 
@@ -117,11 +116,11 @@ async def test_another_tenants_key_is_not_there(otpost: Installation) -> None:
 
 
 async def call_and_revoke(
-    otpost: Installation, method: str, path: str, body: bytes, key: MadeKey, *, idempotency_key: str = ""
+    otpost: Installation, method: str, path: str, body: bytes, key: NewKey, *, idempotency_key: str = ""
 ) -> Answered:
     """A call whose key is revoked after it was proven: while its body is on the way."""
     answered: list[Message] = []
-    revoke = access.revoke_key(otpost.house, access.command(otpost.tenant.sid), key.key.sid)
+    revoke = revoke_key(otpost.context, command_line_actor(otpost.tenant.sid), key.key.sid)
 
     async def receive() -> Message:
         await otpost.store.run(revoke)
@@ -195,7 +194,7 @@ async def test_a_key_that_is_revoked_between_its_proof_and_its_work_does_nothing
 
 async def test_the_trail_says_from_which_address_a_key_acted(otpost: Installation) -> None:
     await otpost.ok("POST", "/v1/applications", {"name": "Second"})
-    lines = (await rooms.audit(otpost.house, otpost.tenant.sid, limit=1, cursor=None)).rows
+    lines = (await list_lines(otpost.context, otpost.tenant.sid, limit=1, cursor=None)).rows
     assert [(line.what, line.client) for line in lines] == [("application made", "127.0.0.1")]
 
 
@@ -204,7 +203,7 @@ async def test_the_log_says_which_key_was_refused_and_why_and_not_its_secret(
 ) -> None:
     key = await otpost.key("admin")
     await otpost.ok("DELETE", f"/v1/keys/{key.key.sid}")
-    other = MadeKey(otpost.admin.key, "wrong-secret")
+    other = NewKey(otpost.admin.key, "wrong-secret")
     await otpost.call("GET", "/v1/keys", key=key)
     await otpost.call("GET", "/v1/keys", key=other)
     await otpost.call("GET", "/v1/keys", headers={"authorization": f"Bearer {NEVER}.never-secret"})

@@ -33,9 +33,9 @@ async def break_down(call: Any) -> Any:
 
 
 def surroundings(otpost: Installation, timer: Callable[[], float] | None = None, store: Any = None) -> Surroundings:
-    house = otpost.house if store is None else dataclasses.replace(otpost.house, store=store)
+    context = otpost.context if store is None else dataclasses.replace(otpost.context, store=store)
     more = {} if timer is None else {"timer": timer}
-    return Surroundings(house, otpost.http, None, (), ready=otpost._ready, metrics=lambda: b"", **more)
+    return Surroundings(context, otpost.http, None, (), ready=otpost._ready, metrics=lambda: b"", **more)
 
 
 def shaped(endpoint: ShapedEndpoint, here: Surroundings) -> ASGIApp:

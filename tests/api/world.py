@@ -10,8 +10,8 @@ from sqlalchemy import select
 from asgi import Answered
 from installation import Installation, until
 from otpost.domain.access import Tenant
-from otpost.services import access
-from otpost.services.access import MadeKey
+from otpost.services.tenants.keys import NewKey
+from otpost.services.tenants.tenants import make_tenant
 from otpost.store import columns
 
 MOVING = frozenset({"first_answers", "nodes"})
@@ -35,7 +35,7 @@ async def everything(otpost: Installation) -> str:
     return repr(await picture(otpost, without=frozenset()))
 
 
-async def quiet(otpost: Installation, key: MadeKey | None = None) -> None:
+async def quiet(otpost: Installation, key: NewKey | None = None) -> None:
     """Wait until no message is under way, so that nothing changes by itself."""
 
     async def look() -> list[Any]:
@@ -55,15 +55,15 @@ class Neighbour:
     """Another tenant of the same installation, with a row of every kind."""
 
     tenant: Tenant
-    admin: MadeKey
+    admin: NewKey
     application: str
-    key: MadeKey
+    key: NewKey
     verification: dict[str, Any]
     message: str
 
 
 async def neighbour(otpost: Installation, to: str = "+15005550003") -> Neighbour:
-    tenant = await otpost.store.run(access.make_tenant(otpost.house, "neighbour"))
+    tenant = await otpost.store.run(make_tenant(otpost.context, "neighbour"))
     admin = await otpost.key("admin", tenant=tenant.sid)
     await otpost.ok("PUT", "/v1/sender-policy", {"sender_service": "sandbox"}, key=admin)
     key = await otpost.key("verify", tenant.default_application, tenant=tenant.sid)

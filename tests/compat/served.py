@@ -16,8 +16,8 @@ import oai
 from api.twilio import judge
 from installation import Installation, until
 from otpost.server import listening
-from otpost.services import access
-from otpost.services.access import MadeKey
+from otpost.services.tenants.keys import NewKey
+from otpost.services.tenants.tenants import make_tenant
 
 SHAPED = ("/v2/", "/2010-04-01/")
 RFC_9457 = {"type", "title", "status", "code"}
@@ -100,7 +100,7 @@ class Served:
     here: Installation
     heard: Heard
     url: str
-    key: MadeKey
+    key: NewKey
     token: str
 
     @property
@@ -109,7 +109,7 @@ class Served:
 
     async def next_door(self) -> Served:
         """The same installation for another tenant of it."""
-        tenant = await self.here.store.run(access.make_tenant(self.here.house, "neighbour"))
+        tenant = await self.here.store.run(make_tenant(self.here.context, "neighbour"))
         return await opened(self.here, self.heard, self.url, await self.here.key("admin", tenant=tenant.sid))
 
     async def texts(self, to: str, count: int) -> list[str]:
@@ -143,7 +143,7 @@ def address() -> Iterator[tuple[socket.socket, str]]:
         yield own, f"http://127.0.0.1:{own.getsockname()[1]}"
 
 
-async def opened(here: Installation, heard: Heard, url: str, key: MadeKey) -> Served:
+async def opened(here: Installation, heard: Heard, url: str, key: NewKey) -> Served:
     """A tenant by its key, with the sandbox as its sender service and an auth token."""
     await here.ok("PUT", "/v1/sender-policy", {"sender_service": "sandbox"}, key=key)
     made = await here.ok("POST", "/v1/tenant/auth-token", key=key)

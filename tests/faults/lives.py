@@ -28,8 +28,8 @@ from otpost.api import description
 from otpost.domain.phone import parse_recipient
 from otpost.outbound import AnswerLost, Outbound, Response
 from otpost.senders.base import ReportRequest
-from otpost.services import once
-from otpost.services.delivery import Claimed
+from otpost.services.idempotency import Answer
+from otpost.services.messages.attempts import Claimed
 from otpost.store.base import Store
 from otpost.store.postgresql import PostgresStore
 from otpost.store.sqlite import SqliteStore
@@ -82,7 +82,7 @@ class Journal:
 
 def has_done(unit: Unit[Any], answer: Any) -> str | None:
     """The step that a committed unit of work was; None for one that is no step of delivery or found nothing to do."""
-    if isinstance(answer, once.Answer):
+    if isinstance(answer, Answer):
         return "start kept" if answer.status == 201 and not answer.replayed else None
     match unit.decide.__qualname__.partition(".")[0]:
         case "claim" if cast(Claimed, answer).handovers:

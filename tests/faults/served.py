@@ -17,7 +17,8 @@ import aiohttp
 
 from otpost import config
 from otpost.installation import migrated, opened
-from otpost.services import access
+from otpost.services.audit import command_line_actor
+from otpost.services.tenants.keys import make_key
 from postgres import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,8 +139,8 @@ class Served:
         if chosen.database_file is None:
             await migrated(chosen)
         async with opened(chosen) as here:
-            made = await here.house.store.run(
-                access.make_key(here.house, access.command(here.tenant.sid), "admin", None, "")
+            made = await here.context.store.run(
+                make_key(here.context, command_line_actor(here.tenant.sid), "admin", None, "")
             )
         return Api(self.url, made.key.sid, made.secret)
 

@@ -19,7 +19,7 @@ from installation import LOOPBACK, TO, Clock, Installation, installed, until
 from matrix.vendors import Vendor, standing
 from otpost.domain.message import Attempt, Message
 from otpost.outbound import Outbound, Response
-from otpost.services.lookups import LEASE_MS
+from otpost.services.messages.lookups import LEASE_MS
 from otpost.store.base import Store
 from otpost.store.kinds import ATTEMPTS, MESSAGES
 

@@ -13,7 +13,7 @@ from installation import Installation
 from matrix.driving import PUBLIC, at_rest, outcomes, start, state, the_message, through, to_the_end
 from matrix.vendors import Fault, Vendor, example_of, path_of
 from otpost.senders.base import ReportRequest, found, proven_by_address, reads_reports
-from otpost.services import reports
+from otpost.services.messages.reports import make_proof
 from otpost.store.base import Store
 
 pytestmark = pytest.mark.prove
@@ -25,7 +25,7 @@ def address(otpost: Installation, name: str, subject: str) -> str:
     """Where the service reports on an attempt, or (`subject` is the tenant's SID) on all."""
     bare = f"{PUBLIC}/callbacks/{name}/{subject}"
     by_address = proven_by_address(found()[name])
-    return f"{bare}?proof={reports.proof(otpost.house, name, subject)}" if by_address else bare
+    return f"{bare}?proof={make_proof(otpost.context, name, subject)}" if by_address else bare
 
 
 def told(vendor: Vendor, at: str, sid: str | None, status: str) -> ReportRequest:

@@ -51,7 +51,7 @@ async def test_where_the_database_is_away_the_account_is_free_only_when_all_its_
             await asyncio.sleep(0)
             busy.append(list(asking.tasks))
 
-    asking = Asking(otpost.house, "asking", ask)
+    asking = Asking(otpost.context, "asking", ask)
     first, second = question(otpost, 0), question(otpost, 1)
     asking.begin([first, second])
     assert list(asking.tasks) == [first.attempt.lane]
@@ -72,7 +72,7 @@ async def test_a_question_that_fails_leaves_the_others_and_the_next_account_alon
         await asyncio.sleep(0)
         answered.append(one.attempt.sid)
 
-    asking = Asking(otpost.house, "asking", ask)
+    asking = Asking(otpost.context, "asking", ask)
     asking.begin([*(question(otpost, place) for place in range(6)), question(otpost, 6, ACME)])
     assert len(asking.tasks) == 2
     await nobody_is_asked(asking)
@@ -90,7 +90,7 @@ async def test_an_account_is_asked_a_few_questions_at_one_time(otpost: Installat
         await go_on.wait()
         now -= 1
 
-    asking = Asking(otpost.house, "asking", ask)
+    asking = Asking(otpost.context, "asking", ask)
     asking.begin([question(otpost, place) for place in range(3 * AT_ONCE)])
 
     async def in_hand() -> int:

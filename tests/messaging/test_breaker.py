@@ -205,12 +205,12 @@ def test_a_lane_that_this_node_has_not_used_yet_lets_one_probe_through(account: 
 async def test_it_is_written_down_with_the_moment_it_opened_first_and_erased_when_it_closes(
     otpost: Installation,
 ) -> None:
-    house, now = otpost.house, otpost.clock()
-    await otpost.store.run(keep(house, LANE, breaker(opened_at=now, probe_at=now + 5_000)))
-    await otpost.store.run(keep(house, LANE, breaker(opened_at=now + 5_000, probe_at=now + 15_000)))
+    context, now = otpost.context, otpost.clock()
+    await otpost.store.run(keep(context, LANE, breaker(opened_at=now, probe_at=now + 5_000)))
+    await otpost.store.run(keep(context, LANE, breaker(opened_at=now + 5_000, probe_at=now + 15_000)))
     assert await otpost.store.get(BREAKERS, LANE) == breaker(opened_at=now, probe_at=now + 15_000)
-    await otpost.store.run(keep(house, LANE, None))
-    await otpost.store.run(keep(house, LANE, None))
+    await otpost.store.run(keep(context, LANE, None))
+    await otpost.store.run(keep(context, LANE, None))
     assert await otpost.store.get(BREAKERS, LANE) is None
 
 
@@ -237,7 +237,7 @@ async def test_the_metric_counts_the_accounts_that_rest_by_service(otpost: Insta
     await otpost.store.run(Unit(decide, [lock(BREAKERS, row.lane) for row in rows]))
     await until(lambda: open_breakers("twilio"), lambda value: value == 2)
     assert await open_breakers("generic") == 0
-    await otpost.store.run(keep(otpost.house, rows[0].lane, None))
+    await otpost.store.run(keep(otpost.context, rows[0].lane, None))
     await until(lambda: open_breakers("twilio"), lambda value: value == 1)
     await otpost.ok("PUT", "/v1/sender-policy", policy("http://127.0.0.1:9"))
     await until(lambda: open_breakers("twilio"), lambda value: value == 0)

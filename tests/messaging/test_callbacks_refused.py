@@ -12,7 +12,7 @@ from asgi import ask
 from installation import Clock, Installation, installed, until
 from messaging.through_twilio import MAIN, attempts, choose_twilio, message, policy, send, start
 from otpost.domain.policy import CALLBACKS_REFUSED, Notice
-from otpost.services import reading
+from otpost.services.policy.accounts import list_notices
 from otpost.store.base import Store
 from senders.contract import Answer, StandIn, standing_in
 from standins.twilio import TwilioStandIn
@@ -35,7 +35,7 @@ async def asked_to_call_back(twilio: TwilioStandIn) -> list[bool]:
 
 
 async def notices(otpost: Installation, public_url: str | None = None) -> list[Notice]:
-    return list(await reading.notices(otpost.house, otpost.tenant.sid, public_url))
+    return list(await list_notices(otpost.context, otpost.tenant.sid, public_url))
 
 
 async def test_a_text_whose_callback_address_is_refused_goes_out_at_once_without_it(

@@ -20,8 +20,9 @@ from otpost.domain.policy import Policy, Rate
 from otpost.messaging.loop import Messaging
 from otpost.messaging.posting import Posting
 from otpost.outbound import Outbound
-from otpost.services import access, messages
-from otpost.services.house import House
+from otpost.services.context import Context
+from otpost.services.messages.send import send_message
+from otpost.services.tenants.tenants import make_default_tenant
 from otpost.store.base import MESSAGES_DUE
 from otpost.store.kinds import ATTEMPTS, MESSAGES, POLICIES
 from otpost.store.sqlite import SqliteStore
@@ -54,10 +55,10 @@ class Idle:
         self.loop = loop
         self.inner = SqliteStore(path, gather_s=0)
         self.store: Any = Counted(self.inner)
-        self.house = House(self.store, RING, clock=loop.now, monotonic=loop.now, wall=loop.now, chance=lambda: 0.5)
+        self.context = Context(self.store, RING, clock=loop.now, monotonic=loop.now, wall=loop.now, chance=lambda: 0.5)
         self.http = Outbound()
-        self.messaging = Messaging(self.house, self.http, public_url=None, alone=True)
-        self.posting = Posting(self.house, self.http)
+        self.messaging = Messaging(self.context, self.http, public_url=None, alone=True)
+        self.posting = Posting(self.context, self.http)
 
     async def put(self, kind: Any, row: msgspec.Struct) -> None:
         def decide(rows: Rows) -> None:
@@ -83,7 +84,7 @@ async def idle(loop: VirtualLoop, path: Path) -> AsyncIterator[Idle]:
     made = Idle(loop, path)
     await made.inner.open()
     made.inner.on_signal = made.messaging.wake
-    tenant = await made.inner.run(access.prepare(made.house))
+    tenant = await made.inner.run(make_default_tenant(made.context))
     await made.put(POLICIES, Policy(tenant.sid, 1, "sandbox", incomplete=False))
     await made.messaging.start()
     await made.posting.start()
@@ -97,8 +98,8 @@ async def idle(loop: VirtualLoop, path: Path) -> AsyncIterator[Idle]:
 
 
 async def text(own: Idle, number: str = "+14155550100") -> str:
-    tenant = await own.inner.run(access.prepare(own.house))
-    unit = messages.send(own.house, tenant.sid, tenant.default_application, trusted(number), "A text.", 600)
+    tenant = await own.inner.run(make_default_tenant(own.context))
+    unit = send_message(own.context, tenant.sid, tenant.default_application, trusted(number), "A text.", 600)
     return (await own.inner.run(unit)).sid
 
 
@@ -145,7 +146,7 @@ def test_a_text_leaves_at_once_though_nobody_looks_for_it_yet(path: Path) -> Non
 def test_an_origin_with_a_rate_sends_the_moment_it_may(path: Path) -> None:
     async def work(loop: VirtualLoop) -> list[int]:
         async with idle(loop, path) as own:
-            tenant = await own.inner.run(access.prepare(own.house))
+            tenant = await own.inner.run(make_default_tenant(own.context))
             rated = Policy(tenant.sid, 2, "sandbox", incomplete=False, rates=(Rate("Sandbox", 0.7),))
             await own.put(POLICIES, rated)
             for place in range(4):

@@ -12,7 +12,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from conftest import OpenStore
 from installation import Clock, Installation, installed, until
 from otpost.domain.webhook import EVENTS, Delivery, Webhook
-from otpost.services import access, webhooks
+from otpost.services import webhooks
+from otpost.services.audit import command_line_actor
 from otpost.services.webhooks import endpoints, posts
 from otpost.services.webhooks.endpoints import MadeWebhook
 from otpost.store.base import Store
@@ -36,14 +37,14 @@ async def poster(otpost: Installation) -> AsyncIterator[None]:
 
 
 async def made(otpost: Installation, url: str) -> MadeWebhook:
-    actor = access.command(otpost.tenant.sid)
+    actor = command_line_actor(otpost.tenant.sid)
     own = otpost.tenant.default_application
-    return await otpost.store.run(endpoints.make(otpost.house, actor, own, url, EVENTS, ""))
+    return await otpost.store.run(endpoints.make(otpost.context, actor, own, url, EVENTS, ""))
 
 
 async def happen(otpost: Installation, status: str = "delivered") -> str:
     """A message comes to something; its SID."""
-    now, sid = otpost.clock(), otpost.house.sid("SM")
+    now, sid = otpost.clock(), otpost.context.sid("SM")
     message = examples.message(
         sid, tenant=otpost.tenant.sid, application=otpost.tenant.default_application, status=status
     )
@@ -57,7 +58,7 @@ async def happen(otpost: Installation, status: str = "delivered") -> str:
 
 
 async def deliveries(otpost: Installation, webhook: Webhook) -> list[Delivery]:
-    page = await endpoints.log(otpost.house, webhook.sid, status=None, event=None, after=None, limit=200, cursor=None)
+    page = await endpoints.log(otpost.context, webhook.sid, status=None, event=None, after=None, limit=200, cursor=None)
     return list(page.rows)
 
 
@@ -96,8 +97,8 @@ async def test_for_a_day_after_a_rotation_the_old_secret_and_the_new_one_prove_a
     otpost: Installation, receiver: Receiver
 ):
     old = await made(otpost, receiver.url)
-    actor, own = access.command(otpost.tenant.sid), otpost.tenant.default_application
-    new = await otpost.store.run(endpoints.rotate(otpost.house, actor, own, old.webhook.sid))
+    actor, own = command_line_actor(otpost.tenant.sid), otpost.tenant.default_application
+    new = await otpost.store.run(endpoints.rotate(otpost.context, actor, own, old.webhook.sid))
     await happen(otpost)
     (got,) = await receiver.wait_for(1)
     for secret in (old.secret, new.secret):
@@ -105,9 +106,9 @@ async def test_for_a_day_after_a_rotation_the_old_secret_and_the_new_one_prove_a
     # The public library believes no post of another day, so it is the clock of the first post that is moved.
     earlier = otpost.clock.now
     otpost.clock.now -= 24 * 3_600_000
-    other = await otpost.store.run(endpoints.make(otpost.house, actor, own, f"{receiver.url}/2", EVENTS, ""))
+    other = await otpost.store.run(endpoints.make(otpost.context, actor, own, f"{receiver.url}/2", EVENTS, ""))
     otpost.clock.now = earlier - 24 * 3_600_000
-    newer = await otpost.store.run(endpoints.rotate(otpost.house, actor, own, other.webhook.sid))
+    newer = await otpost.store.run(endpoints.rotate(otpost.context, actor, own, other.webhook.sid))
     otpost.clock.now = earlier
     await happen(otpost)
     (last,) = [got for got in await receiver.wait_for(3) if got.path == "/hooks/2"]
@@ -152,8 +153,8 @@ async def test_after_eight_tries_a_delivery_is_given_up_and_can_be_replayed(otpo
     failed = await delivery_when(otpost, new.webhook, status="failed", tries=8)
     await until(_nothing, lambda _: counted("given_up") == given_up + 1)
     receiver.status = 204
-    actor, own = access.command(otpost.tenant.sid), otpost.tenant.default_application
-    assert await endpoints.replay_failed(otpost.house, actor, own, new.webhook.sid, failed.created_at) == 1
+    actor, own = command_line_actor(otpost.tenant.sid), otpost.tenant.default_application
+    assert await endpoints.replay_failed(otpost.context, actor, own, new.webhook.sid, failed.created_at) == 1
     done = await delivery_when(otpost, new.webhook, status="delivered", tries=1)
     assert len(done.log) == 9
     assert len({got.id for got in receiver.got}) == 1
@@ -239,9 +240,9 @@ async def test_what_a_dead_node_was_posting_is_posted_again_by_another_once_its_
     async with installed(store, now=now, alone=False) as dead:
         new = await made(dead, receiver.url)
         await happen(dead)
-        claimed = await dead.store.run(posts.claim(dead.house, lambda lane: 4, []))
+        claimed = await dead.store.run(posts.claim(dead.context, lambda lane: 4, []))
         (first,) = claimed.posts
-        assert (await posts.ask(dead.house, dead.http, first.request)).taken
+        assert (await posts.ask(dead.context, dead.http, first.request)).taken
         async with posting(dead):
             await asyncio.sleep(0.1)
             assert len(receiver.got) == 1

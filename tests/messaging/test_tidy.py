@@ -103,6 +103,6 @@ async def test_deliveries_of_webhooks_are_erased_after_thirty_days_and_not_befor
     await otpost.store.run(Unit(decide))
     table = kinds.WEBHOOK_DELIVERIES.table
     for kept in ({"left", "under way"}, {"under way"}):
-        await posts.sweep(otpost.house)
+        await posts.sweep(otpost.context)
         assert {sid for (sid,) in await otpost.store.select(select(table.c.sid))} == kept
         otpost.clock.advance(1)

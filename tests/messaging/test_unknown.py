@@ -19,7 +19,8 @@ from messaging.through_twilio import (
 from otpost.domain.message import Attempt
 from otpost.outbound import Outbound, Response
 from otpost.senders.base import Reported
-from otpost.services import lookups, reports
+from otpost.services.messages.lookups import due_questions
+from otpost.services.messages.reports import keep_report
 from otpost.store.base import Store
 from standins.twilio import TwilioStandIn
 
@@ -84,7 +85,7 @@ async def test_every_lost_answer_is_looked_up_at_its_moments_and_no_attempt_has_
         assert (await message(otpost, sid)).status == "sending"
         assert [text.body for text in await twilio.messages(to)] == [f"{code} is your Default code."] * has_it
     otpost.clock.now = begun + 1_999
-    assert await otpost.store.run(lookups.questions(otpost.house)) == []
+    assert await otpost.store.run(due_questions(otpost.context)) == []
     assert await twilio.requests("list") == []
 
     otpost.clock.now = begun + 2_000
@@ -99,7 +100,7 @@ async def test_every_lost_answer_is_looked_up_at_its_moments_and_no_attempt_has_
             await looked(otpost, sid, begun + (6_000 if answered else 10_000))
     for at, whose, next_at in ((6_000, True, None), (10_000, False, 25_000), (25_000, False, None)):
         otpost.clock.now = begun + at - 1
-        assert await otpost.store.run(lookups.questions(otpost.house)) == []
+        assert await otpost.store.run(due_questions(otpost.context)) == []
         otpost.clock.now = begun + at
         for to, sid, answered, has_it, code in cases:
             if has_it or answered is not whose:
@@ -241,7 +242,7 @@ async def test_a_message_whose_listings_fail_for_its_whole_life_is_unconfirmed_u
     assert [tried["detail"] for tried in unconfirmed["attempts"]] == ["Twilio had an internal error."]
     (text,) = await twilio.messages()
     told = Reported("delivered", "delivered", None, text.sid, attempt.account_sid)
-    await otpost.store.run(reports.report(otpost.house, "twilio", attempt.sid, lambda *_: [told]))
+    await otpost.store.run(keep_report(otpost.context, "twilio", attempt.sid, lambda *_: [told]))
     late = await otpost.ok("GET", f"/v1/messages/{sid}")
     assert (late["status"], late["reason"]) == ("delivered", None)
     assert len(await twilio.requests("create")) == 1

@@ -26,7 +26,7 @@ from messaging.through_twilio import (
 )
 from otpost.domain.message import Message
 from otpost.senders.base import Reported
-from otpost.services import reports
+from otpost.services.messages.reports import keep_report
 from otpost.store.base import Store
 from otpost.store.kinds import BREAKERS
 from senders.contract import Answer, StandIn, standing_in
@@ -46,7 +46,7 @@ async def unheard(store: Store, twilio: TwilioStandIn) -> AsyncIterator[Installa
 async def tells(otpost: Installation, attempt_sid: str, status: Any, **more: Any) -> None:
     """A proven report of Twilio's on an attempt of the main account."""
     told = Reported(status, status, None, f"SM{attempt_sid}", MAIN, **more)
-    await otpost.store.run(reports.report(otpost.house, "twilio", attempt_sid, lambda *_: [told]))
+    await otpost.store.run(keep_report(otpost.context, "twilio", attempt_sid, lambda *_: [told]))
 
 
 async def ways_of(otpost: Installation, sid: str) -> list[tuple[str, str | None]]:

@@ -13,8 +13,9 @@ from otpost.domain.message import Attempt, Message
 from otpost.domain.outcome import ReasonName, Unknown
 from otpost.domain.policy import Route
 from otpost.senders.base import Listed, Reported
-from otpost.services import delivery, lookups, reports
-from otpost.services.delivery import Handover
+from otpost.services.messages.attempts import Handover, Pacing, claim_messages, settle_attempt
+from otpost.services.messages.lookups import keep_listing
+from otpost.services.messages.reports import keep_report
 from otpost.store.kinds import ATTEMPTS
 
 NODE, NOWHERE = "ND" + "1" * 32, "http://127.0.0.1:9"
@@ -50,9 +51,9 @@ class Idle:
 PUBLIC_URL = "https://otp.example"
 
 
-async def claim(still: Installation, node: str = NODE, pacing: delivery.Pacing | None = None) -> list[Handover]:
+async def claim(still: Installation, node: str = NODE, pacing: Pacing | None = None) -> list[Handover]:
     """What a node takes, its intents committed."""
-    unit = delivery.claim(still.house, node, pacing or Idle(), PUBLIC_URL)
+    unit = claim_messages(still.context, node, pacing or Idle(), PUBLIC_URL)
     return (await still.store.run(unit)).handovers
 
 
@@ -60,7 +61,7 @@ async def sent(still: Installation, outcome: Any, to: str = TO) -> tuple[str, st
     """A text whose first attempt came to this; the SIDs of its message and its attempt."""
     sid = (await send(still, to))["sid"]
     (handover,) = await claim(still)
-    await still.store.run(delivery.settle(still.house, handover, outcome))
+    await still.store.run(settle_attempt(still.context, handover, outcome))
     return sid, handover.attempt.sid
 
 
@@ -75,7 +76,7 @@ async def report(
 ) -> Message:
     """The message after a report on an attempt of the main account."""
     told = Reported(status, status, code, vendor_sid, MAIN, reason, detail)
-    assert await still.store.run(reports.report(still.house, "twilio", attempt, lambda *_: [told])) == [told]
+    assert await still.store.run(keep_report(still.context, "twilio", attempt, lambda *_: [told])) == [told]
     row = await still.store.get(ATTEMPTS, attempt)
     assert row is not None
     return await message(still, row.message)
@@ -89,7 +90,7 @@ async def answer(still: Installation, attempt_sid: str, *rows: Listed) -> tuple[
     """Both after a listing showed these rows."""
     attempt = await still.store.get(ATTEMPTS, attempt_sid)
     assert attempt is not None
-    await still.store.run(lookups.answered(still.house, attempt, list(rows), still.clock()))
+    await still.store.run(keep_listing(still.context, attempt, list(rows), still.clock()))
     after = await still.store.get(ATTEMPTS, attempt_sid)
     assert after is not None
     return await message(still, attempt.message), after

@@ -5,8 +5,8 @@ from __future__ import annotations
 from installation import Installation
 from messaging.through_twilio import INDIA, MAIN, Row, attempts, message, policy, send, start
 from otpost.domain.outcome import Accepted, Refused, Unavailable, Unknown, Vendor
-from otpost.messaging import nodes
-from otpost.services import delivery
+from otpost.services.messages.attempts import DUE_AT_ONCE, claim_messages, settle_attempt
+from otpost.services.messages.nodes import record_heartbeat, settle_lost
 from services.by_hand import LOST, NODE, NOWHERE, PUBLIC_URL, Idle, claim, sent
 
 BUSY = Unavailable("throttled", "Busy.", retry_after_s=2)
@@ -43,11 +43,11 @@ async def test_a_claim_takes_no_more_of_a_lane_than_it_has_free_slots(still: Ins
 
 
 async def test_a_claim_says_that_there_may_be_more_after_messages_that_only_ended(still: Installation) -> None:
-    for place in range(delivery.DUE_AT_ONCE):
+    for place in range(DUE_AT_ONCE):
         await send(still, f"+141555531{place:02d}", valid_for_s=60)
     still.clock.advance(51)
     late = (await send(still, "+14155553200"))["sid"]
-    unit = delivery.claim(still.house, NODE, Idle(), PUBLIC_URL)
+    unit = claim_messages(still.context, NODE, Idle(), PUBLIC_URL)
     claimed = await still.store.run(unit)
     assert (claimed.handovers, claimed.more) == ([], True)
     (handover,) = await claim(still)
@@ -55,9 +55,9 @@ async def test_a_claim_says_that_there_may_be_more_after_messages_that_only_ende
 
 
 async def test_what_could_not_be_taken_is_not_asked_for_again_at_once(still: Installation) -> None:
-    for place in range(delivery.DUE_AT_ONCE):
+    for place in range(DUE_AT_ONCE):
         await send(still, f"+141555531{place:02d}")
-    claimed = await still.store.run(delivery.claim(still.house, NODE, Idle(slots=0), PUBLIC_URL))
+    claimed = await still.store.run(claim_messages(still.context, NODE, Idle(slots=0), PUBLIC_URL))
     assert (claimed.handovers, claimed.more) == ([], False)
 
 
@@ -109,7 +109,7 @@ async def test_a_service_that_can_neither_list_nor_report_leaves_it_unconfirmed(
     sid = (await send(still))["sid"]
     (handover,) = await claim(still)
     assert handover.text.callback_url is None
-    await still.store.run(delivery.settle(still.house, handover, LOST))
+    await still.store.run(settle_attempt(still.context, handover, LOST))
     row, (attempt,) = await message(still, sid), await attempts(still, sid)
     assert (row.status, row.reason, row.body) == ("unconfirmed", "answer_lost", None)
     assert (attempt.outcome, attempt.look_at, attempt.detail) == ("unknown", None, "The connection broke.")
@@ -120,27 +120,27 @@ async def test_an_intent_of_such_a_service_whose_node_is_gone_is_unconfirmed_too
     await still.choose_sandbox()
     sid = (await send(still))["sid"]
     assert len(await claim(still, "ND" + "2" * 32)) == 1
-    assert await still.store.run(nodes.find_lost(still.house, alone=False)) == 1
+    assert await still.store.run(settle_lost(still.context, alone=False)) == 1
     row, (attempt,) = await message(still, sid), await attempts(still, sid)
     assert (row.status, row.reason) == ("unconfirmed", "answer_lost")
     assert (attempt.outcome, attempt.look_at, attempt.detail) == ("unknown", None, GONE)
 
 
 async def test_an_intent_is_lost_once_the_heartbeat_of_its_node_is_fifteen_seconds_old(still: Installation) -> None:
-    await still.store.run(nodes.beat(still.house, NODE, still.clock()))
+    await still.store.run(record_heartbeat(still.context, NODE, still.clock()))
     sid = (await send(still))["sid"]
     await claim(still)
     begun = still.clock()
     still.clock.now = begun + 14_999
-    assert await still.store.run(nodes.find_lost(still.house, alone=False)) == 0
+    assert await still.store.run(settle_lost(still.context, alone=False)) == 0
     still.clock.now = begun + 15_000
-    assert await still.store.run(nodes.find_lost(still.house, alone=False)) == 1
+    assert await still.store.run(settle_lost(still.context, alone=False)) == 1
     (attempt,) = await attempts(still, sid)
     assert (attempt.outcome, attempt.reason, attempt.detail) == ("unknown", "answer_lost", GONE)
     assert attempt.answered is False
     assert attempt.look_at == begun + 25_000
     assert (await message(still, sid)).status == "sending"
-    assert await still.store.run(nodes.find_lost(still.house, alone=False)) == 0
+    assert await still.store.run(settle_lost(still.context, alone=False)) == 0
 
 
 async def test_a_node_that_was_taken_for_dead_may_still_tell_its_outcome(still: Installation) -> None:
@@ -150,8 +150,8 @@ async def test_a_node_that_was_taken_for_dead_may_still_tell_its_outcome(still: 
     ):
         sid = (await send(still))["sid"]
         (handover,) = await claim(still, "ND" + "3" * 32)
-        assert await still.store.run(nodes.find_lost(still.house, alone=False)) == 1
-        await still.store.run(delivery.settle(still.house, handover, outcome))
+        assert await still.store.run(settle_lost(still.context, alone=False)) == 1
+        await still.store.run(settle_attempt(still.context, handover, outcome))
         row, (attempt,) = await message(still, sid), await attempts(still, sid)
         assert (row.status, attempt.look_at) == (status, None)
 

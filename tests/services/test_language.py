@@ -8,7 +8,7 @@ import phonenumbers
 
 from otpost.domain.locale import locale_of
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
-from otpost.services.wording import language_of
+from otpost.services.verifications.text import language_of
 
 KINDS = (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE)
 

@@ -7,13 +7,12 @@ import re
 import pytest
 
 from installation import RING
-from otpost.services import reading
-from otpost.services.house import House
-from otpost.services.lists import paging, searching
-from otpost.services.lists.searching import Search
-from otpost.services.twilio import attempts
-from otpost.services.twilio.attempts import Asked
-from otpost.services.verify import Whose
+from otpost.services.context import Context
+from otpost.services.messages.search import Search, search_messages, select_wanted
+from otpost.services.paging import JUDGED, Tenancy, read_page, read_part
+from otpost.services.verifications import attempts
+from otpost.services.verifications.attempts import SUMMED_MS, Asked, summarise_attempts
+from otpost.services.verifications.read import list_verifications, search_verifications
 from otpost.services.webhooks import endpoints
 from otpost.store import kinds, sql
 from otpost.store.units import Unit
@@ -23,7 +22,7 @@ from store.plans import asked
 ROWS = 6_000
 HOUR_MS = 3_600_000
 BEGAN = 1_700_000_000_000
-TENANT = Whose("AC1")
+TENANT = Tenancy("AC1")
 RARE = range(0, ROWS, 1_500)
 """Which rows are as none of the others; the first is the oldest."""
 
@@ -52,7 +51,7 @@ class Listening:
 
 
 @pytest.fixture
-async def house(store, database_url):
+async def context(store, database_url):
     """Thousands of rows that are alike, and among them a few that are not."""
 
     def decide(rows):
@@ -75,7 +74,7 @@ async def house(store, database_url):
 
     await store.run(Unit(decide))
     await asked(database_url, "ANALYZE")
-    return House(Listening(store), RING, clock=lambda: BEGAN + ROWS * 1_000)
+    return Context(Listening(store), RING, clock=lambda: BEGAN + ROWS * 1_000)
 
 
 async def every(page):
@@ -121,19 +120,19 @@ def reads_all(plan):
     return bool(set(scans) & {"messages", "verifications", "webhook_deliveries"})
 
 
-async def test_no_filter_reads_a_whole_table(house, database_url):
-    store = house.store
+async def test_no_filter_reads_a_whole_table(context, database_url):
+    store = context.store
     for search in SEARCHES:
-        await searching.messages(house, TENANT, search, 50, None)
-        await searching.messages(house, Whose("AC1", "VA9"), search, 50, None)
+        await search_messages(context, TENANT, search, 50, None)
+        await search_messages(context, Tenancy("AC1", "VA9"), search, 50, None)
     for status in ("pending", "approved", "expired", "canceled", "max_attempts_reached"):
         for search in (Search(status=status), Search(status=status, to="+1"), Search(status=status, country="CA")):
-            await searching.verifications(house, TENANT, search, 50, None)
+            await search_verifications(context, TENANT, search, 50, None)
     for state, event in (("failed", None), ("delivered", None), (None, "verification.approved")):
-        await endpoints.log(house, "WH1", status=state, event=event, after=BEGAN, limit=50, cursor=None)
+        await endpoints.log(context, "WH1", status=state, event=event, after=BEGAN, limit=50, cursor=None)
     for one in (Asked(Search(country="CA")), Asked(Search(), prefix="+1416"), Asked(Search(), status="converted")):
-        await paging.read(store, attempts.wanted(TENANT, one), 51, None)
-        await attempts.summary(house, TENANT, one)
+        await read_part(store, attempts.wanted(TENANT, one), 51, None)
+        await summarise_attempts(context, TENANT, one)
     heard, store.heard = store.heard, []
     assert len(heard) > 60
     for statement in heard:
@@ -141,47 +140,47 @@ async def test_no_filter_reads_a_whole_table(house, database_url):
         assert not reads_all(plan), f"{statement}\n{plan}"
 
 
-async def test_rare_rows_are_all_found_whatever_they_are_searched_by(house):
+async def test_rare_rows_are_all_found_whatever_they_are_searched_by(context):
     for search in SEARCHES[1:7]:
-        assert await every(lambda at, search=search: searching.messages(house, TENANT, search, 50, at)) == (
+        assert await every(lambda at, search=search: search_messages(context, TENANT, search, 50, at)) == (
             RARE_MESSAGES,
             [4] if search.country is None else [3, 1],
         )
     for search, found in zip(SEARCHES[7:], ([], [], ["SM", 0], ["SM", ROWS - 1], ["SM", 0], []), strict=True):
-        sids, _ = await every(lambda at, search=search: searching.messages(house, TENANT, search, 50, at))
+        sids, _ = await every(lambda at, search=search: search_messages(context, TENANT, search, 50, at))
         assert sids == ([sid_of(*found)] if found else [])
 
 
-async def test_what_is_over_is_expired_before_that_is_written_down(house):
+async def test_what_is_over_is_expired_before_that_is_written_down(context):
     expired, pending = Search(status="expired"), Search(status="pending")
     for limit in (1, 2, 50):
-        found, _ = await every(lambda at, limit=limit: searching.verifications(house, TENANT, expired, limit, at))
+        found, _ = await every(lambda at, limit=limit: search_verifications(context, TENANT, expired, limit, at))
         assert found == RARE_VERIFICATIONS
-    assert await every(lambda at: searching.verifications(house, TENANT, pending, 50, at)) == ([], [0])
-    with_messages, latest = await reading.verifications(house, TENANT, expired, limit=50, cursor=None)
+    assert await every(lambda at: search_verifications(context, TENANT, pending, 50, at)) == ([], [0])
+    with_messages, latest = await list_verifications(context, TENANT, expired, limit=50, cursor=None)
     assert [latest[row.message].sid for row in with_messages.rows] == RARE_MESSAGES
 
 
-async def test_a_page_looks_at_a_bounded_part_of_the_list_and_the_next_one_goes_on(house):
-    wanted = searching.wanted(kinds.MESSAGES, TENANT, Search(country="CA"))
-    first = await paging.page(house.store, wanted, 50, None)
+async def test_a_page_looks_at_a_bounded_part_of_the_list_and_the_next_one_goes_on(context):
+    wanted = select_wanted(kinds.MESSAGES, TENANT, Search(country="CA"))
+    first = await read_page(context.store, wanted, 50, None)
     assert [row.sid for row in first.rows] == RARE_MESSAGES[:3]
     # 5,000 of 6,000 rows were looked at.
-    assert first.next == sid_of("SM", ROWS - sum(paging.JUDGED))
-    assert await paging.page(house.store, wanted, 50, first.next) == ([await oldest(house)], None)
-    up = await paging.read(house.store, wanted, 51, sid_of("SM", 0), upward=True)
-    assert ([row.sid for row in up.rows], up.edge) == (RARE_MESSAGES[2::-1], sid_of("SM", sum(paging.JUDGED)))
+    assert first.next == sid_of("SM", ROWS - sum(JUDGED))
+    assert await read_page(context.store, wanted, 50, first.next) == ([await oldest(context)], None)
+    up = await read_part(context.store, wanted, 51, sid_of("SM", 0), upward=True)
+    assert ([row.sid for row in up.rows], up.edge) == (RARE_MESSAGES[2::-1], sid_of("SM", sum(JUDGED)))
 
 
-async def oldest(house):
-    return await house.store.get(kinds.MESSAGES, sid_of("SM", 0))
+async def oldest(context):
+    return await context.store.get(kinds.MESSAGES, sid_of("SM", 0))
 
 
-async def test_a_summary_counts_every_part_and_without_dates_the_last_thirty_days(house):
+async def test_a_summary_counts_every_part_and_without_dates_the_last_thirty_days(context):
     ca, all_of_them = Asked(Search(country="CA")), Asked(Search())
-    assert await attempts.summary(house, TENANT, ca) == (len(RARE), 0)
-    assert await attempts.summary(house, TENANT, all_of_them) == (ROWS, ROWS - len(RARE))
-    late = House(house.store, RING, clock=lambda: BEGAN + attempts.SUMMED_MS + (ROWS - 10) * 1_000)
-    assert await attempts.summary(late, TENANT, all_of_them) == (10, 10)
-    assert await attempts.summary(late, TENANT, Asked(Search(since=0))) == (ROWS, ROWS - len(RARE))
-    assert await attempts.summary(late, TENANT, Asked(Search(until=BEGAN + 5_000))) == (5, 4)
+    assert await summarise_attempts(context, TENANT, ca) == (len(RARE), 0)
+    assert await summarise_attempts(context, TENANT, all_of_them) == (ROWS, ROWS - len(RARE))
+    late = Context(context.store, RING, clock=lambda: BEGAN + SUMMED_MS + (ROWS - 10) * 1_000)
+    assert await summarise_attempts(late, TENANT, all_of_them) == (10, 10)
+    assert await summarise_attempts(late, TENANT, Asked(Search(since=0))) == (ROWS, ROWS - len(RARE))
+    assert await summarise_attempts(late, TENANT, Asked(Search(until=BEGAN + 5_000))) == (5, 4)

@@ -10,7 +10,16 @@ from sqlalchemy import select
 from installation import Installation
 from otpost.domain.access import AuditLine
 from otpost.domain.errors import IdempotencyKeyReused, NotFound, Refusal, ResendTooSoon, Unavailable
-from otpost.services.once import IN_WORK_MS, KEPT_MS, Answer, Call, begin, end, once, refused
+from otpost.services.idempotency import (
+    IN_WORK_MS,
+    KEPT_MS,
+    Answer,
+    Call,
+    answer_once,
+    keep_answer,
+    refuse_once,
+    reserve_key,
+)
 from otpost.store import tables
 from otpost.store.kinds import AUDIT
 from otpost.store.units import Rows, Unit
@@ -41,7 +50,7 @@ async def lines(otpost: Installation) -> list[str]:
 
 
 async def run(otpost: Installation, call: Call, unit: Unit[str]) -> Answer:
-    return await otpost.store.run(once(otpost.house, call, unit, render))
+    return await otpost.store.run(answer_once(otpost.context, call, unit, render))
 
 
 async def test_a_unit_runs_once_and_its_answer_comes_again_for_a_day(otpost: Installation) -> None:
@@ -85,33 +94,35 @@ async def test_a_refusal_that_passes_and_an_error_leave_the_key_free(otpost: Ins
 
 
 async def test_a_refusal_from_before_any_unit_is_kept_like_one_of_a_unit(otpost: Installation) -> None:
-    early = refused(otpost.house, CALL, NotFound(), render)
+    early = refuse_once(otpost.context, CALL, NotFound(), render)
     assert await otpost.store.run(early) == Answer(409, b"not_found")
     assert await run(otpost, CALL, writes("1")) == Answer(409, b"not_found", replayed=True)
     later = Call("AC1", "call", "later", b"")
     assert await run(otpost, later, writes("2")) == Answer(201, b"2")
-    assert await otpost.store.run(refused(otpost.house, later, NotFound(), render)) == Answer(201, b"2", replayed=True)
+    assert await otpost.store.run(refuse_once(otpost.context, later, NotFound(), render)) == Answer(
+        201, b"2", replayed=True
+    )
 
 
 async def test_while_the_first_call_is_in_work_the_second_is_told_to_wait_a_minute_at_most(
     otpost: Installation,
 ) -> None:
-    house, store = otpost.house, otpost.store
-    assert await store.run(begin(house, CALL)) is None
+    context, store = otpost.context, otpost.store
+    assert await store.run(reserve_key(context, CALL)) is None
     with pytest.raises(Unavailable) as told:
-        await store.run(begin(house, CALL))
+        await store.run(reserve_key(context, CALL))
     assert told.value.retry_at == otpost.clock.now + 1000
     with pytest.raises(IdempotencyKeyReused):
-        await store.run(begin(house, ANOTHER_BODY))
+        await store.run(reserve_key(context, ANOTHER_BODY))
     otpost.clock.now += IN_WORK_MS
-    assert await store.run(begin(house, CALL)) is None
-    await store.run(end(house, CALL, Answer(200, b"done")))
-    assert await store.run(begin(house, CALL)) == Answer(200, b"done", replayed=True)
+    assert await store.run(reserve_key(context, CALL)) is None
+    await store.run(keep_answer(context, CALL, Answer(200, b"done")))
+    assert await store.run(reserve_key(context, CALL)) == Answer(200, b"done", replayed=True)
 
 
 async def test_a_call_that_ends_without_an_answer_leaves_the_key_free(otpost: Installation) -> None:
-    house, store = otpost.house, otpost.store
+    context, store = otpost.context, otpost.store
     for _ in range(2):
-        assert await store.run(begin(house, CALL)) is None
-        await store.run(end(house, CALL, None))
-    assert await store.run(begin(house, ANOTHER_BODY)) is None
+        assert await store.run(reserve_key(context, CALL)) is None
+        await store.run(keep_answer(context, CALL, None))
+    assert await store.run(reserve_key(context, ANOTHER_BODY)) is None

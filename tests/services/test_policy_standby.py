@@ -9,12 +9,13 @@ import pytest
 from otpost.domain.access import Actor
 from otpost.domain.errors import Invalid
 from otpost.domain.policy import Breaker, Rate
-from otpost.services.house import House
-from otpost.services.policy import plan, standing
+from otpost.services.context import Context
+from otpost.services.keyring import KeyRing
+from otpost.services.policy import plan
 from otpost.services.policy import revisions as policy
+from otpost.services.policy.accounts import list_accounts, open_breakers
 from otpost.services.policy.draft import read, restored
 from otpost.services.policy.revisions import Saved
-from otpost.services.vault import KeyRing
 from otpost.store.base import Store
 from otpost.store.kinds import BREAKERS, POLICIES, REVISIONS
 from otpost.store.units import Rows, Unit, lock
@@ -27,8 +28,8 @@ PHONE = "+15005550006"
 
 
 @pytest.fixture
-def house(store: Store) -> House:
-    return House(store, KeyRing({"k1": b"1" * 32}), lambda: NOW)
+def context(store: Store) -> Context:
+    return Context(store, KeyRing({"k1": b"1" * 32}), lambda: NOW)
 
 
 def row(dialing_code: str, account_sid: str) -> dict[str, Any]:
@@ -42,11 +43,11 @@ def twilio(**changed: object) -> dict[str, Any]:
 MESSAGEBIRD = {"access_key": "live-key", "originator": "MyBrand"}
 
 
-async def put(house: House, **sent: object) -> Saved:
-    return await house.store.run(policy.save(house, ADA, read(sent)))
+async def put(context: Context, **sent: object) -> Saved:
+    return await context.store.run(policy.save(context, ADA, read(sent)))
 
 
-async def opens(house: House, service: str, account_sid: str, *, revision: int) -> Breaker:
+async def opens(context: Context, service: str, account_sid: str, *, revision: int) -> Breaker:
     """The breaker of an account opens under a revision of the policy."""
     lane = f"{TENANT}:{service}:{account_sid}"
     breaker = Breaker(
@@ -56,7 +57,7 @@ async def opens(house: House, service: str, account_sid: str, *, revision: int) 
     def decide(rows: Rows) -> None:
         rows.put(BREAKERS, breaker)
 
-    await house.store.run(Unit(decide, [lock(BREAKERS, lane)]))
+    await context.store.run(Unit(decide, [lock(BREAKERS, lane)]))
     return breaker
 
 
@@ -109,128 +110,128 @@ def test_a_mistake_in_failover_or_rates_is_named_with_its_path(sent, expected):
 
 
 @pytest.mark.parametrize("failover_after_s", [10, 600, None])
-async def test_failover_is_kept_from_10_to_600_seconds_or_as_never(house, failover_after_s):
-    saved = await put(house, failover_after_s=failover_after_s)
+async def test_failover_is_kept_from_10_to_600_seconds_or_as_never(context, failover_after_s):
+    saved = await put(context, failover_after_s=failover_after_s)
     assert saved.shown["failover_after_s"] == failover_after_s
-    assert await policy.shown(house, TENANT) == saved.shown
+    assert await policy.shown(context, TENANT) == saved.shown
 
 
-async def test_an_origin_with_a_rate_is_kept_in_the_form_of_a_phone_field(house):
+async def test_an_origin_with_a_rate_is_kept_in_the_form_of_a_phone_field(context):
     typed = {r"91\9191919191": 0.1, "+1 500 555 0006": 1, "12345": 1000, "My Brand": 2.5}
-    saved = await put(house, rates=[{"origin": one, "messages_per_second": rate} for one, rate in typed.items()])
+    saved = await put(context, rates=[{"origin": one, "messages_per_second": rate} for one, rate in typed.items()])
     assert saved.shown["rates"] == [
         {"origin": "+919191919191", "messages_per_second": 0.1},
         {"origin": "+15005550006", "messages_per_second": 1.0},
         {"origin": "12345", "messages_per_second": 1000.0},
         {"origin": "My Brand", "messages_per_second": 2.5},
     ]
-    made = plan.make(house, saved.policy, [])
+    made = plan.make(context, saved.policy, [])
     assert (made.rate("+15005550006"), made.rate("+15005550007")) == (1.0, None)
 
 
-async def test_what_a_save_does_not_bring_is_left_alone(house):
-    await put(house, failover_after_s=60, rates=[{"origin": PHONE, "messages_per_second": 1}])
-    saved = await put(house, sender_service="sandbox")
+async def test_what_a_save_does_not_bring_is_left_alone(context):
+    await put(context, failover_after_s=60, rates=[{"origin": PHONE, "messages_per_second": 1}])
+    saved = await put(context, sender_service="sandbox")
     assert (saved.policy.failover_after_s, saved.policy.rates) == (60, (Rate(PHONE, 1.0),))
-    saved = await put(house, rates=[])
+    saved = await put(context, rates=[])
     assert (saved.policy.failover_after_s, saved.policy.rates) == (60, ())
-    saved = await put(house, failover_after_s=None)
+    saved = await put(context, failover_after_s=None)
     assert saved.policy.failover_after_s is None
 
 
-async def test_an_answer_can_be_sent_back_with_failover_and_rates(house):
-    first = await put(house, failover_after_s=60, rates=[{"origin": PHONE, "messages_per_second": 0.5}])
-    second = await put(house, **first.shown)
+async def test_an_answer_can_be_sent_back_with_failover_and_rates(context):
+    first = await put(context, failover_after_s=60, rates=[{"origin": PHONE, "messages_per_second": 0.5}])
+    second = await put(context, **first.shown)
     assert second.changes == ()
     assert second.shown == {**first.shown, "revision": 2}
 
 
-async def test_the_words_of_a_save_say_what_became_of_failover_and_rates(house):
-    saved = await put(house, failover_after_s=60, rates=[{"origin": PHONE, "messages_per_second": 1}])
+async def test_the_words_of_a_save_say_what_became_of_failover_and_rates(context):
+    saved = await put(context, failover_after_s=60, rates=[{"origin": PHONE, "messages_per_second": 1}])
     assert saved.changes == ("Failover: off → after 60 s", f"Rate of {PHONE}: 1 a second")
     rates = [{"origin": PHONE, "messages_per_second": 2.5}, {"origin": "MyBrand", "messages_per_second": 10}]
-    saved = await put(house, failover_after_s=90, rates=rates)
+    saved = await put(context, failover_after_s=90, rates=rates)
     assert saved.changes == (
         "Failover: after 60 s → after 90 s",
         f"Rate of {PHONE}: 1 → 2.5 a second",
         "Rate of MyBrand: 10 a second",
     )
-    saved = await put(house, failover_after_s=None, rates=rates[1:])
+    saved = await put(context, failover_after_s=None, rates=rates[1:])
     assert saved.changes == ("Failover: after 90 s → off", f"Rate of {PHONE}: removed")
 
 
-async def test_a_revision_holds_failover_and_rates_and_restore_brings_them_back(house):
-    await put(house, failover_after_s=60, rates=[{"origin": PHONE, "messages_per_second": 1}])
-    await put(house, failover_after_s=None, rates=[])
-    kept = await house.store.get(REVISIONS, TENANT, 1)
+async def test_a_revision_holds_failover_and_rates_and_restore_brings_them_back(context):
+    await put(context, failover_after_s=60, rates=[{"origin": PHONE, "messages_per_second": 1}])
+    await put(context, failover_after_s=None, rates=[])
+    kept = await context.store.get(REVISIONS, TENANT, 1)
     assert kept is not None
     assert (kept.failover_after_s, kept.rates) == (60, (Rate(PHONE, 1.0),))
-    saved = await house.store.run(policy.save(house, ADA, await restored(house, TENANT, 1, {})))
+    saved = await context.store.run(policy.save(context, ADA, await restored(context, TENANT, 1, {})))
     assert (saved.policy.failover_after_s, saved.policy.rates) == (60, (Rate(PHONE, 1.0),))
     assert saved.changes == (
         "Revision 1 restored",
         "Failover: off → after 60 s",
         f"Rate of {PHONE}: 1 a second",
     )
-    stored = await house.store.get(POLICIES, TENANT)
+    stored = await context.store.get(POLICIES, TENANT)
     assert stored == saved.policy
 
 
-async def test_restore_takes_no_failover_and_no_rates_from_its_body(house):
-    await put(house, sender_service="sandbox")
+async def test_restore_takes_no_failover_and_no_rates_from_its_body(context):
+    await put(context, sender_service="sandbox")
     with pytest.raises(Invalid) as refusal:
-        await restored(house, TENANT, 1, {"failover_after_s": 60, "rates": []})
+        await restored(context, TENANT, 1, {"failover_after_s": 60, "rates": []})
     assert [error.field for error in refusal.value.errors] == ["failover_after_s", "rates"]
 
 
-async def test_a_fallback_has_to_be_complete(house):
+async def test_a_fallback_has_to_be_complete(context):
     sent = {"sender_service": "twilio", "twilio": twilio(), "fallback": ["messagebird"]}
     with pytest.raises(Invalid) as refusal:
-        await put(house, **sent)
+        await put(context, **sent)
     assert {error.field: error.code for error in refusal.value.errors} == {
         "messagebird.originator": "required",
         "messagebird.access_key": "token_required",
     }
-    saved = await put(house, **sent, messagebird=MESSAGEBIRD)
+    saved = await put(context, **sent, messagebird=MESSAGEBIRD)
     assert saved.policy.fallback == ("messagebird",)
 
 
-async def test_the_accounts_of_the_policy_are_the_main_account_the_subaccounts_and_the_fallbacks(house):
+async def test_the_accounts_of_the_policy_are_the_main_account_the_subaccounts_and_the_fallbacks(context):
     rows = [row("+91", INDIA), row("+1", MAIN), row("+1876", JAMAICA)]
     await put(
-        house,
+        context,
         sender_service="twilio",
         twilio=twilio(subaccounts=rows),
         fallback=["messagebird"],
         messagebird=MESSAGEBIRD,
     )
-    breaker = await opens(house, "twilio", INDIA, revision=1)
-    assert await standing.accounts(house, TENANT) == [
+    breaker = await opens(context, "twilio", INDIA, revision=1)
+    assert await list_accounts(context, TENANT) == [
         ("twilio", MAIN, None),
         ("twilio", INDIA, breaker),
         ("twilio", JAMAICA, None),
         ("messagebird", "", None),
     ]
-    assert await standing.open_breakers(house, TENANT) == [breaker]
+    assert await open_breakers(context, TENANT) == [breaker]
 
 
-async def test_a_main_account_that_nothing_goes_through_is_none_of_the_policys_accounts(house):
+async def test_a_main_account_that_nothing_goes_through_is_none_of_the_policys_accounts(context):
     listed = twilio(subaccounts=[row("+91", INDIA)], only_listed_dialing_codes=True)
-    await put(house, sender_service="twilio", twilio=listed)
-    assert await standing.accounts(house, TENANT) == [("twilio", INDIA, None)]
-    await put(house, twilio={**listed, "subaccount_falls_back": True})
-    assert await standing.accounts(house, TENANT) == [("twilio", INDIA, None), ("twilio", MAIN, None)]
+    await put(context, sender_service="twilio", twilio=listed)
+    assert await list_accounts(context, TENANT) == [("twilio", INDIA, None)]
+    await put(context, twilio={**listed, "subaccount_falls_back": True})
+    assert await list_accounts(context, TENANT) == [("twilio", INDIA, None), ("twilio", MAIN, None)]
 
 
-async def test_a_breaker_that_opened_before_the_last_save_counts_as_closed(house):
-    await put(house, sender_service="twilio", twilio=twilio())
-    await opens(house, "twilio", MAIN, revision=1)
-    await put(house, failover_after_s=60)
-    assert await standing.open_breakers(house, TENANT) == []
-    assert await standing.accounts(house, TENANT) == [("twilio", MAIN, None)]
+async def test_a_breaker_that_opened_before_the_last_save_counts_as_closed(context):
+    await put(context, sender_service="twilio", twilio=twilio())
+    await opens(context, "twilio", MAIN, revision=1)
+    await put(context, failover_after_s=60)
+    assert await open_breakers(context, TENANT) == []
+    assert await list_accounts(context, TENANT) == [("twilio", MAIN, None)]
 
 
-async def test_while_no_service_is_ready_there_are_no_accounts(house):
-    assert await standing.accounts(house, TENANT) == []
-    await put(house, twilio=twilio())
-    assert await standing.accounts(house, TENANT) == []
+async def test_while_no_service_is_ready_there_are_no_accounts(context):
+    assert await list_accounts(context, TENANT) == []
+    await put(context, twilio=twilio())
+    assert await list_accounts(context, TENANT) == []

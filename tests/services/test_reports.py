@@ -9,7 +9,9 @@ from messaging.through_gateway import section
 from messaging.through_twilio import INDIA, attempts, message, policy, send, start
 from otpost.domain.outcome import Accepted, Refused, Unavailable, Vendor
 from otpost.senders.base import NotProven, Reported
-from otpost.services import delivery, lookups, reports
+from otpost.services.messages.attempts import settle_attempt
+from otpost.services.messages.lookups import due_questions
+from otpost.services.messages.reports import keep_report
 from otpost.store.kinds import REPORTS
 from services.by_hand import LOST, NOWHERE, answer, claim, listed, report, sent
 
@@ -27,7 +29,7 @@ async def test_reports_move_forward_only_and_count_once(still: Installation) -> 
         (["delivered", "undelivered"], "delivered"),
         (["failed", "sent"], "failed"),
     ):
-        sid, attempt_sid = await sent(still, Accepted(Vendor(sid=f"SM{still.house.sid('')}", status="queued")))
+        sid, attempt_sid = await sent(still, Accepted(Vendor(sid=f"SM{still.context.sid('')}", status="queued")))
         (attempt,) = await attempts(still, sid)
         for status in order:
             await report(still, attempt_sid, status, str(attempt.vendor_sid))
@@ -46,7 +48,7 @@ async def test_a_report_before_the_answer_is_not_undone_by_it(still: Installatio
         await report(still, handover.attempt.sid, "delivered", vendor_sid)
         if isinstance(outcome, Accepted):
             outcome = Accepted(Vendor(http_status=201, sid=vendor_sid, status="queued"))
-        await still.store.run(delivery.settle(still.house, handover, outcome))
+        await still.store.run(settle_attempt(still.context, handover, outcome))
         row, (attempt,) = await message(still, sid), await attempts(still, sid)
         assert (row.status, row.due_at) == ("delivered", None)
         assert (attempt.outcome, attempt.status, attempt.vendor_status) == ("accepted", "delivered", "delivered")
@@ -60,7 +62,7 @@ async def test_a_report_settles_an_unknown_attempt_and_ends_its_look_ups(still: 
     row, (attempt,) = await message(still, sid), await attempts(still, sid)
     assert (row.status, attempt.outcome, attempt.vendor_sid, attempt.look_at) == ("sent", "accepted", "SM8", None)
     still.clock.advance(30)
-    assert await still.store.run(lookups.questions(still.house)) == []
+    assert await still.store.run(due_questions(still.context)) == []
 
 
 async def test_a_report_on_an_attempt_that_is_waiting_for_its_next_try_stops_that_try(still: Installation) -> None:
@@ -126,7 +128,7 @@ async def test_a_report_on_no_attempt_of_the_account_changes_nothing(still: Inst
     sid, attempt_sid = await sent(still, Accepted(Vendor(sid="SM1", status="queued")))
     told = Reported("delivered", "delivered", None, "SM1", INDIA.account)
     answered = [
-        await still.store.run(reports.report(still.house, service, attempt, lambda *_: [told]))
+        await still.store.run(keep_report(still.context, service, attempt, lambda *_: [told]))
         for service, attempt in (("twilio", attempt_sid), ("twilio", "AT" + "0" * 32), ("sandbox", attempt_sid))
     ]
     assert isinstance(answered[0], NotProven)
@@ -150,7 +152,7 @@ async def test_a_failure_that_is_reported_after_the_verification_has_ended_sends
     verification = await start(still)
     (handover,) = await claim(still)
     taken = Accepted(Vendor(sid="SM1", http_status=201))
-    await still.store.run(delivery.settle(still.house, handover, taken))
+    await still.store.run(settle_attempt(still.context, handover, taken))
     path = f"/v1/verifications/{verification['sid']}"
     if ended == "approved":
         await still.ok("POST", f"{path}/check", {"code": still.code(verification)}, key=still.verify)
@@ -172,7 +174,7 @@ async def test_a_verification_that_ends_while_its_text_waits_for_another_way_cal
     await with_a_gateway_behind(still)
     verification = await start(still)
     (handover,) = await claim(still)
-    await still.store.run(delivery.settle(still.house, handover, Refused("account_trouble", "Suspended.")))
+    await still.store.run(settle_attempt(still.context, handover, Refused("account_trouble", "Suspended.")))
     await still.ok("POST", f"/v1/verifications/{verification['sid']}/cancel", key=still.verify)
     assert await claim(still) == []
     row = await message(still, handover.message.sid)
@@ -187,7 +189,7 @@ async def test_a_text_that_arrives_after_the_other_has_failed_the_message_is_del
         await answer(still, first)
     (handover,) = await claim(still)
     assert handover.service.NAME == "generic"
-    await still.store.run(delivery.settle(still.house, handover, Refused("text_refused", "Too long.")))
+    await still.store.run(settle_attempt(still.context, handover, Refused("text_refused", "Too long.")))
     row = await message(still, sid)
     assert (row.status, row.reason, row.body) == ("failed", "text_refused", None)
     late = await report(still, first, "delivered")

@@ -17,12 +17,12 @@ from otpost.domain import errors
 from otpost.domain.access import Actor
 from otpost.domain.outcome import Vendor
 from otpost.outbound import Outbound
-from otpost.services import reading
-from otpost.services.house import House
+from otpost.services.context import Context
+from otpost.services.keyring import KeyRing
 from otpost.services.policy import revisions as policy
 from otpost.services.policy.draft import read
-from otpost.services.policy.trial import Tried, trial
-from otpost.services.vault import KeyRing
+from otpost.services.policy.sandbox import list_inbox
+from otpost.services.policy.test_send import SendResult, send_test
 from otpost.store import columns, tables
 from otpost.store.base import Store
 from otpost.store.kinds import AUDIT, POLICIES
@@ -74,8 +74,8 @@ async def http() -> AsyncIterator[Outbound]:
 
 
 @pytest.fixture
-def house(store: Store) -> House:
-    return House(store, KeyRing({"k1": b"1" * 32}), lambda: NOW)
+def context(store: Store) -> Context:
+    return Context(store, KeyRing({"k1": b"1" * 32}), lambda: NOW)
 
 
 def twilio(url: str, **changed: object) -> dict[str, Any]:
@@ -100,21 +100,21 @@ def asked(url: str, to: str = "+4915112345678", **changed: object) -> dict[str, 
     return {"policy": {"sender_service": "twilio", "twilio": twilio(url, **changed)}, "to": to, "message": TEXT}
 
 
-async def everything(house: House) -> str:
-    return "\n".join([repr(await house.store.select(select(table))) for table in columns.metadata.sorted_tables])
+async def everything(context: Context) -> str:
+    return "\n".join([repr(await context.store.select(select(table))) for table in columns.metadata.sorted_tables])
 
 
-async def refused(house: House, http: Outbound, sent: object) -> dict[str, str]:
+async def refused(context: Context, http: Outbound, sent: object) -> dict[str, str]:
     """The fields for which a test is refused, with their codes; it leaves nothing behind."""
-    before = await everything(house)
+    before = await everything(context)
     with pytest.raises(errors.Invalid) as refusal:
-        await trial(house, http, ADA, sent)
-    assert await everything(house) == before
+        await send_test(context, http, ADA, sent)
+    assert await everything(context) == before
     return {error.field: error.code for error in refusal.value.errors}
 
 
-async def test_the_main_account_sends_at_once_with_the_submitted_values(house, http, gateway):
-    tried = await trial(house, http, ADA, asked(gateway.url))
+async def test_the_main_account_sends_at_once_with_the_submitted_values(context, http, gateway):
+    tried = await send_test(context, http, ADA, asked(gateway.url))
     assert gateway.asked == [
         (
             f"/2010-04-01/Accounts/{MAIN}/Messages.json",
@@ -123,7 +123,7 @@ async def test_the_main_account_sends_at_once_with_the_submitted_values(house, h
             {"To": "+4915112345678", "From": "+15005550006", "Body": TEXT, "ValidityPeriod": "600"},
         )
     ]
-    assert tried == Tried(
+    assert tried == SendResult(
         outcome="accepted",
         service="twilio",
         account_sid=MAIN,
@@ -137,55 +137,55 @@ async def test_the_main_account_sends_at_once_with_the_submitted_values(house, h
     assert "main account" in tried.reason
 
 
-async def test_the_subaccount_that_the_number_chooses_sends_and_needs_no_other_token(house, http, gateway):
-    tried = await trial(house, http, ADA, asked(gateway.url, to="+91 98765 43210", auth_token=None))
+async def test_the_subaccount_that_the_number_chooses_sends_and_needs_no_other_token(context, http, gateway):
+    tried = await send_test(context, http, ADA, asked(gateway.url, to="+91 98765 43210", auth_token=None))
     ((path, login, password, form),) = gateway.asked
     assert (path, login) == (f"/2010-04-01/Accounts/{INDIA}/Messages.json", INDIA)
     assert (password, form["From"]) == (f"{MARK}-india", "+919191919191")
     assert (tried.outcome, tried.account_sid, tried.origin) == ("accepted", INDIA, "+919191919191")
 
 
-async def test_with_copilot_on_the_messaging_service_sends(house, http, gateway):
+async def test_with_copilot_on_the_messaging_service_sends(context, http, gateway):
     service = "MG" + "d" * 32
-    tried = await trial(house, http, ADA, asked(gateway.url, use_copilot=True, service_sid=service))
+    tried = await send_test(context, http, ADA, asked(gateway.url, use_copilot=True, service_sid=service))
     ((_, _, _, form),) = gateway.asked
     assert (form["MessagingServiceSid"], form.get("From"), tried.origin) == (service, None, service)
 
 
 @pytest.mark.parametrize("blank", [None, "", " "])
-async def test_the_token_of_the_account_that_would_send_is_needed(house, http, gateway, blank):
-    assert await refused(house, http, asked(gateway.url, auth_token=blank)) == {
+async def test_the_token_of_the_account_that_would_send_is_needed(context, http, gateway, blank):
+    assert await refused(context, http, asked(gateway.url, auth_token=blank)) == {
         "policy.twilio.auth_token": "token_required"
     }
     rows = [{**twilio("")["subaccounts"][0], "auth_token": blank}]
-    assert await refused(house, http, asked(gateway.url, to="+919876543210", subaccounts=rows)) == {
+    assert await refused(context, http, asked(gateway.url, to="+919876543210", subaccounts=rows)) == {
         "policy.twilio.subaccounts[0].auth_token": "token_required"
     }
     assert gateway.asked == []
 
 
-async def test_a_stored_token_is_not_used(house, http, gateway):
-    saved = await house.store.run(policy.save(house, ADA, read(asked(gateway.url)["policy"])))
+async def test_a_stored_token_is_not_used(context, http, gateway):
+    saved = await context.store.run(policy.save(context, ADA, read(asked(gateway.url)["policy"])))
     sent = {"policy": saved.shown, "to": "+4915112345678", "message": TEXT}
-    assert await refused(house, http, sent) == {"policy.twilio.auth_token": "token_required"}
+    assert await refused(context, http, sent) == {"policy.twilio.auth_token": "token_required"}
 
 
-async def test_a_test_saves_nothing_of_the_policy_and_leaves_an_audit_line(house, http, gateway):
-    await trial(house, http, ADA, asked(gateway.url))
-    rows = await everything(house)
-    assert await house.store.get(POLICIES, TENANT) is None
+async def test_a_test_saves_nothing_of_the_policy_and_leaves_an_audit_line(context, http, gateway):
+    await send_test(context, http, ADA, asked(gateway.url))
+    rows = await everything(context)
+    assert await context.store.get(POLICIES, TENANT) is None
     assert MARK not in rows
     assert TEXT not in rows
     assert "+4915112345678" not in rows
-    ((_, _, at, who, what, detail),) = await house.store.select(select(AUDIT.table))
+    ((_, _, at, who, what, detail),) = await context.store.select(select(AUDIT.table))
     assert (at, who, what) == (NOW, "ada", "sender policy tested")
     assert detail == f"twilio {MAIN} to +49••••••••678"
 
 
-async def test_a_refusal_has_the_vendors_words_code_and_link_and_our_sentence(house, http, gateway):
+async def test_a_refusal_has_the_vendors_words_code_and_link_and_our_sentence(context, http, gateway):
     gateway.status = 400
     gateway.said = {"code": 21606, "message": "The From phone number is not valid", "status": 400}
-    tried = await trial(house, http, ADA, asked(gateway.url))
+    tried = await send_test(context, http, ADA, asked(gateway.url))
     assert (tried.outcome, tried.vendor.http_status, tried.vendor.code) == ("refused", 400, "21606")
     assert tried.vendor.message == "The From phone number is not valid"
     assert tried.link == "https://www.twilio.com/docs/api/errors/21606"
@@ -194,24 +194,26 @@ async def test_a_refusal_has_the_vendors_words_code_and_link_and_our_sentence(ho
     assert MARK not in repr(tried)
 
 
-async def test_no_answer_is_an_outcome_too(house, http, gateway):
+async def test_no_answer_is_an_outcome_too(context, http, gateway):
     gateway.status = 503
-    assert (await trial(house, http, ADA, asked(gateway.url))).outcome == "unknown"
+    assert (await send_test(context, http, ADA, asked(gateway.url))).outcome == "unknown"
     gateway.status = 429
-    assert (await trial(house, http, ADA, asked(gateway.url))).outcome == "unavailable"
+    assert (await send_test(context, http, ADA, asked(gateway.url))).outcome == "unavailable"
 
 
-async def test_all_that_is_lacking_is_named_at_once(house, http):
-    assert await refused(house, http, {}) == {"policy": "required", "to": "required", "message": "required"}
-    assert await refused(house, http, []) == {"": "invalid"}
-    assert await refused(house, http, {"policy": {"sender_service": None}, "to": "12", "message": " ", "from": ""}) == {
+async def test_all_that_is_lacking_is_named_at_once(context, http):
+    assert await refused(context, http, {}) == {"policy": "required", "to": "required", "message": "required"}
+    assert await refused(context, http, []) == {"": "invalid"}
+    assert await refused(
+        context, http, {"policy": {"sender_service": None}, "to": "12", "message": " ", "from": ""}
+    ) == {
         "from": "unknown_field",
         "policy.sender_service": "required",
         "to": "invalid_number",
         "message": "required",
     }
     assert await refused(
-        house, http, {"policy": {"sender_service": "twilio"}, "to": "+4915112345678", "message": "x"}
+        context, http, {"policy": {"sender_service": "twilio"}, "to": "+4915112345678", "message": "x"}
     ) == {
         "policy.twilio.account_sid": "required",
         "policy.twilio.sender_phone": "required",
@@ -222,19 +224,19 @@ async def test_all_that_is_lacking_is_named_at_once(house, http):
 @pytest.mark.parametrize(
     ("message", "code"), [("x" * 1601, "text_too_long"), ("bell \a", "invalid"), (7, "invalid"), (None, "required")]
 )
-async def test_the_message_is_a_text_of_at_most_1600_characters(house, http, gateway, message, code):
-    assert await refused(house, http, {**asked(gateway.url), "message": message}) == {"message": code}
-    await trial(house, http, ADA, {**asked(gateway.url), "message": "x" * 1600})
+async def test_the_message_is_a_text_of_at_most_1600_characters(context, http, gateway, message, code):
+    assert await refused(context, http, {**asked(gateway.url), "message": message}) == {"message": code}
+    await send_test(context, http, ADA, {**asked(gateway.url), "message": "x" * 1600})
 
 
-async def test_a_number_that_the_policy_refuses_is_refused_at_its_field(house, http, gateway):
+async def test_a_number_that_the_policy_refuses_is_refused_at_its_field(context, http, gateway):
     sent = asked(gateway.url, only_listed_dialing_codes=True)
-    assert await refused(house, http, sent) == {"to": "dialing_code_refused"}
+    assert await refused(context, http, sent) == {"to": "dialing_code_refused"}
 
 
-async def test_a_url_that_the_outbound_guard_refuses_is_named_at_its_field(house, gateway):
+async def test_a_url_that_the_outbound_guard_refuses_is_named_at_its_field(context, gateway):
     closed = Outbound()
-    assert await refused(house, closed, asked(gateway.url)) == {"policy.twilio.api_url": "invalid"}
+    assert await refused(context, closed, asked(gateway.url)) == {"policy.twilio.api_url": "invalid"}
     assert gateway.asked == []
     await closed.close()
 
@@ -253,43 +255,43 @@ class Turning(AbstractResolver):
         return None
 
 
-async def test_a_name_that_leads_elsewhere_when_it_is_called_is_refused_at_its_field(house, gateway):
+async def test_a_name_that_leads_elsewhere_when_it_is_called_is_refused_at_its_field(context, gateway):
     outbound = Outbound(resolver=Turning())
     port = gateway.url.rpartition(":")[2]
     with pytest.raises(errors.Invalid) as refusal:
-        await trial(house, outbound, ADA, asked(f"https://sms.example.com:{port}"))
+        await send_test(context, outbound, ADA, asked(f"https://sms.example.com:{port}"))
     assert [(error.field, error.code) for error in refusal.value.errors] == [("policy.twilio.api_url", "invalid")]
     assert gateway.asked == []
     await outbound.close()
 
 
-async def test_ten_tests_a_minute_for_each_key_or_user(house, http, gateway):
+async def test_ten_tests_a_minute_for_each_key_or_user(context, http, gateway):
     for _ in range(10):
-        await trial(house, http, ADA, asked(gateway.url))
+        await send_test(context, http, ADA, asked(gateway.url))
     with pytest.raises(errors.TestsReached) as refusal:
-        await trial(house, http, ADA, asked(gateway.url))
+        await send_test(context, http, ADA, asked(gateway.url))
     assert (refusal.value.code, refusal.value.retry_at) == ("tests_reached", NOW + 60_000)
     assert len(gateway.asked) == 10
-    await trial(house, http, KEY, asked(gateway.url))
-    await trial(dataclasses.replace(house, clock=lambda: NOW + 60_000), http, ADA, asked(gateway.url))
+    await send_test(context, http, KEY, asked(gateway.url))
+    await send_test(dataclasses.replace(context, clock=lambda: NOW + 60_000), http, ADA, asked(gateway.url))
     assert len(gateway.asked) == 12
 
 
-async def test_tests_at_the_same_time_share_the_limit(house, http, gateway):
+async def test_tests_at_the_same_time_share_the_limit(context, http, gateway):
     tried = await asyncio.gather(
-        *(trial(house, http, ADA, asked(gateway.url)) for _ in range(14)), return_exceptions=True
+        *(send_test(context, http, ADA, asked(gateway.url)) for _ in range(14)), return_exceptions=True
     )
     assert sum(isinstance(one, errors.TestsReached) for one in tried) == 4
     assert len(gateway.asked) == 10
 
 
-async def test_the_sandbox_shows_the_text_where_it_is_the_saved_choice_as_well(house, http):
+async def test_the_sandbox_shows_the_text_where_it_is_the_saved_choice_as_well(context, http):
     sent = {"policy": {"sender_service": "sandbox", "sandbox": {}}, "to": "+4915112345678", "message": TEXT}
-    tried = await trial(house, http, ADA, sent)
+    tried = await send_test(context, http, ADA, sent)
     assert (tried.outcome, tried.service) == ("accepted", "sandbox")
-    assert await house.store.select(select(tables.sandbox_texts)) == []
-    await house.store.run(policy.save(house, ADA, read(sent["policy"])))
-    await trial(house, http, ADA, sent)
-    page = await reading.inbox(house, TENANT, to=None, limit=10, cursor=None)
+    assert await context.store.select(select(tables.sandbox_texts)) == []
+    await context.store.run(policy.save(context, ADA, read(sent["policy"])))
+    await send_test(context, http, ADA, sent)
+    page = await list_inbox(context, TENANT, to=None, limit=10, cursor=None)
     assert [(row.text.to, row.body) for row in page.rows] == [("+4915112345678", TEXT)]
-    assert TEXT not in await everything(house)
+    assert TEXT not in await everything(context)

@@ -10,7 +10,7 @@ from installation import Installation
 from messaging.through_twilio import message, policy, send
 from otpost.domain.delivery import Rest
 from otpost.messaging.waiting import counted
-from otpost.services.house import LONGEST_LEAD_MS, Standing, Turns
+from otpost.services.context import LONGEST_LEAD_MS, QueueOrder, Standing
 from services.by_hand import NOWHERE, Idle, claim
 
 T = 1_800_000_000_000
@@ -20,7 +20,7 @@ LANE, OTHER = "AC1:twilio:AC9", "AC1:twilio:AC8"
 
 
 def test_a_message_has_its_turn_at_once_and_the_next_of_its_application_one_step_later() -> None:
-    turns = Turns()
+    turns = QueueOrder()
     assert [turns.take(LANE, "VA1", T) - T for _ in range(4)] == [0, 10, 20, 30]
     assert [turns.take(LANE, "VA2", T) - T for _ in range(2)] == [0, 10]
     assert [turns.take(OTHER, "VA1", T) - T for _ in range(2)] == [0, 10]
@@ -29,20 +29,20 @@ def test_a_message_has_its_turn_at_once_and_the_next_of_its_application_one_step
 
 
 def test_a_turn_is_never_further_away_than_five_minutes() -> None:
-    turns = Turns()
+    turns = QueueOrder()
     taken = [turns.take(LANE, "VA1", T) for _ in range(31_000)]
     assert taken[30_000] == taken[-1] == T + LONGEST_LEAD_MS == T + 300_000
 
 
 def test_plain_messages_come_after_the_verifications_of_ten_minutes() -> None:
-    turns = Turns()
+    turns = QueueOrder()
     assert turns.take(LANE, "VA1", T, plain=True) == T + 600_000
     assert turns.take(LANE, "VA1", T) == T
     assert turns.take(LANE, "VA1", T, plain=True) == T + 600_010
 
 
 def test_an_application_of_which_nothing_waits_begins_anew() -> None:
-    turns = Turns()
+    turns = QueueOrder()
     for _ in range(100):
         turns.take(LANE, "VA1", T)
         turns.take(LANE, "VA2", T)
@@ -54,7 +54,7 @@ def test_an_application_of_which_nothing_waits_begins_anew() -> None:
 
 
 def test_behind_a_burst_the_first_message_of_another_has_the_turn_that_the_lane_has_come_to() -> None:
-    turns = Turns()
+    turns = QueueOrder()
     burst = [turns.take(LANE, "VA1", T) for _ in range(300)]
     turns.reached(LANE, burst[63], plain=False)
     turns.reached(LANE, burst[5], plain=False)
@@ -108,7 +108,7 @@ async def test_a_node_that_sends_nothing_learns_how_far_a_lane_is_behind(still: 
     shop, bank = still.tenant.default_application, await another_application(still)
     burst = [await started(still, shop, place) for place in range(2_000, 2_003)]
     still.clock.advance(60)
-    await counted(still.house)
+    await counted(still.context)
     assert (await message(still, await started(still, bank, 3_000))).turn == (await message(still, burst[0])).turn
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from otpost.domain.access import KeyCheck
-from otpost.services.vault import KeyRing, KeyRingError, judge, make_file, read_file
+from otpost.services.keyring import KeyRing, KeyRingError, judge_key_ring, make_key_ring, read_key_ring
 
 
 def line(key_id: str, byte: int) -> str:
@@ -86,23 +86,23 @@ def test_a_ring_does_not_print_its_keys() -> None:
 
 def test_a_new_ring_is_a_file_of_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "data" / "key-ring"
-    made = make_file(path)
+    made = make_key_ring(path)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert read_file(path).check_values() == made.check_values()
+    assert read_key_ring(path).check_values() == made.check_values()
     with pytest.raises(FileExistsError):
-        make_file(path)
-    assert make_file(tmp_path / "another").check_values() != made.check_values()
+        make_key_ring(path)
+    assert make_key_ring(tmp_path / "another").check_values() != made.check_values()
     for mode in (0o640, 0o604, 0o660):
         path.chmod(mode)
         with pytest.raises(KeyRingError, match=f"mode {mode:o}.*chmod 600"):
-            read_file(path)
+            read_key_ring(path)
 
 
 def test_a_ring_that_lacks_a_key_in_use_or_has_another_under_its_id_is_told_which() -> None:
     checks = [KeyCheck(key_id, value, 0) for key_id, value in ROTATED.check_values().items()]
-    assert judge(ROTATED, checks) == []
-    (lacks,) = judge(OLD, checks)
+    assert judge_key_ring(ROTATED, checks) == []
+    (lacks,) = judge_key_ring(OLD, checks)
     assert "'k2'" in lacks
-    (wrong,) = judge(KeyRing.read(f"{line('k2', 2)}\n{line('k1', 9)}"), checks)
+    (wrong,) = judge_key_ring(KeyRing.read(f"{line('k2', 2)}\n{line('k1', 9)}"), checks)
     assert "'k1'" in wrong
-    assert not any(value in "".join(judge(OLD, checks)) for value in ROTATED.check_values().values())
+    assert not any(value in "".join(judge_key_ring(OLD, checks)) for value in ROTATED.check_values().values())

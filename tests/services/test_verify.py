@@ -24,49 +24,50 @@ from otpost.domain.errors import (
 from otpost.domain.limits import client_network
 from otpost.domain.phone import parse_recipient
 from otpost.domain.verification import Verification
-from otpost.services import verify
-from otpost.services.house import House
-from otpost.services.vault import KeyRing
-from otpost.services.verify import Started, Whose
+from otpost.services.context import Context
+from otpost.services.keyring import KeyRing
+from otpost.services.paging import Tenancy
+from otpost.services.verifications.check import Checked, check_code
+from otpost.services.verifications.start import Started, start_verification
 from otpost.store import columns, tables
 
 NUMBER = parse_recipient(TO)
 
 
 @pytest.fixture
-async def nodes(otpost: Installation, database_url: str, open_store: OpenStore) -> list[House]:
+async def nodes(otpost: Installation, database_url: str, open_store: OpenStore) -> list[Context]:
     """Two nodes on one database."""
     await otpost.choose_sandbox()
     second = await open_store(database_url)
-    return [otpost.house, dataclasses.replace(otpost.house, store=second, plans={})]
+    return [otpost.context, dataclasses.replace(otpost.context, store=second, plans={})]
 
 
-async def start(otpost: Installation, house: House | None = None, **more: Any) -> Started:
-    house = house or otpost.house
-    unit = verify.start(house, otpost.tenant.sid, otpost.tenant.default_application, NUMBER, **more)
-    return await house.store.run(unit)
+async def start(otpost: Installation, context: Context | None = None, **more: Any) -> Started:
+    context = context or otpost.context
+    unit = start_verification(context, otpost.tenant.sid, otpost.tenant.default_application, NUMBER, **more)
+    return await context.store.run(unit)
 
 
-async def check(otpost: Installation, row: Verification, code: str, house: House | None = None) -> verify.Checked:
-    house = house or otpost.house
-    return await house.store.run(verify.check(house, Whose(otpost.tenant.sid), row.sid, code))
+async def check(otpost: Installation, row: Verification, code: str, context: Context | None = None) -> Checked:
+    context = context or otpost.context
+    return await context.store.run(check_code(context, Tenancy(otpost.tenant.sid), row.sid, code))
 
 
 def code_of(row: Verification, ring: KeyRing = RING) -> str:
     return ring.code(row.sid, row.key_id, row.code_length)
 
 
-async def test_on_two_nodes_one_of_many_right_codes_wins(otpost: Installation, nodes: list[House]) -> None:
+async def test_on_two_nodes_one_of_many_right_codes_wins(otpost: Installation, nodes: list[Context]) -> None:
     row = (await start(otpost)).verification
     answers = await asyncio.gather(
         *(check(otpost, row, code_of(row), nodes[number % 2]) for number in range(32)), return_exceptions=True
     )
-    assert [answer.valid for answer in answers if isinstance(answer, verify.Checked)] == [True]
-    assert {type(answer) for answer in answers if not isinstance(answer, verify.Checked)} == {VerificationNotFound}
+    assert [answer.valid for answer in answers if isinstance(answer, Checked)] == [True]
+    assert {type(answer) for answer in answers if not isinstance(answer, Checked)} == {VerificationNotFound}
 
 
 async def test_on_two_nodes_many_starts_are_one_verification_with_one_text(
-    otpost: Installation, nodes: list[House]
+    otpost: Installation, nodes: list[Context]
 ) -> None:
     answers = await asyncio.gather(*(start(otpost, nodes[number % 2]) for number in range(32)), return_exceptions=True)
     assert [answer.created for answer in answers if isinstance(answer, Started)] == [True]
@@ -76,14 +77,14 @@ async def test_on_two_nodes_many_starts_are_one_verification_with_one_text(
 
 
 async def test_on_two_nodes_no_more_wrong_codes_are_judged_than_there_are_checks(
-    otpost: Installation, nodes: list[House]
+    otpost: Installation, nodes: list[Context]
 ) -> None:
     row = (await start(otpost)).verification
     wrong = f"{(int(code_of(row)) + 1) % 1_000_000:06d}"
     answers = await asyncio.gather(
         *(check(otpost, row, wrong, nodes[number % 2]) for number in range(20)), return_exceptions=True
     )
-    left = [answer.verification.checks_left for answer in answers if isinstance(answer, verify.Checked)]
+    left = [answer.verification.checks_left for answer in answers if isinstance(answer, Checked)]
     assert sorted(left) == [0, 1, 2, 3, 4]
 
 
@@ -92,7 +93,7 @@ async def test_a_rotation_of_the_key_ring_leaves_live_codes_valid(otpost: Instal
     row = (await start(otpost)).verification
     old = base64.b64encode(bytes(range(32))).decode()
     new = base64.b64encode(bytes(range(1, 33))).decode()
-    rotated = dataclasses.replace(otpost.house, ring=KeyRing.read(f"k2:{new},k1:{old}"), plans={})
+    rotated = dataclasses.replace(otpost.context, ring=KeyRing.read(f"k2:{new},k1:{old}"), plans={})
     checked = await check(otpost, row, code_of(row), rotated)
     assert (checked.valid, checked.verification.key_id) == (True, "k1")
     second = (await start(otpost, rotated)).verification
@@ -115,17 +116,17 @@ async def test_a_start_that_fails_for_any_reason_leaves_nothing(otpost: Installa
     with pytest.raises(SenderPolicyIncomplete):
         await start(otpost)
     await otpost.choose_sandbox()
-    hopeless = dataclasses.replace(otpost.house, lane_wait_ms=lambda *_: 290_001)
+    hopeless = dataclasses.replace(otpost.context, lane_wait_ms=lambda *_: 290_001)
     with pytest.raises(Unavailable) as told:
         await start(otpost, hopeless)
     assert told.value.retry_at == otpost.clock.now + 290_001
     with pytest.raises(Invalid):
         await start(otpost, client_ip="nonsense")
     with pytest.raises(NotFound):
-        await otpost.store.run(verify.start(otpost.house, "AC0", otpost.tenant.default_application, NUMBER))
+        await otpost.store.run(start_verification(otpost.context, "AC0", otpost.tenant.default_application, NUMBER))
     for table in (tables.verifications, tables.messages, tables.number_limits, tables.windows):
         assert await otpost.store.select(select(*table.columns)) == [], table.name
-    just_in_time = dataclasses.replace(otpost.house, lane_wait_ms=lambda *_: 290_000)
+    just_in_time = dataclasses.replace(otpost.context, lane_wait_ms=lambda *_: 290_000)
     assert (await start(otpost, just_in_time)).created
 
 

@@ -27,7 +27,7 @@ async def plan(still: Installation, **changed: Any) -> Plan:
     body = {**policy(NOWHERE, [INDIA], **changed), "generic": section(GATEWAY), "fallback": ["generic"], **own}
     await still.ok("PUT", "/v1/sender-policy", body)
     tenant = still.tenant.sid
-    unit = Unit(lambda rows: plan_of(still.house, rows, tenant), [look(POLICIES, tenant)])
+    unit = Unit(lambda rows: plan_of(still.context, rows, tenant), [look(POLICIES, tenant)])
     return await still.store.run(unit)
 
 
@@ -67,7 +67,7 @@ async def test_a_number_that_the_policy_sends_nothing_to_has_no_way(still: Insta
 
 
 async def test_while_no_service_is_ready_there_is_no_plan(still: Installation) -> None:
-    made = make(still.house, Policy(still.tenant.sid), [])
+    made = make(still.context, Policy(still.tenant.sid), [])
     assert not made.ready
     with pytest.raises(SenderPolicyIncomplete):
         made.ways(AMERICAN)

@@ -17,7 +17,8 @@ from otpost.domain.outcome import REASONS
 from otpost.domain.sid import DELIVERY, is_sid
 from otpost.domain.verification import Verification
 from otpost.domain.webhook import EVENTS, KEPT_MS, LEASE_MS, MOST_WEBHOOKS, Answer, Delivery, Webhook
-from otpost.services import access, webhooks
+from otpost.services import webhooks
+from otpost.services.audit import command_line_actor
 from otpost.services.webhooks import endpoints, posts
 from otpost.services.webhooks.posts import Post
 from otpost.store.base import Store, rows_of
@@ -31,18 +32,18 @@ REASON = next(iter(REASONS))
 
 
 def actor(otpost: Installation) -> Any:
-    return access.command(otpost.tenant.sid)
+    return command_line_actor(otpost.tenant.sid)
 
 
 async def made(otpost: Installation, *events: str, url: str = URL, application: str | None = None) -> Webhook:
     own = application or otpost.tenant.default_application
-    unit = endpoints.make(otpost.house, actor(otpost), own, url, events or EVENTS, "")  # type: ignore[arg-type]  # names of events
+    unit = endpoints.make(otpost.context, actor(otpost), own, url, events or EVENTS, "")  # type: ignore[arg-type]  # names of events
     return (await otpost.store.run(unit)).webhook
 
 
 async def a_verification(otpost: Installation, to: str = TO, **fields: Any) -> Verification:
     """A pending one with its message, both in the database."""
-    now, sid, message_sid = otpost.clock(), otpost.house.sid("VE"), otpost.house.sid("SM")
+    now, sid, message_sid = otpost.clock(), otpost.context.sid("VE"), otpost.context.sid("SM")
     owner = {"tenant": otpost.tenant.sid, "application": otpost.tenant.default_application, "to": to}
     message = examples.message(message_sid, verification=sid, created_at=now, valid_until=now + 300_000, **owner)
     row = examples.verification(
@@ -92,11 +93,11 @@ async def queued(otpost: Installation) -> list[Delivery]:
 
 
 async def claim(otpost: Installation, at_once: int = 4, full: tuple[str, ...] = ()) -> list[Post]:
-    return (await otpost.store.run(posts.claim(otpost.house, lambda lane: at_once, full))).posts
+    return (await otpost.store.run(posts.claim(otpost.context, lambda lane: at_once, full))).posts
 
 
 async def settle(otpost: Installation, post: Post, answer: Answer) -> Delivery | None:
-    return await otpost.store.run(posts.settle(otpost.house, post.delivery, answer))
+    return await otpost.store.run(posts.settle(otpost.context, post.delivery, answer))
 
 
 async def test_a_verification_that_ends_is_told_as_the_api_answers_it(otpost: Installation):
@@ -151,7 +152,7 @@ async def test_what_is_no_event_and_what_belongs_to_others_is_not_told(otpost: I
     second = await otpost.ok("POST", "/v1/applications", {"name": "Second"})
     await made(otpost, application=second["sid"])
     off = await made(otpost)
-    await otpost.store.run(endpoints.change(otpost.house, actor(otpost), off.application, off.sid, enabled=False))
+    await otpost.store.run(endpoints.change(otpost.context, actor(otpost), off.application, off.sid, enabled=False))
     row = await a_verification(otpost)
     for status in ("sending", "accepted", "delivered"):
         await move(otpost, row.message, status)
@@ -209,8 +210,8 @@ async def test_a_lane_that_is_full_keeps_no_other_from_being_claimed(otpost: Ins
 async def test_what_was_disabled_or_removed_meanwhile_is_not_posted(otpost: Installation):
     webhook = await made(otpost)
     await end(otpost, await a_verification(otpost), "approved")
-    house, own = otpost.house, webhook.application
-    await otpost.store.run(endpoints.change(house, actor(otpost), own, webhook.sid, enabled=False))
+    context, own = otpost.context, webhook.application
+    await otpost.store.run(endpoints.change(context, actor(otpost), own, webhook.sid, enabled=False))
     assert await claim(otpost) == []
     (delivery,) = await queued(otpost)
     assert (delivery.status, delivery.log[0].error) == (
@@ -218,14 +219,14 @@ async def test_what_was_disabled_or_removed_meanwhile_is_not_posted(otpost: Inst
         "The webhook was disabled before this could be delivered; enable it and replay.",
     )
     with pytest.raises(Invalid):
-        await endpoints.replay_failed(house, actor(otpost), own, webhook.sid, 0)
-    await otpost.store.run(endpoints.change(house, actor(otpost), own, webhook.sid, enabled=True))
-    assert await endpoints.replay_failed(house, actor(otpost), own, webhook.sid, 0) == 1
+        await endpoints.replay_failed(context, actor(otpost), own, webhook.sid, 0)
+    await otpost.store.run(endpoints.change(context, actor(otpost), own, webhook.sid, enabled=True))
+    assert await endpoints.replay_failed(context, actor(otpost), own, webhook.sid, 0) == 1
     assert len(await claim(otpost)) == 1
-    await endpoints.remove(house, actor(otpost), own, webhook.sid)
+    await endpoints.remove(context, actor(otpost), own, webhook.sid)
     assert await queued(otpost) == []
     with pytest.raises(NotFound):
-        await endpoints.one(house, otpost.tenant.sid, own, webhook.sid)
+        await endpoints.one(context, otpost.tenant.sid, own, webhook.sid)
 
 
 class FailingAtOnce:
@@ -254,24 +255,24 @@ async def test_a_replay_puts_each_delivery_back_once_however_fast_it_fails_again
     count = len(await queued(otpost))
     await otpost.store.sweep(update(WEBHOOK_DELIVERIES.table).values(status="failed", due_at=None))
     failing: Any = FailingAtOnce(otpost.store)
-    house = dataclasses.replace(otpost.house, store=failing)
-    assert await endpoints.replay_failed(house, actor(otpost), webhook.application, webhook.sid, 0) == count == 3
+    context = dataclasses.replace(otpost.context, store=failing)
+    assert await endpoints.replay_failed(context, actor(otpost), webhook.application, webhook.sid, 0) == count == 3
     assert failing.replays == 2
 
 
 async def test_both_secrets_sign_for_a_day_after_a_rotation_and_the_old_one_is_erased(otpost: Installation):
     webhook = await made(otpost)
     own = webhook.application
-    await otpost.store.run(endpoints.rotate(otpost.house, actor(otpost), own, webhook.sid))
+    await otpost.store.run(endpoints.rotate(otpost.context, actor(otpost), own, webhook.sid))
     await end(otpost, await a_verification(otpost), "approved")
     (post,) = await claim(otpost)
     assert len(post.request.headers["webhook-signature"].split()) == 2
     otpost.clock.now += DAY_MS
     (post,) = await claim(otpost)
     assert len(post.request.headers["webhook-signature"].split()) == 1
-    assert len((await endpoints.one(otpost.house, otpost.tenant.sid, own, webhook.sid)).secrets) == 2
-    await posts.sweep(otpost.house)
-    assert len((await endpoints.one(otpost.house, otpost.tenant.sid, own, webhook.sid)).secrets) == 1
+    assert len((await endpoints.one(otpost.context, otpost.tenant.sid, own, webhook.sid)).secrets) == 2
+    await posts.sweep(otpost.context)
+    assert len((await endpoints.one(otpost.context, otpost.tenant.sid, own, webhook.sid)).secrets) == 1
 
 
 async def test_five_days_of_failures_disable_a_webhook_with_an_audit_line(otpost: Installation):
@@ -285,7 +286,7 @@ async def test_five_days_of_failures_disable_a_webhook_with_an_audit_line(otpost
         assert row is not None
         assert (row.enabled, row.failing_since) == (error == "no connection", begun)
         otpost.clock.now += 5 * DAY_MS
-    assert [found.sid for found in await endpoints.disabled(otpost.house, otpost.tenant.sid)] == [webhook.sid]
+    assert [found.sid for found in await endpoints.disabled(otpost.context, otpost.tenant.sid)] == [webhook.sid]
     lines = await rows_of(otpost.store, AUDIT, AUDIT.table.select())
     assert [line.detail for line in lines if line.what == "webhook disabled"] == [
         f"The webhook {URL} is disabled: for five days nothing could be delivered to it."
@@ -300,10 +301,10 @@ async def test_deliveries_are_erased_thirty_days_after_they_ended(otpost: Instal
         await settle(otpost, post, Answer(http_status=status))
         otpost.clock.now += DAY_MS
     otpost.clock.now += KEPT_MS - 2 * DAY_MS - 1
-    await posts.sweep(otpost.house)
+    await posts.sweep(otpost.context)
     assert [delivery.status for delivery in await queued(otpost)] == ["delivered", "failed"]
     otpost.clock.now += 1
-    await posts.sweep(otpost.house)
+    await posts.sweep(otpost.context)
     assert [delivery.status for delivery in await queued(otpost)] == ["failed"]
 
 
@@ -315,7 +316,7 @@ async def test_an_application_has_at_most_ten_webhooks(otpost: Installation):
 
 
 async def test_secrets_lie_in_the_database_sealed(otpost: Installation):
-    unit = endpoints.make(otpost.house, actor(otpost), otpost.tenant.default_application, URL, EVENTS, "")
+    unit = endpoints.make(otpost.context, actor(otpost), otpost.tenant.default_application, URL, EVENTS, "")
     new = await otpost.store.run(unit)
     assert new.secret.startswith("whsec_")
     table = WEBHOOKS.table

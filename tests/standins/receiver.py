@@ -94,7 +94,7 @@ async def posting(otpost: Installation, store: Store | None = None) -> AsyncIter
     """A poster beside the installation's messaging service, or that of another node, on a `store` of its own."""
     own = store or otpost.store
     http = Outbound(allow=LOOPBACK, connections=CONNECTIONS)
-    poster = Posting(dataclasses.replace(otpost.house, store=own), http, every_s=0.02)
+    poster = Posting(dataclasses.replace(otpost.context, store=own), http, every_s=0.02)
     others: Callable[[str], None] = own.on_signal
 
     def signal(name: str) -> None:

@@ -17,8 +17,9 @@ from otpost.api import application
 from otpost.api.openapi import described
 from otpost.api.routes import ENDPOINTS
 from otpost.domain.access import User
-from otpost.services import access
+from otpost.services.audit import command_line_actor
 from otpost.services.tenants.passwords import Passwords
+from otpost.services.tenants.users import make_link, make_user
 from otpost.web import Surroundings, routes
 
 NAME, PASSWORD = "ada", "correct horse battery"
@@ -154,14 +155,14 @@ class Console:
     def __init__(self, here: Installation, public_url: str | None) -> None:
         self.here = here
         self.surroundings = Surroundings(
-            house=here.house,
+            context=here.context,
             http=here.http,
             public_url=public_url,
             openapi=DESCRIBED,
             passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)),
         )
         self.app = application(
-            ApiSurroundings(here.house, here.http, public_url, (), ready=_ready, metrics=lambda: b""),
+            ApiSurroundings(here.context, here.http, public_url, (), ready=_ready, metrics=lambda: b""),
             routes(self.surroundings),
         )
 
@@ -170,14 +171,12 @@ class Console:
 
     async def user(self, name: str = NAME, password: str | None = PASSWORD) -> User:
         hashed = None if password is None else await self.surroundings.passwords.hash(password)
-        actor = access.command(self.here.tenant.sid)
-        return await self.here.store.run(access.make_user(self.here.house, actor, name, hashed))
+        actor = command_line_actor(self.here.tenant.sid)
+        return await self.here.store.run(make_user(self.here.context, actor, name, hashed))
 
     async def link(self, user: User | None = None) -> str:
         """The path of a one-time link."""
-        made = await self.here.store.run(
-            access.make_link(self.here.house, self.here.tenant.sid, user.sid if user else None)
-        )
+        made = await self.here.store.run(make_link(self.here.context, self.here.tenant.sid, user.sid if user else None))
         return f"/sign-in?link={made.token}"
 
     async def signed_in(self) -> Browser:

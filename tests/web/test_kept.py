@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from otpost.services.tenants import people
+from otpost.services.tenants.users import list_users
 from web.browsing import NAME, PASSWORD, Browser, Console, Seen
 from web.policy_world import MAIN_FIELDS, PATH, TOKEN, Room
 
@@ -82,7 +82,7 @@ async def test_what_is_kept_is_for_the_same_person_in_the_same_browser_for_an_ho
     asked = await mine.post(action, {"name": "eve"})
     console.here.clock.advance(HOURS_S)
     assert (await go_on(mine, asked)).location == "/overview"
-    names = [user.name for user in await people.users(console.here.house, console.here.tenant.sid)]
+    names = [user.name for user in await list_users(console.here.context, console.here.tenant.sid)]
     assert names == ["ada", "bob"]
 
 

@@ -11,8 +11,8 @@ from installation import TO
 from otpost.api.routes import ENDPOINTS
 from otpost.domain.message import Attempt, Message, Report
 from otpost.domain.policy import callbacks_refused
-from otpost.services import access
-from otpost.services.lists import paging
+from otpost.services.paging import EXAMINED
+from otpost.services.tenants.tenants import make_tenant
 from otpost.store.kinds import ATTEMPTS, MESSAGES, NOTICES, REPORTS
 from otpost.store.units import Rows, Unit
 from store.examples import message
@@ -291,8 +291,8 @@ async def test_revealing_a_number_is_a_post_and_an_audit_line(console: Console):
 
 async def test_another_tenants_rows_are_nowhere(console: Console):
     browser = await console.signed_in()
-    house, store = console.here.house, console.here.store
-    other = await store.run(access.make_tenant(house, "other"))
+    context, store = console.here.context, console.here.store
+    other = await store.run(make_tenant(context, "other"))
     key = await console.here.key("admin", tenant=other.sid)
     await console.here.ok("PUT", "/v1/sender-policy", {"sender_service": "sandbox"}, key=key)
     begun = await console.here.ok("POST", "/v1/verifications", {"to": OTHER}, key=key)
@@ -478,7 +478,7 @@ async def test_a_rare_row_among_very_many_is_looked_for_a_part_at_a_time(small_c
     now, tenant = small_console.here.clock(), small_console.here.tenant
 
     def decide(rows):
-        for number in range(sum(paging.EXAMINED) + 1):
+        for number in range(sum(EXAMINED) + 1):
             sid = f"SM{now - 10_000:012x}{number:020x}"
             made = {"tenant": tenant.sid, "application": tenant.default_application, "to": "+4915112345678"}
             rows.put(MESSAGES, message(sid, status="delivered" if number else "failed", **made))

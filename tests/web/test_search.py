@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from installation import Installation
-from otpost.services import access, rooms
+from otpost.services.messages.search import find_message_named
+from otpost.services.tenants.tenants import make_tenant
 from otpost.store.kinds import ATTEMPTS
 from otpost.store.units import Rows, Unit, lock
 from web.browsing import Browser, Console, Seen
@@ -94,10 +95,10 @@ async def test_everything_named_is_found_by_its_name(console: Console):
 async def test_what_is_another_tenants_is_not_found(console: Console):
     browser, here = await console.signed_in(), console.here
     known = await filled(here)
-    stranger = await here.store.run(access.make_tenant(here.house, "other"))
+    stranger = await here.store.run(make_tenant(here.context, "other"))
     for q in (VENDOR_SID, REQUEST, known["attempt"], known["message"]):
-        assert await rooms.message_named(here.house, stranger.sid, q) is None
-        assert await rooms.message_named(here.house, here.tenant.sid, q) == known["message"]
+        assert await find_message_named(here.context, stranger.sid, q) is None
+        assert await find_message_named(here.context, here.tenant.sid, q) == known["message"]
     assert (await browser.get("/messages")).status == 200
 
 

@@ -11,10 +11,10 @@ from typing import Literal
 import pytest
 from argon2 import PasswordHasher
 
-from otpost.services import access, rooms
-from otpost.services import console as doors
-from otpost.services.tenants import people
+from otpost.services.audit import command_line_actor, list_lines
 from otpost.services.tenants.passwords import PLACES, Passwords
+from otpost.services.tenants.sign_in import LinkDead, SignInRefused, sign_in, use_link
+from otpost.services.tenants.users import remove_user
 from otpost.store.kinds import SESSIONS
 from otpost.web.routes import ROOMS
 from web.browsing import NAME, OWN, PASSWORD, Browser, Console
@@ -248,14 +248,12 @@ async def test_a_password_that_is_changed_while_the_old_one_is_looked_at_lets_no
     user = await small_console.user()
     link = await small_console.link(user)
     slow = Passwords(Slow(time_cost=1, memory_cost=64, parallelism=1))
-    entering = asyncio.create_task(
-        doors.sign_in(small_console.here.house, slow, NAME, PASSWORD, "192.0.2.1", former=None)
-    )
+    entering = asyncio.create_task(sign_in(small_console.here.context, slow, NAME, PASSWORD, "192.0.2.1", former=None))
     assert await asyncio.to_thread(looked_at.wait, 10)
     fields = {**(await small_console.browser().get(link)).form("/sign-in"), "password": "another password"}
     assert (await small_console.browser().post("/sign-in", fields)).status == 303
     changed.set()
-    with pytest.raises(doors.SignInRefused):
+    with pytest.raises(SignInRefused):
         await entering
     slow.close()
 
@@ -280,12 +278,12 @@ async def test_a_user_who_is_removed_while_he_opens_his_link_does_not_come_in(sm
     token = (await small_console.link(user)).partition("=")[2]
     slow = Passwords(Slow(time_cost=1, memory_cost=64, parallelism=1))
     entering = asyncio.create_task(
-        doors.use_link(here.house, slow, token, "", "another password", "192.0.2.1", former=None)
+        use_link(here.context, slow, token, "", "another password", "192.0.2.1", former=None)
     )
     assert await asyncio.to_thread(started.wait, 10)
-    await here.store.run(people.remove_user(here.house, access.command(here.tenant.sid), user.sid))
+    await here.store.run(remove_user(here.context, command_line_actor(here.tenant.sid), user.sid))
     removed.set()
-    with pytest.raises(doors.LinkDead):
+    with pytest.raises(LinkDead):
         await entering
     slow.close()
 
@@ -304,13 +302,13 @@ async def test_the_log_and_the_trail_tell_who_came_in_from_where_and_who_did_not
         "a sign-in was refused: no such user (from 192.0.2.1)",
         "user 'ada' signed in (from 2001:db8::7)",
     ]
-    lines = (await rooms.audit(small_console.here.house, small_console.here.tenant.sid, limit=2, cursor=None)).rows
+    lines = (await list_lines(small_console.here.context, small_console.here.tenant.sid, limit=2, cursor=None)).rows
     assert [(line.what, line.client) for line in lines] == [
         ("signed in", "2001:db8::7"),
         ("sign-in refused", "192.0.2.1"),
     ]
     await browser.post("/settings/auth-token")
-    (line,) = (await rooms.audit(small_console.here.house, small_console.here.tenant.sid, limit=1, cursor=None)).rows
+    (line,) = (await list_lines(small_console.here.context, small_console.here.tenant.sid, limit=1, cursor=None)).rows
     assert (line.what, line.client) == ("auth token made", "2001:db8::7")
 
 

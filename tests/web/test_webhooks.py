@@ -9,7 +9,9 @@ import pytest
 
 from installation import TO, until
 from otpost.domain.webhook import EVENTS, Answer
-from otpost.services import access, webhooks
+from otpost.services import webhooks
+from otpost.services.audit import command_line_actor
+from otpost.services.tenants.tenants import make_tenant
 from otpost.services.webhooks import endpoints
 from otpost.store.kinds import MESSAGES, WEBHOOKS
 from otpost.store.units import Rows, Unit, lock
@@ -38,7 +40,7 @@ async def make(console: Console, browser: Browser, url: str) -> tuple[Seen, str]
 
 async def happen(console: Console, status: str = "delivered") -> str:
     here = console.here
-    now, sid, own = here.clock(), here.house.sid("SM"), here.tenant.default_application
+    now, sid, own = here.clock(), here.context.sid("SM"), here.tenant.default_application
     message = examples.message(sid, tenant=here.tenant.sid, application=own, to=TO, status=status)
 
     def decide(rows: Rows) -> None:
@@ -184,9 +186,11 @@ async def test_long_logs_have_pages(small_console: Console, receiver: Receiver):
 
 async def test_another_tenants_webhooks_are_nowhere(small_console: Console, receiver: Receiver):
     here = small_console.here
-    other = await here.store.run(access.make_tenant(here.house, "other"))
-    actor = access.command(other.sid)
-    made = await here.store.run(endpoints.make(here.house, actor, other.default_application, receiver.url, EVENTS, ""))
+    other = await here.store.run(make_tenant(here.context, "other"))
+    actor = command_line_actor(other.sid)
+    made = await here.store.run(
+        endpoints.make(here.context, actor, other.default_application, receiver.url, EVENTS, "")
+    )
     browser = await small_console.signed_in()
     for own in (other.default_application, here.tenant.default_application):
         where = f"/applications/{own}/webhooks/{made.webhook.sid}"

@@ -15,9 +15,19 @@ from otpost.domain.application import NAME_LENGTH, Rules
 from otpost.domain.errors import invalid, refusal
 from otpost.domain.sid import APPLICATION, KEY
 from otpost.domain.text import TextRefused, read_line
-from otpost.services import access, reading, rules
-from otpost.services.once import Answer
-from otpost.services.tenants import keys as key_rows
+from otpost.services.idempotency import Answer
+from otpost.services.tenants import keys as tenants_keys
+from otpost.services.tenants.applications import (
+    change_application,
+    complete_settings,
+    judge_settings,
+    list_applications,
+    make_application,
+    read_application,
+    read_settings,
+)
+from otpost.services.tenants.keys import list_keys, make_key
+from otpost.services.tenants.tenants import renew_auth_token
 
 
 class ApplicationBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -61,42 +71,42 @@ async def tenant(call: Call[None]) -> Reply:
 
 
 async def renew_token(call: Call[None]) -> Reply | Answer:
-    unit = access.renew_auth_token(call.house, call.principal.actor)
+    unit = renew_auth_token(call.context, call.principal.actor)
     return await call.run(unit, lambda made: Reply(201, shapes.new_token(made.tenant, made.token)))
 
 
 async def listing(call: Call[None]) -> Reply:
     query: ListQuery = call.query
-    page = await reading.applications(
-        call.house, call.principal.tenant.sid, limit=query.limit, cursor=query.at(APPLICATION)
+    page = await list_applications(
+        call.context, call.principal.tenant.sid, limit=query.limit, cursor=query.at(APPLICATION)
     )
     return Reply(200, shapes.Page([shapes.application(row) for row in page.rows], page.next))
 
 
 async def create(call: Call[ApplicationBody]) -> Reply | Answer:
-    name, made, wrong = rules.made(_given(call.body))
+    name, made, wrong = complete_settings(_given(call.body))
     if wrong:
         raise refusal(wrong)
-    unit = access.make_application(call.house, call.principal.actor, name, made)
+    unit = make_application(call.context, call.principal.actor, name, made)
     return await call.run(unit, lambda application: Reply(201, shapes.application(application)))
 
 
 async def read(call: Call[None]) -> Reply:
-    application = await reading.application(call.house, call.principal.tenant.sid, call.path["sid"])
+    application = await read_application(call.context, call.principal.tenant.sid, call.path["sid"])
     return Reply(200, shapes.application(application))
 
 
 async def change(call: Call[ApplicationPatch]) -> Reply | Answer:
-    name, changed, wrong = rules.read(_given(call.body))
+    name, changed, wrong = read_settings(_given(call.body))
     if wrong:
         raise refusal(wrong)
-    unit = access.change_application(
-        call.house,
+    unit = change_application(
+        call.context,
         call.principal.actor,
         call.path["sid"],
         name,
         changed,
-        rules.judge,
+        judge_settings,
     )
     return await call.run(unit, lambda application: Reply(200, shapes.application(application)))
 
@@ -104,10 +114,8 @@ async def change(call: Call[ApplicationPatch]) -> Reply | Answer:
 async def keys(call: Call[None]) -> Reply:
     query: ListQuery = call.query
     tenant = call.principal.tenant.sid
-    await reading.application(call.house, tenant, call.path["sid"])
-    page = await key_rows.listing(
-        call.house, tenant, application=call.path["sid"], limit=query.limit, cursor=query.at(KEY)
-    )
+    await read_application(call.context, tenant, call.path["sid"])
+    page = await list_keys(call.context, tenant, application=call.path["sid"], limit=query.limit, cursor=query.at(KEY))
     return Reply(200, shapes.Page([shapes.key(row) for row in page.rows], page.next))
 
 
@@ -116,20 +124,20 @@ async def create_key(call: Call[KeyBody]) -> Reply | Answer:
         name = read_line(call.body.name, NAME_LENGTH)
     except TextRefused as refused:
         raise invalid("name", refused.code, refused.message) from None
-    unit = access.make_key(call.house, call.principal.actor, "verify", call.path["sid"], name)
+    unit = make_key(call.context, call.principal.actor, "verify", call.path["sid"], name)
     return await call.run(unit, lambda made: Reply(201, shapes.new_key(made.key, made.secret)))
 
 
 async def revoke_key(call: Call[None]) -> Reply:
-    unit = access.revoke_key(call.house, call.principal.actor, call.path["key"], call.path["sid"])
+    unit = tenants_keys.revoke_key(call.context, call.principal.actor, call.path["key"], call.path["sid"])
     await call.held(unit)
     return Reply(204)
 
 
 async def all_keys(call: Call[None]) -> Reply:
     query: KeyQuery = call.query
-    page = await key_rows.listing(
-        call.house,
+    page = await list_keys(
+        call.context,
         call.principal.tenant.sid,
         scope=query.scope,
         application=query.application,
@@ -140,7 +148,7 @@ async def all_keys(call: Call[None]) -> Reply:
 
 
 async def revoke_any_key(call: Call[None]) -> Reply:
-    await call.held(access.revoke_key(call.house, call.principal.actor, call.path["key"]))
+    await call.held(tenants_keys.revoke_key(call.context, call.principal.actor, call.path["key"]))
     return Reply(204)
 
 

@@ -26,10 +26,17 @@ from otpost.senders.base import (
     proven_by_address,
     reads_reports,
 )
-from otpost.services import reports
-from otpost.services.once import Answer
+from otpost.services.idempotency import Answer
+from otpost.services.messages.reports import (
+    Intake,
+    Judgement,
+    Prove,
+    is_proof,
+    keep_report,
+    report_by_name,
+    report_early,
+)
 from otpost.services.policy import plan
-from otpost.services.reports import Intake, Judgement, Prove
 from otpost.store.units import Rows
 from otpost.telemetry import REPORTS
 
@@ -49,7 +56,7 @@ class Callbacks:
         self._surroundings = surroundings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        now = self._surroundings.house.clock()
+        now = self._surroundings.context.clock()
         if scope["method"] not in ("POST", "GET"):
             await respond(send, *refused(MethodNotAllowed(), now))
             return
@@ -64,7 +71,7 @@ class Callbacks:
             await respond(send, answer, [(b"content-type", b"text/plain; charset=utf-8")])
 
     async def _take(self, scope: Scope, receive: Receive) -> Answer:
-        house = self._surroundings.house
+        context = self._surroundings.context
         name, subject = scope["path_params"]["service"], scope["path_params"]["attempt"]
         subject = lengthened(subject, ATTEMPT) or subject
         body = await read_all(scope, receive)
@@ -74,7 +81,7 @@ class Callbacks:
         by_address = proven_by_address(service)
         if not is_sid(subject, ATTEMPT) and not (by_address and is_sid(subject, TENANT)):
             raise NotFound("There is no attempt with this SID.")
-        if by_address and not reports.proves(house, name, subject, _proof(scope)):
+        if by_address and not is_proof(context, name, subject, _proof(scope)):
             REPORTS.labels(name, "not_proven").inc()
             raise problems.NotProven
         reader = cast(ReadsReports, service)
@@ -85,14 +92,14 @@ class Callbacks:
 
         def prove(rows: Rows, tenant: str) -> Judgement:
             nonlocal answer
-            settings = plan.plan_of(house, rows, tenant).settings[name]
+            settings = plan.plan_of(context, rows, tenant).settings[name]
             if isinstance(service, AnswersReports):
                 status, words = service.report_answer(settings)
                 answer = Answer(status, words.encode())
-            return reader.read_report(settings, request, plan.tokens(house, rows, tenant, name))
+            return reader.read_report(settings, request, plan.tokens(context, rows, tenant, name))
 
         if is_sid(subject, ATTEMPT):
-            told = await house.store.run(reports.report(house, name, subject, prove))
+            told = await context.store.run(keep_report(context, name, subject, prove))
         else:
             told = await self._take_by_name(name, subject, prove)
         if told is None:
@@ -113,13 +120,13 @@ class Callbacks:
 
         What others send through the same account of the service may be reported here as well.
         """
-        house = self._surroundings.house
-        told = await house.store.run(reports.report_by_name(house, service, tenant, prove))
+        context = self._surroundings.context
+        told = await context.store.run(report_by_name(context, service, tenant, prove))
         if not isinstance(told, Intake):
             return told
         taken = list(told.reports)
         if told.unknown:
-            early = await house.store.run(reports.report_early(house, service, tenant, told.unknown))
+            early = await context.store.run(report_early(context, service, tenant, told.unknown))
             taken += early.reports
             if early.unknown:
                 _log.info(

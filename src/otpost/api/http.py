@@ -22,9 +22,10 @@ from otpost.api.problems import Internal, TooLarge, UnsupportedMediaType, proble
 from otpost.api.reading import read_body, read_query
 from otpost.domain.errors import Malformed, Refusal, ScopeMissing, Unauthenticated, invalid
 from otpost.outbound import Outbound
-from otpost.services import once
-from otpost.services.access import Principal, authenticate, held
-from otpost.services.house import House
+from otpost.services import idempotency
+from otpost.services.context import Context
+from otpost.services.idempotency import Answer, Render, answer_once, keep_answer, refuse_once, reserve_key
+from otpost.services.tenants.keys import Principal, prove_key, while_key_holds
 from otpost.store.units import Unit
 from otpost.telemetry import REQUEST_ID, RequestMeter
 
@@ -55,7 +56,7 @@ class Surroundings:
     by which requests are measured.
     """
 
-    house: House
+    context: Context
     http: Outbound
     public_url: str | None
     trusted_proxies: Sequence[Network]
@@ -100,29 +101,29 @@ class Call(Generic[T]):
     path: dict[str, str]
     query: Any
     body: T
-    first: once.Call | None = None
+    first: idempotency.Call | None = None
     settled: bool = False
 
     @property
-    def house(self) -> House:
-        return self.surroundings.house
+    def context(self) -> Context:
+        return self.surroundings.context
 
     async def run(
         self, unit: Unit[A], reply: Callable[[A], Reply], counted: Counted[A] | None = None
-    ) -> Reply | once.Answer:
+    ) -> Reply | Answer:
         """Run a unit of work and answer by it; with an Idempotency-Key, the first answer is kept or given again.
 
         `counted` counts what the unit came to, once: an answer that is given again was counted when it was new.
         """
         outcome: A | Refusal
-        answer: Reply | once.Answer
+        answer: Reply | Answer
         try:
             if self.first is None:
                 outcome = done = await self.held(unit)
                 answer = reply(done)
             else:
                 self.settled = True
-                kept = once.once(self.house, self.first, unit, _render(reply))
+                kept = answer_once(self.context, self.first, unit, _render(reply))
                 answer = first = await self.held(kept)
                 if first.replayed:
                     return answer
@@ -137,34 +138,34 @@ class Call(Generic[T]):
 
     async def held(self, unit: Unit[A]) -> A:
         """The unit's answer, if the caller's key is still in force when it is decided."""
-        return await self.house.store.run(held(self.house, unit, self.principal.key.sid))
+        return await self.context.store.run(while_key_holds(self.context, unit, self.principal.key.sid))
 
     async def in_force(self) -> None:
         """Unauthenticated if the caller's key has ended since it was proven: what follows is no unit to judge it."""
         await self.held(Unit(lambda rows: None))
 
-    async def outside(self, work: Callable[[], Awaitable[Reply]]) -> Reply | once.Answer:
+    async def outside(self, work: Callable[[], Awaitable[Reply]]) -> Reply | Answer:
         """The same for work that asks the network, and so cannot be one unit."""
         if self.first is None:
             await self.in_force()
             return await work()
         self.settled = True
-        known = await self.held(once.begin(self.house, self.first))
+        known = await self.held(reserve_key(self.context, self.first))
         if known is not None:
             return known
-        answer: once.Answer | None = None
+        answer: Answer | None = None
         try:
             answer = _rendered(await work())
         except Refusal as refusal:
-            if not once.keeps(refusal):
+            if not idempotency.keeps(refusal):
                 raise
             answer = _refusal(refusal, REQUEST_ID.get())
         finally:
-            await self.house.store.run(once.end(self.house, self.first, answer))
+            await self.context.store.run(keep_answer(self.context, self.first, answer))
         return answer
 
 
-Handler = Callable[[Call[Any]], Awaitable[Reply | once.Answer]]
+Handler = Callable[[Call[Any]], Awaitable[Reply | Answer]]
 
 
 @dataclass(frozen=True)
@@ -200,17 +201,17 @@ class Endpoint:
         try:
             answer, headers = await self._answer(surroundings, scope, receive)
         except Refusal as refusal:
-            answer, headers = refused(refusal, surroundings.house.clock())
+            answer, headers = refused(refusal, surroundings.context.clock())
         except Exception:
             _log.exception("%s %s failed", self.method, self.path)
-            answer, headers = refused(Internal(), surroundings.house.clock())
+            answer, headers = refused(Internal(), surroundings.context.clock())
         await respond(send, answer, headers)
         self.meter.count(answer.status, surroundings.timer() - began)
 
-    async def _answer(self, surroundings: Surroundings, scope: Scope, receive: Receive) -> tuple[once.Answer, Headers]:
-        house = surroundings.house
+    async def _answer(self, surroundings: Surroundings, scope: Scope, receive: Receive) -> tuple[Answer, Headers]:
+        context = surroundings.context
         headers = dict(scope["headers"])
-        principal = await prove(house, headers.get(b"authorization", b""), lambda: surroundings.caller(scope).address)
+        principal = await prove(context, headers.get(b"authorization", b""), lambda: surroundings.caller(scope).address)
         raw = await read_all(scope, receive)
         call: Call[Any] = Call(surroundings, principal, scope.get("path_params", {}), None, None)
         if self.method == "POST" and b"idempotency-key" in headers:
@@ -224,10 +225,10 @@ class Endpoint:
                 call.body = self._read(headers, raw)
             reply = await self.handler(call)
         except Refusal as refusal:
-            if call.first is None or call.settled or not once.keeps(refusal):
+            if call.first is None or call.settled or not idempotency.keeps(refusal):
                 raise
-            reply = await house.store.run(once.refused(house, call.first, refusal, _keeping()))
-        answer = reply if isinstance(reply, once.Answer) else _rendered(reply)
+            reply = await context.store.run(refuse_once(context, call.first, refusal, _keeping()))
+        answer = reply if isinstance(reply, Answer) else _rendered(reply)
         kind = _PROBLEM if answer.status >= 400 else _JSON
         return answer, [kind, _NO_STORE, *([_REPLAYED] if answer.replayed else [])]
 
@@ -242,7 +243,7 @@ class Endpoint:
         return read_body(self.decoder, self.body, raw)
 
 
-async def prove(house: House, authorization: bytes, client: Callable[[], str]) -> Principal:
+async def prove(context: Context, authorization: bytes, client: Callable[[], str]) -> Principal:
     """Who calls, from the address that `client` tells, by `Basic SK…:secret` or `Bearer SK….secret`."""
     kind, _, rest = authorization.partition(b" ")
     try:
@@ -254,7 +255,7 @@ async def prove(house: House, authorization: bytes, client: Callable[[], str]) -
             raise Unauthenticated
     except (binascii.Error, UnicodeDecodeError):
         raise Unauthenticated from None
-    return await authenticate(house, key_sid, secret, client)
+    return await prove_key(context, key_sid, secret, client)
 
 
 async def read_all(scope: Scope, receive: Receive) -> bytes:
@@ -274,7 +275,7 @@ async def read_all(scope: Scope, receive: Receive) -> bytes:
         chunks.append(chunk)
 
 
-async def respond(send: Send, answer: once.Answer, headers: Headers) -> None:
+async def respond(send: Send, answer: Answer, headers: Headers) -> None:
     length = (b"content-length", str(len(answer.body)).encode())
     if answer.status == 204:
         headers = [header for header in headers if header[0] != b"content-type"]
@@ -284,7 +285,7 @@ async def respond(send: Send, answer: once.Answer, headers: Headers) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-def refused(refusal: Refusal, now: int) -> tuple[once.Answer, Headers]:
+def refused(refusal: Refusal, now: int) -> tuple[Answer, Headers]:
     """A refusal as it goes over the wire."""
     headers = [_PROBLEM, _NO_STORE]
     wait_s = retry_after_s(refusal, now)
@@ -292,37 +293,37 @@ def refused(refusal: Refusal, now: int) -> tuple[once.Answer, Headers]:
         headers.append((b"retry-after", str(wait_s).encode()))
     if isinstance(refusal, Unauthenticated):
         headers.append(_CHALLENGE)
-    return once.Answer(status_of(refusal), _encoder.encode(problem(refusal, REQUEST_ID.get()))), headers
+    return Answer(status_of(refusal), _encoder.encode(problem(refusal, REQUEST_ID.get()))), headers
 
 
-def json_answer(status: int, value: Any) -> tuple[once.Answer, Headers]:
-    return once.Answer(status, _encoder.encode(value)), [_JSON, _NO_STORE]
+def json_answer(status: int, value: Any) -> tuple[Answer, Headers]:
+    return Answer(status, _encoder.encode(value)), [_JSON, _NO_STORE]
 
 
-def _rendered(reply: Reply) -> once.Answer:
-    return once.Answer(reply.status, b"" if reply.value is None else _encoder.encode(reply.value))
+def _rendered(reply: Reply) -> Answer:
+    return Answer(reply.status, b"" if reply.value is None else _encoder.encode(reply.value))
 
 
-def _refusal(refusal: Refusal, request_id: str | None) -> once.Answer:
-    return once.Answer(status_of(refusal), _encoder.encode(problem(refusal, request_id)))
+def _refusal(refusal: Refusal, request_id: str | None) -> Answer:
+    return Answer(status_of(refusal), _encoder.encode(problem(refusal, request_id)))
 
 
-def _keeping() -> Callable[[Refusal], once.Answer]:
+def _keeping() -> Callable[[Refusal], Answer]:
     """Renders a refusal within a unit of work, which runs elsewhere and does not know of the request."""
     return partial(_refusal, request_id=REQUEST_ID.get())
 
 
-def _render(reply: Callable[[A], Reply]) -> once.Render[A]:
+def _render(reply: Callable[[A], Reply]) -> Render[A]:
     refusal = _keeping()
     return lambda outcome: refusal(outcome) if isinstance(outcome, Refusal) else _rendered(reply(outcome))
 
 
-def _first(principal: Principal, scope: Scope, key: bytes, body: bytes) -> once.Call:
+def _first(principal: Principal, scope: Scope, key: bytes, body: bytes) -> idempotency.Call:
     if not 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH or any(not 0x21 <= byte <= 0x7E for byte in key):
         raise invalid("Idempotency-Key", "invalid", "Idempotency-Key is 1 to 255 visible ASCII characters.")
     owner = principal.key.application or principal.tenant.sid
     call = hashlib.sha256(f"{scope['method']} {scope['path']}".encode()).hexdigest()
-    return once.Call(owner, call, key.decode(), body)
+    return idempotency.Call(owner, call, key.decode(), body)
 
 
 def _pairs(query: bytes) -> dict[str, str]:

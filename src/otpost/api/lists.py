@@ -11,8 +11,8 @@ from otpost.api.moments import read_moment
 from otpost.domain.errors import NotFound, invalid
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient, parse_region, region_known
 from otpost.domain.sid import APPLICATION, is_sid
-from otpost.services.lists.searching import Search
-from otpost.services.verify import Whose
+from otpost.services.messages.search import Search
+from otpost.services.paging import Tenancy
 
 DAY_MS: Final = 86_400_000
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
@@ -40,7 +40,7 @@ class SearchQuery(ListQuery, rename={"since": "from"}):
     application: str | None = None
     country: str | None = None
 
-    def search(self, whose: Whose) -> Search:
+    def search(self, whose: Tenancy) -> Search:
         """What is searched for; Invalid at the parameter that makes no sense, NotFound for another's application."""
         at_end = self.to is not None and _DATE.match(self.to) is not None
         if at_end and self.before is not None:
@@ -78,7 +78,7 @@ def _day_or_moment(text: str, field: str, *, end: bool = False) -> int:
     return at + DAY_MS if is_day and end else at
 
 
-def _application(text: str | None, whose: Whose) -> str | None:
+def _application(text: str | None, whose: Tenancy) -> str | None:
     if text is None:
         return None
     if not is_sid(text, APPLICATION):

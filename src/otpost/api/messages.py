@@ -17,15 +17,19 @@ from otpost.domain.message import MessageStatus
 from otpost.domain.outcome import REASONS
 from otpost.domain.sid import ATTEMPT, MESSAGE
 from otpost.senders.base import found
-from otpost.services import messages, reading, verify
-from otpost.services.once import Answer
+from otpost.services.idempotency import Answer
+from otpost.services.messages.read import list_messages, read_message
+from otpost.services.messages.send import DEFAULT_S, LONGEST_S, SHORTEST_S, send_message
+from otpost.services.policy.sandbox import list_inbox, require_sandbox
+from otpost.services.tenants.applications import read_application
+from otpost.services.verifications.guards import unlock_number
 from otpost.store.tables import sandbox_texts
 
 
 class MessageBody(msgspec.Struct, forbid_unknown_fields=True):
     to: str
     body: str
-    valid_for_s: Annotated[int, msgspec.Meta(ge=messages.SHORTEST_S, le=messages.LONGEST_S)] = messages.DEFAULT_S
+    valid_for_s: Annotated[int, msgspec.Meta(ge=SHORTEST_S, le=LONGEST_S)] = DEFAULT_S
 
 
 class MessageQuery(SearchQuery):
@@ -48,9 +52,9 @@ class InboxShape(msgspec.Struct):
 
 
 async def send(call: Call[MessageBody]) -> Reply | Answer:
-    app = await reading.application(call.house, call.principal.tenant.sid, call.principal.application)
-    unit = messages.send(
-        call.house,
+    app = await read_application(call.context, call.principal.tenant.sid, call.principal.application)
+    unit = send_message(
+        call.context,
         call.principal.tenant.sid,
         app.sid,
         number(call.body.to, "to", app.rules.default_region),
@@ -61,7 +65,7 @@ async def send(call: Call[MessageBody]) -> Reply | Answer:
 
 
 async def read(call: Call[None]) -> Reply:
-    story = await reading.message(call.house, whose(call), call.path["sid"])
+    story = await read_message(call.context, whose(call), call.path["sid"])
     return Reply(200, shapes.message(*story))
 
 
@@ -81,31 +85,29 @@ async def listing(call: Call[None]) -> Reply:
         service=query.service,
         reason=query.reason,
     )
-    page = await reading.messages(call.house, whose(call), search, limit=query.limit, cursor=query.at(MESSAGE))
+    page = await list_messages(call.context, whose(call), search, limit=query.limit, cursor=query.at(MESSAGE))
     return Reply(200, shapes.Page([shapes.message(*story) for story in page.rows], page.next))
 
 
 async def inbox(call: Call[None]) -> Reply:
     query: InboxQuery = call.query
     to = None if query.to is None else number(query.to, "to").e164
-    page = await reading.inbox(
-        call.house, call.principal.tenant.sid, to=to, limit=query.limit, cursor=query.at(ATTEMPT)
-    )
+    page = await list_inbox(call.context, call.principal.tenant.sid, to=to, limit=query.limit, cursor=query.at(ATTEMPT))
     items = [InboxShape(text.sid, text.to, body, moment(text.received_at)) for text, body in page.rows]
     return Reply(200, shapes.Page(items, page.next))
 
 
 async def empty_inbox(call: Call[None]) -> Reply:
     tenant = call.principal.tenant.sid
-    await reading.sandbox_chosen(call.house, tenant)
-    await call.house.store.sweep(delete(sandbox_texts).where(sandbox_texts.c.tenant == tenant))
+    await require_sandbox(call.context, tenant)
+    await call.context.store.sweep(delete(sandbox_texts).where(sandbox_texts.c.tenant == tenant))
     return Reply(204)
 
 
 async def unlock(call: Call[None]) -> Reply:
     named = call.path["number"]
     to = number(f"+{named.lstrip()}" if named.startswith(" ") else named, "number")
-    await call.held(verify.unlock(call.house, call.principal.actor, to.e164))
+    await call.held(unlock_number(call.context, call.principal.actor, to.e164))
     return Reply(204)
 
 

@@ -15,9 +15,11 @@ from otpost.domain.outcome import OutcomeName, ReasonName
 from otpost.domain.policy import NoRoute
 from otpost.senders.base import found
 from otpost.senders.settings import Field, form
-from otpost.services.once import Answer
-from otpost.services.policy import draft, standing, trial
+from otpost.services.idempotency import Answer
+from otpost.services.policy import draft
 from otpost.services.policy import revisions as policy
+from otpost.services.policy.accounts import AccountState, list_accounts
+from otpost.services.policy.test_send import send_test
 
 REVISION_DIGITS = 10
 
@@ -81,7 +83,7 @@ class AccountsShape(msgspec.Struct):
 
 
 async def read(call: Call[None]) -> Reply:
-    return Reply(200, await policy.shown(call.house, call.principal.tenant.sid))
+    return Reply(200, await policy.shown(call.context, call.principal.tenant.sid))
 
 
 async def save(call: Call[dict[str, Any]]) -> Reply | Answer:
@@ -93,7 +95,9 @@ async def save(call: Call[dict[str, Any]]) -> Reply | Answer:
 
 async def revisions(call: Call[None]) -> Reply:
     query: ListQuery = call.query
-    page = await policy.revisions(call.house, call.principal.tenant.sid, limit=query.limit, cursor=query.cursor or None)
+    page = await policy.revisions(
+        call.context, call.principal.tenant.sid, limit=query.limit, cursor=query.cursor or None
+    )
     items = [
         RevisionShape(row.number, moment(row.at), row.who, list(row.changes), row.sender_service) for row in page.rows
     ]
@@ -104,7 +108,7 @@ async def restore(call: Call[dict[str, Any]]) -> Reply | Answer:
     named = call.path["revision"]
     if not (named.isascii() and named.isdigit() and len(named) <= REVISION_DIGITS):
         raise NotFound("There is no such revision.")
-    old = await draft.restored(call.house, call.principal.tenant.sid, int(named), call.body)
+    old = await draft.restored(call.context, call.principal.tenant.sid, int(named), call.body)
     if errors := await draft.url_errors(call.surroundings.http, old):
         raise refusal(errors)
     return await _kept(call, old)
@@ -117,7 +121,7 @@ async def _kept(call: Call[dict[str, Any]], submitted: draft.Draft) -> Reply | A
         made[:] = [saved]
         return Reply(200, saved.shown)
 
-    answer = await call.run(policy.save(call.house, call.principal.actor, submitted), shown)
+    answer = await call.run(policy.save(call.context, call.principal.actor, submitted), shown)
     # A repeated call gets its first answer again and saves nothing.
     for saved in made:
         policy.tell(call.principal.actor, saved)
@@ -126,7 +130,7 @@ async def _kept(call: Call[dict[str, Any]], submitted: draft.Draft) -> Reply | A
 
 async def test(call: Call[dict[str, Any]]) -> Reply | Answer:
     async def tried() -> Reply:
-        done = await trial.trial(call.house, call.surroundings.http, call.principal.actor, call.body)
+        done = await send_test(call.context, call.surroundings.http, call.principal.actor, call.body)
         said = done.vendor
         return Reply(
             200,
@@ -149,7 +153,7 @@ async def test(call: Call[dict[str, Any]]) -> Reply | Answer:
 async def route(call: Call[None]) -> Reply:
     query: RouteQuery = call.query
     to = number(query.to, "to")
-    taken = await policy.route(call.house, call.principal.tenant.sid, to, query.application)
+    taken = await policy.route(call.context, call.principal.tenant.sid, to, query.application)
     if isinstance(taken, NoRoute):
         raise invalid("to", "dialing_code_refused", taken.reason)
     return Reply(200, shapes.RouteShape(taken.service, taken.account_sid, taken.origin, taken.reason))
@@ -157,11 +161,11 @@ async def route(call: Call[None]) -> Reply:
 
 async def accounts(call: Call[None]) -> Reply:
     return Reply(
-        200, AccountsShape([_account(one) for one in await standing.accounts(call.house, call.principal.tenant.sid)])
+        200, AccountsShape([_account(one) for one in await list_accounts(call.context, call.principal.tenant.sid)])
     )
 
 
-def _account(one: standing.Standing) -> AccountShape:
+def _account(one: AccountState) -> AccountShape:
     if (breaker := one.breaker) is None:
         return AccountShape(one.service, one.account_sid, "closed", None, None, None, None)
     since, probe_at = moment(breaker.opened_at), moment(breaker.probe_at)

@@ -71,12 +71,12 @@ def application(surroundings: Surroundings, more: Sequence[BaseRoute] = ()) -> A
         try:
             headers = dict(scope["headers"])
             principal = await prove(
-                surroundings.house, headers.get(b"authorization", b""), lambda: surroundings.caller(scope).address
+                surroundings.context, headers.get(b"authorization", b""), lambda: surroundings.caller(scope).address
             )
             if principal.key.scope != "admin":
                 raise ScopeMissing
         except Refusal as refusal:
-            await respond(send, *refused(refusal, surroundings.house.clock()))
+            await respond(send, *refused(refusal, surroundings.context.clock()))
             return
         page = surroundings.metrics()
         kind = [(b"content-type", METRICS_CONTENT_TYPE.encode()), (b"content-length", b"%d" % len(page))]

@@ -13,9 +13,14 @@ from otpost.api.lists import ListQuery
 from otpost.api.moments import moment
 from otpost.domain.locale import FALLBACK, Template
 from otpost.domain.sid import TEMPLATE
-from otpost.services import reading
-from otpost.services.once import Answer
-from otpost.services.twilio import templates
+from otpost.services.idempotency import Answer
+from otpost.services.verifications.templates import (
+    change_template,
+    list_templates,
+    make_template,
+    read_template,
+    remove_template,
+)
 
 
 class TemplateBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -58,30 +63,30 @@ def shape(row: Template) -> TemplateShape:
 
 async def listing(call: Call[None]) -> Reply:
     query: ListQuery = call.query
-    page = await reading.templates(call.house, call.principal.tenant.sid, limit=query.limit, cursor=query.at(TEMPLATE))
+    page = await list_templates(call.context, call.principal.tenant.sid, limit=query.limit, cursor=query.at(TEMPLATE))
     return Reply(200, shapes.Page([shape(row) for row in page.rows], page.next))
 
 
 async def create(call: Call[TemplateBody]) -> Reply | Answer:
     body = call.body
-    unit = templates.make(call.house, call.principal.actor, body.friendly_name, body.translations, body.default_locale)
+    unit = make_template(call.context, call.principal.actor, body.friendly_name, body.translations, body.default_locale)
     return await call.run(unit, lambda template: Reply(201, shape(template)))
 
 
 async def read(call: Call[None]) -> Reply:
-    return Reply(200, shape(await templates.one(call.house, call.principal.tenant.sid, call.path["sid"])))
+    return Reply(200, shape(await read_template(call.context, call.principal.tenant.sid, call.path["sid"])))
 
 
 async def change(call: Call[TemplatePatch]) -> Reply | Answer:
     changes: dict[str, Any] = {
         name: value for name in TemplatePatch.__struct_fields__ if (value := getattr(call.body, name)) is not UNSET
     }
-    unit = templates.change(call.house, call.principal.actor, call.path["sid"], changes)
+    unit = change_template(call.context, call.principal.actor, call.path["sid"], changes)
     return await call.run(unit, lambda template: Reply(200, shape(template)))
 
 
 async def remove(call: Call[None]) -> Reply:
-    await call.held(templates.remove(call.house, call.principal.actor, call.path["sid"]))
+    await call.held(remove_template(call.context, call.principal.actor, call.path["sid"]))
     return Reply(204)
 
 

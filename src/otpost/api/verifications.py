@@ -13,9 +13,13 @@ from otpost.api.lists import SearchQuery, number
 from otpost.domain.errors import FieldError, NotFound, refusal
 from otpost.domain.sid import VERIFICATION
 from otpost.domain.text import TextRefused, read_variable
-from otpost.services import reading, verify, wording
-from otpost.services.once import Answer
-from otpost.services.verify import Checked, Started, Whose
+from otpost.services.idempotency import Answer
+from otpost.services.paging import Tenancy
+from otpost.services.tenants.applications import read_application
+from otpost.services.verifications.check import Checked, cancel_verification, check_code
+from otpost.services.verifications.read import list_verifications, read_verification
+from otpost.services.verifications.start import Started, start_verification
+from otpost.services.verifications.text import asked_for
 from otpost.telemetry import CHECKS, STARTS
 
 
@@ -47,9 +51,9 @@ class VerificationQuery(SearchQuery):
     status: Literal["pending", "approved", "canceled", "expired", "max_attempts_reached"] | None = None
 
 
-def whose(call: Call[Any]) -> Whose:
+def whose(call: Call[Any]) -> Tenancy:
     """Whose rows the call's key may touch."""
-    return Whose(call.principal.tenant.sid, call.principal.key.application)
+    return Tenancy(call.principal.tenant.sid, call.principal.key.application)
 
 
 def acts_for(call: Call[Any], named: str | None) -> str:
@@ -67,18 +71,18 @@ CHECKED: Counted[Checked] = Counted(CHECKS, lambda checked: "right" if checked.v
 async def start(call: Call[StartBody]) -> Reply | Answer:
     body = call.body
     application = acts_for(call, body.application)
-    app = await reading.application(call.house, call.principal.tenant.sid, application)
+    app = await read_application(call.context, call.principal.tenant.sid, application)
     variables = _variables(body.variables)
-    unit = verify.start(
-        call.house,
+    unit = start_verification(
+        call.context,
         call.principal.tenant.sid,
         application,
         number(body.to, "to", app.rules.default_region),
-        locale=wording.asked_for(body.locale),
+        locale=asked_for(body.locale),
         client_ip=body.client_ip,
         variables=variables,
     )
-    now = call.house.clock()
+    now = call.context.clock()
     return await call.run(
         unit,
         lambda started: Reply(
@@ -103,8 +107,8 @@ def _variables(given: Variables | None) -> dict[str, str]:
 
 
 async def check(call: Call[CheckBody]) -> Reply | Answer:
-    unit = verify.check(call.house, whose(call), call.path["sid"], call.body.code)
-    now = call.house.clock()
+    unit = check_code(call.context, whose(call), call.path["sid"], call.body.code)
+    now = call.context.clock()
     return await call.run(
         unit,
         lambda done: Reply(200, shapes.check(done.verification, done.message, now, valid=done.valid)),
@@ -113,17 +117,17 @@ async def check(call: Call[CheckBody]) -> Reply | Answer:
 
 
 async def read(call: Call[None]) -> Reply:
-    row, stories = await reading.verification(call.house, whose(call), call.path["sid"])
-    return Reply(200, shapes.verification_detail(row, stories, call.house.clock()))
+    row, stories = await read_verification(call.context, whose(call), call.path["sid"])
+    return Reply(200, shapes.verification_detail(row, stories, call.context.clock()))
 
 
 async def listing(call: Call[None]) -> Reply:
     query: VerificationQuery = call.query
     search = query.search(whose(call))._replace(status=query.status)
-    page, latest = await reading.verifications(
-        call.house, whose(call), search, limit=query.limit, cursor=query.at(VERIFICATION)
+    page, latest = await list_verifications(
+        call.context, whose(call), search, limit=query.limit, cursor=query.at(VERIFICATION)
     )
-    now = call.house.clock()
+    now = call.context.clock()
     return Reply(
         200,
         shapes.Page([shapes.verification(row, latest.get(row.message), now) for row in page.rows], page.next),
@@ -131,8 +135,8 @@ async def listing(call: Call[None]) -> Reply:
 
 
 async def cancel(call: Call[Nothing]) -> Reply | Answer:
-    unit = verify.cancel(call.house, whose(call), call.path["sid"])
-    now = call.house.clock()
+    unit = cancel_verification(call.context, whose(call), call.path["sid"])
+    now = call.context.clock()
     return await call.run(unit, lambda done: Reply(200, shapes.verification(done.verification, done.message, now)))
 
 

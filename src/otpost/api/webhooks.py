@@ -15,9 +15,8 @@ from otpost.domain.errors import NotFound, invalid, refusal
 from otpost.domain.sid import DELIVERY, WEBHOOK
 from otpost.domain.text.characters import trimmed, unwrapped
 from otpost.domain.webhook import Delivery, Disabled, Event, Status, Webhook
-from otpost.services import reading
-from otpost.services.access import NO_APPLICATION
-from otpost.services.once import Answer
+from otpost.services.idempotency import Answer
+from otpost.services.tenants.applications import NO_APPLICATION, read_application
 from otpost.services.webhooks import endpoints
 from otpost.services.webhooks.endpoints import MadeWebhook
 
@@ -111,9 +110,9 @@ async def listing(call: Call[None]) -> Reply:
     query: ListQuery = call.query
     application = await _application(call)
     page = await endpoints.listing(
-        call.house, call.principal.tenant.sid, application, limit=query.limit, cursor=query.at(WEBHOOK)
+        call.context, call.principal.tenant.sid, application, limit=query.limit, cursor=query.at(WEBHOOK)
     )
-    return Reply(200, shapes.Page([shape(row, call.house.clock()) for row in page.rows], page.next))
+    return Reply(200, shapes.Page([shape(row, call.context.clock()) for row in page.rows], page.next))
 
 
 async def create(call: Call[WebhookBody]) -> Reply | Answer:
@@ -123,12 +122,12 @@ async def create(call: Call[WebhookBody]) -> Reply | Answer:
     wrong += endpoints.event_errors(body.events) + endpoints.description_errors(description)
     if wrong:
         raise refusal(wrong)
-    unit = endpoints.make(call.house, call.principal.actor, application, url, body.events, description)
-    return await call.run(unit, lambda made: Reply(201, _new(made, call.house.clock())))
+    unit = endpoints.make(call.context, call.principal.actor, application, url, body.events, description)
+    return await call.run(unit, lambda made: Reply(201, _new(made, call.context.clock())))
 
 
 async def read(call: Call[None]) -> Reply:
-    return Reply(200, shape(await _webhook(call), call.house.clock()))
+    return Reply(200, shape(await _webhook(call), call.context.clock()))
 
 
 async def change(call: Call[WebhookPatch]) -> Reply | Answer:
@@ -142,7 +141,7 @@ async def change(call: Call[WebhookPatch]) -> Reply | Answer:
     if wrong:
         raise refusal(wrong)
     unit = endpoints.change(
-        call.house,
+        call.context,
         call.principal.actor,
         application,
         call.path["webhook"],
@@ -151,19 +150,19 @@ async def change(call: Call[WebhookPatch]) -> Reply | Answer:
         description=description,
         enabled=None if body.enabled is UNSET else body.enabled,
     )
-    return await call.run(unit, lambda webhook: Reply(200, shape(webhook, call.house.clock())))
+    return await call.run(unit, lambda webhook: Reply(200, shape(webhook, call.context.clock())))
 
 
 async def remove(call: Call[None]) -> Reply:
     application = await _application(call)
     await call.in_force()
-    await endpoints.remove(call.house, call.principal.actor, application, call.path["webhook"])
+    await endpoints.remove(call.context, call.principal.actor, application, call.path["webhook"])
     return Reply(204)
 
 
 async def rotate(call: Call[None]) -> Reply | Answer:
-    unit = endpoints.rotate(call.house, call.principal.actor, await _application(call), call.path["webhook"])
-    return await call.run(unit, lambda made: Reply(200, _new(made, call.house.clock())))
+    unit = endpoints.rotate(call.context, call.principal.actor, await _application(call), call.path["webhook"])
+    return await call.run(unit, lambda made: Reply(200, _new(made, call.context.clock())))
 
 
 async def test(call: Call[None]) -> Reply | Answer:
@@ -171,7 +170,7 @@ async def test(call: Call[None]) -> Reply | Answer:
 
     async def work() -> Reply:
         done = await endpoints.test(
-            call.house, call.surroundings.http, call.principal.actor, application, call.path["webhook"]
+            call.context, call.surroundings.http, call.principal.actor, application, call.path["webhook"]
         )
         return Reply(200, detail(done))
 
@@ -182,7 +181,7 @@ async def log(call: Call[None]) -> Reply:
     query: LogQuery = call.query
     webhook = await _webhook(call)
     page = await endpoints.log(
-        call.house,
+        call.context,
         webhook.sid,
         status=query.status,
         event=query.type,
@@ -195,12 +194,12 @@ async def log(call: Call[None]) -> Reply:
 
 async def read_delivery(call: Call[None]) -> Reply:
     webhook = await _webhook(call)
-    return Reply(200, detail(await endpoints.delivery(call.house, webhook.sid, call.path["delivery"])))
+    return Reply(200, detail(await endpoints.delivery(call.context, webhook.sid, call.path["delivery"])))
 
 
 async def replay(call: Call[None]) -> Reply | Answer:
     application, actor = await _application(call), call.principal.actor
-    unit = endpoints.replay_one(call.house, actor, application, call.path["webhook"], call.path["delivery"])
+    unit = endpoints.replay_one(call.context, actor, application, call.path["webhook"], call.path["delivery"])
     return await call.run(unit, lambda again: Reply(202, delivery(again)))
 
 
@@ -209,7 +208,7 @@ async def replay_failed(call: Call[ReplayBody]) -> Reply | Answer:
 
     async def work() -> Reply:
         count = await endpoints.replay_failed(
-            call.house, call.principal.actor, application, call.path["webhook"], since
+            call.context, call.principal.actor, application, call.path["webhook"], since
         )
         return Reply(202, ReplayedShape(count))
 
@@ -221,12 +220,12 @@ async def _application(call: Call[Any]) -> str:
     key, wanted = call.principal.key, call.path["sid"]
     if key.application not in (None, wanted):
         raise NotFound(NO_APPLICATION)
-    return (await reading.application(call.house, call.principal.tenant.sid, wanted)).sid
+    return (await read_application(call.context, call.principal.tenant.sid, wanted)).sid
 
 
 async def _webhook(call: Call[None]) -> Webhook:
     application = await _application(call)
-    return await endpoints.one(call.house, call.principal.tenant.sid, application, call.path["webhook"])
+    return await endpoints.one(call.context, call.principal.tenant.sid, application, call.path["webhook"])
 
 
 def _moment(text: str, field: str) -> int:

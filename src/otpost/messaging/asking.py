@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from otpost.domain import errors
 from otpost.domain.message import Attempt
 from otpost.senders.base import Account
-from otpost.services.house import House
+from otpost.services.context import Context
 from otpost.services.policy.plan import accounts
 
 _log = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ class Asking(Generic[Q]):
     leaves the others alone; where the database is away all of them end, to be put again when they are due again.
     """
 
-    def __init__(self, house: House, what: str, ask: Callable[[Q, Sequence[Account]], Awaitable[None]]) -> None:
-        self._house = house
+    def __init__(self, context: Context, what: str, ask: Callable[[Q, Sequence[Account]], Awaitable[None]]) -> None:
+        self._context = context
         self._what = what
         self._ask = ask
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -56,7 +56,7 @@ class Asking(Generic[Q]):
         first = questions[0].attempt
         try:
             async with asyncio.TaskGroup() as group:
-                opened = await accounts(self._house, first.tenant, first.route)
+                opened = await accounts(self._context, first.tenant, first.route)
                 for question in questions:
                     group.create_task(self._put(question, opened, places))
         except* errors.Unavailable as away:

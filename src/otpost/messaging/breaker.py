@@ -10,7 +10,7 @@ import msgspec
 from otpost.domain.delivery import Rest
 from otpost.domain.outcome import REASONS, Accepted, Outcome
 from otpost.domain.policy import Breaker, Route, lane_of
-from otpost.services.house import House
+from otpost.services.context import Context
 from otpost.store.kinds import BREAKERS
 from otpost.store.units import Rows, Unit, lock
 
@@ -151,9 +151,9 @@ def of_own_clock(stored: Breaker, ahead: int, now: int) -> Breaker:
     return msgspec.structs.replace(stored, opened_at=stored.opened_at - ahead, probe_at=probe_at)
 
 
-def keep(house: House, lane: str, own: Breaker | None) -> Unit[None]:
+def keep(context: Context, lane: str, own: Breaker | None) -> Unit[None]:
     """Write down that a breaker opened (or how long it rests now), or that it closed."""
-    ahead, breaker = house.clock() - house.monotonic(), own
+    ahead, breaker = context.clock() - context.monotonic(), own
     if breaker is not None:
         moments = {"opened_at": breaker.opened_at + ahead, "probe_at": breaker.probe_at + ahead}
         breaker = msgspec.structs.replace(breaker, **moments)

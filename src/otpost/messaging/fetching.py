@@ -13,9 +13,9 @@ from otpost.messaging.asking import Asking
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound
 from otpost.senders.base import Account, FetchesReports, LookUpFailed, Reported, fetches_reports, found
-from otpost.services import reports
-from otpost.services.house import House
-from otpost.services.lookups import LANE_POSTGRESQL, LANE_SQLITE
+from otpost.services.context import Context
+from otpost.services.messages.lookups import LANE_POSTGRESQL, LANE_SQLITE
+from otpost.services.messages.reports import apply_report
 from otpost.store.kinds import ATTEMPTS
 from otpost.store.units import Query, Rows, Unit, lock
 from otpost.telemetry import REPORTS_FETCHED, REPORTS_MISSING
@@ -40,13 +40,13 @@ class Fetched(NamedTuple):
     final: bool
 
 
-def due(house: House, resting: Sequence[str] = ()) -> Unit[list[Attempt]]:
+def due(context: Context, resting: Sequence[str] = ()) -> Unit[list[Attempt]]:
     """Accepted attempts to be asked about now, and none of the lanes that are `resting`.
 
     Each is put off to its next time at once, so that nobody else asks meanwhile and a fetch that fails is repeated
     then; one without a `fetch_at` is asked about for the last time.
     """
-    now = house.clock()
+    now = context.clock()
     query = Query(ATTEMPTS, _DUE_POSTGRESQL, sqlite=_DUE_SQLITE, now=now, resting=list(resting), many=DUE_AT_ONCE)
 
     def decide(rows: Rows) -> list[Attempt]:
@@ -63,15 +63,15 @@ def due(house: House, resting: Sequence[str] = ()) -> Unit[list[Attempt]]:
     return Unit(decide, query=query)
 
 
-def keep(house: House, attempt_sid: str, told: Reported) -> Unit[Fetched]:
+def keep(context: Context, attempt_sid: str, told: Reported) -> Unit[Fetched]:
     """Keep a fetched report as if it had come by a callback; one that tells nothing new leaves no trace."""
-    now = house.clock()
+    now = context.clock()
 
     def decide(rows: Rows) -> Fetched:
         attempt = rows.get(ATTEMPTS, attempt_sid)
         if attempt is None or not is_news(attempt, told.status):
             return Fetched(False, attempt is not None and attempt.final)
-        _, after = reports.take(house, rows, attempt, told, now)
+        _, after = apply_report(context, rows, attempt, told, now)
         return Fetched(after.status != attempt.status, after.final)
 
     return Unit(decide, [lock(ATTEMPTS, attempt_sid)])
@@ -80,16 +80,16 @@ def keep(house: House, attempt_sid: str, told: Reported) -> Unit[Fetched]:
 class Fetching:
     """Asks each account what became of its messages, one account beside the other and after the texts to be sent."""
 
-    def __init__(self, house: House, http: Outbound, pace: Pace) -> None:
-        self._house = house
+    def __init__(self, context: Context, http: Outbound, pace: Pace) -> None:
+        self._context = context
         self._http = http
         self._pace = pace
-        self.asking = Asking(house, "fetching reports", self._fetch)
+        self.asking = Asking(context, "fetching reports", self._fetch)
 
     async def fetch(self) -> None:
         """Begin to fetch what is due, of accounts that have a free slot and are not being asked already."""
         resting = [*self.asking.tasks, *self._pace.full()]
-        self.asking.begin(Due(attempt) for attempt in await self._house.store.run(due(self._house, resting)))
+        self.asking.begin(Due(attempt) for attempt in await self._context.store.run(due(self._context, resting)))
 
     async def _fetch(self, question: Due, opened: Sequence[Account]) -> None:
         attempt = question.attempt
@@ -100,7 +100,7 @@ class Fetching:
         for account in opened:
             told = await service.fetch_report(self._http, account, attempt.vendor_sid)
             if not isinstance(told, LookUpFailed):
-                fetched = await self._house.store.run(keep(self._house, attempt.sid, told))
+                fetched = await self._context.store.run(keep(self._context, attempt.sid, told))
                 break
             if not told.about_credentials:
                 break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from otpost.services.house import House
+from otpost.services.context import Context
 
 HOLDS_MS: Final = 10_000
 """How old a heartbeat and an intent may be when a text is sent: five seconds less than others wait for the node."""
@@ -22,12 +22,12 @@ class Moment(NamedTuple):
 class Lease:
     """A node's right to send what it has claimed: as long as it beats, and has not been paused since it claimed."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._beat = self.now()
 
     def now(self) -> Moment:
-        return Moment(self._house.monotonic(), self._house.wall())
+        return Moment(self._context.monotonic(), self._context.wall())
 
     def renewed(self, began: Moment) -> None:
         """The node's heartbeat, which was begun then, is in the database."""

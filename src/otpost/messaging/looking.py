@@ -10,9 +10,8 @@ from otpost.messaging.asking import Asking
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound
 from otpost.senders.base import Account, Listed, LooksUp, LookUpFailed, found
-from otpost.services import lookups
-from otpost.services.house import House
-from otpost.services.lookups import Question
+from otpost.services.context import Context
+from otpost.services.messages.lookups import Question, due_questions, keep_listing
 
 _log = logging.getLogger(__name__)
 
@@ -20,16 +19,16 @@ _log = logging.getLogger(__name__)
 class Looking:
     """Asks for the listings of the accounts of unknown attempts; a slow account keeps no other waiting."""
 
-    def __init__(self, house: House, http: Outbound, pace: Pace) -> None:
-        self._house = house
+    def __init__(self, context: Context, http: Outbound, pace: Pace) -> None:
+        self._context = context
         self._http = http
         self._pace = pace
-        self.asking = Asking(house, "looking for lost texts", self._look_for)
+        self.asking = Asking(context, "looking for lost texts", self._look_for)
 
     async def look(self) -> None:
         """Begin to look for what is due, at accounts that want to be asked and are not being asked already."""
         resting = [*self.asking.tasks, *self._pace.paused()]
-        questions = await self._house.store.run(lookups.questions(self._house, resting))
+        questions = await self._context.store.run(due_questions(self._context, resting))
         self.asking.begin(questions)
 
     async def _look_for(self, question: Question, opened: Sequence[Account]) -> None:
@@ -38,9 +37,9 @@ class Looking:
         assert isinstance(service, LooksUp)
         untold = f"{service.TITLE} could not be asked what became of it: no token of the account is kept."
         listed: list[Listed] | LookUpFailed = LookUpFailed(untold)
-        asked_at = self._house.clock()
+        asked_at = self._context.clock()
         for account in opened:
-            asked_at = self._house.clock()
+            asked_at = self._context.clock()
             try:
                 listed = await service.look_up(self._http, account, trusted(attempt.to), question.since)
             except Exception:
@@ -48,4 +47,4 @@ class Looking:
                 listed = LookUpFailed(f"{service.TITLE} could not be asked: the sender failed inside.")
             if not isinstance(listed, LookUpFailed):
                 break
-        await self._house.store.run(lookups.answered(self._house, attempt, listed, asked_at))
+        await self._context.store.run(keep_listing(self._context, attempt, listed, asked_at))

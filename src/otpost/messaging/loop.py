@@ -15,7 +15,7 @@ from otpost.domain.delivery import Rest
 from otpost.domain.message import BODY_KEPT_MS
 from otpost.domain.outcome import Outcome, Unavailable, Unknown
 from otpost.domain.policy import CALLBACKS_REFUSED, Route
-from otpost.messaging import nodes, stepping, waiting
+from otpost.messaging import stepping, waiting
 from otpost.messaging.breaker import keep as keep_breaker
 from otpost.messaging.breaker import of_own_clock
 from otpost.messaging.fetching import Fetching
@@ -24,10 +24,13 @@ from otpost.messaging.looking import Looking
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound, only_while
 from otpost.senders.base import found
-from otpost.services import delivery, lookups, reports, verify
-from otpost.services.delivery import Handover
-from otpost.services.house import House
+from otpost.services.context import Context
+from otpost.services.messages.attempts import Handover, claim_messages, settle_attempt, without_sid
+from otpost.services.messages.lookups import look_again
+from otpost.services.messages.nodes import LOST_MS, record_heartbeat, remove_node, settle_lost, settle_stray
+from otpost.services.messages.reports import too_long
 from otpost.services.policy.plan import KEPT_MS, seen
+from otpost.services.verifications.check import expire_verifications
 from otpost.store import tables
 from otpost.store.base import MESSAGES_DUE, rows_of
 from otpost.store.kinds import BREAKERS, POLICIES
@@ -53,12 +56,12 @@ class Messaging:
     """
 
     def __init__(
-        self, house: House, http: Outbound, *, public_url: str | None, alone: bool, every_s: float = 0.25
+        self, context: Context, http: Outbound, *, public_url: str | None, alone: bool, every_s: float = 0.25
     ) -> None:
-        self.house = house
-        self.node = house.sid("ND")
-        self.pace = Pace(house.monotonic, plans=house.plans)
-        self._lease = Lease(house)
+        self.context = context
+        self.node = context.sid("ND")
+        self.pace = Pace(context.monotonic, plans=context.plans)
+        self._lease = Lease(context)
         self._beating = asyncio.Lock()
         self._http = http
         self._public_url = public_url
@@ -68,8 +71,8 @@ class Messaging:
         self._stopping = False
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._looking = Looking(house, http, self.pace)
-        self._fetching = Fetching(house, http, self.pace)
+        self._looking = Looking(context, http, self.pace)
+        self._fetching = Fetching(context, http, self.pace)
         self._repeating: set[str] = set()
         self._keeping: set[str] = set()
         self._left: list[str] = []
@@ -78,15 +81,15 @@ class Messaging:
 
     async def start(self) -> None:
         """Make the node known, take over what a dead one left, and begin to send."""
-        self._started_at = self.house.clock()
-        await stepping.clamp(self.house, at_start=True)
+        self._started_at = self.context.clock()
+        await stepping.clamp(self.context, at_start=True)
         await self._beat()
         notices = tables.notices.c
-        await self.house.store.sweep(
+        await self.context.store.sweep(
             delete(tables.notices).where(notices.what == CALLBACKS_REFUSED, notices.detail != (self._public_url or ""))
         )
-        for policy in await rows_of(self.house.store, POLICIES, select(tables.policies)):
-            for notice in reports.too_long(policy, self._public_url):
+        for policy in await rows_of(self.context.store, POLICIES, select(tables.policies)):
+            for notice in too_long(policy, self._public_url):
                 _log.warning("%s %s", notice.sentence, notice.remedy)
         if self._alone:
             await self._find_lost()
@@ -113,7 +116,7 @@ class Messaging:
                 await asyncio.wait([claiming, *others])
                 while self._sending:
                     await asyncio.wait(self._sending.values())
-                await self.house.store.run(nodes.leave(self.node))
+                await self.context.store.run(remove_node(self.node))
         late = [task for task in [claiming, *self._sending.values()] if not task.done()]
         self._left = self.left()
         for task in late:
@@ -159,12 +162,12 @@ class Messaging:
         if not self._lease.fresh:
             await self._beat()
         began = self._lease.now()
-        claimed = await self.house.store.run(delivery.claim(self.house, self.node, self.pace, self._public_url))
+        claimed = await self.context.store.run(claim_messages(self.context, self.node, self.pace, self._public_url))
         for handover in claimed.handovers:
             self.pace.taken(handover.lane, handover.route.origin)
             self._sending[handover.attempt.sid] = asyncio.create_task(self._deliver(handover, began))
         for sid in claimed.unsettled:
-            await self.house.store.run(lookups.look_again(self.house, sid))
+            await self.context.store.run(look_again(self.context, sid))
         if (wait_ms := self.pace.next_drop_ms()) is not None:
             asyncio.get_running_loop().call_later(wait_ms / 1000, self._wake.set)
         return claimed.more
@@ -180,7 +183,7 @@ class Messaging:
         lane = handover.lane
         outcome = await self._send(handover, claimed)
         self._keeping.add(handover.attempt.sid)
-        now = self.house.monotonic()
+        now = self.context.monotonic()
         revision = handover.plan.policy.revision
         was_full = self.pace.free(lane, revision) == 0
         took_ms = now - claimed.monotonic
@@ -202,7 +205,7 @@ class Messaging:
         state = "closed" if standing is None else f"open, and is tried again in {(standing.probe_at - now) / 1000:g} s"
         _log.warning("the circuit breaker of %s is %s", handover.lane, state)
         try:
-            await self.house.store.run(keep_breaker(self.house, handover.lane, standing))
+            await self.context.store.run(keep_breaker(self.context, handover.lane, standing))
             if standing is None:
                 await self._no_longer_resting([handover.lane])
         except errors.Unavailable as refusal:
@@ -210,8 +213,8 @@ class Messaging:
 
     async def _no_longer_resting(self, lanes: Sequence[str]) -> None:
         """Messages that waited for these lanes need not wait any longer."""
-        messages, now = tables.messages.c, self.house.clock()
-        await self.house.store.sweep(
+        messages, now = tables.messages.c, self.context.clock()
+        await self.context.store.sweep(
             update(tables.messages)
             .where(PUT_OFF, messages.lane.in_(lanes), messages.status == "queued")
             .values(due_at=now, put_off=0)
@@ -220,13 +223,13 @@ class Messaging:
 
     async def _bring_back(self) -> None:
         """Messages that were put off until now are due."""
-        due = update(tables.messages).where(PUT_OFF, tables.messages.c.due_at <= self.house.clock())
-        if await self.house.store.sweep(due.values(put_off=0)):
+        due = update(tables.messages).where(PUT_OFF, tables.messages.c.due_at <= self.context.clock())
+        if await self.context.store.sweep(due.values(put_off=0)):
             self._wake.set()
 
     async def _send(self, handover: Handover, claimed: Moment) -> Outcome:
         """Send while the intent is this node's own: another may have taken it for lost after a pause."""
-        now, message = self.house.clock(), handover.message
+        now, message = self.context.clock(), handover.message
         if not self._lease.holds(claimed) or not message.usable(now):
             return HELD_UP
         text = dataclasses.replace(handover.text, valid_for_s=(message.valid_until - now) // 1000)
@@ -247,7 +250,7 @@ class Messaging:
 
         while True:
             try:
-                settled = await self.house.store.run(delivery.settle(self.house, handover, outcome, resting))
+                settled = await self.context.store.run(settle_attempt(self.context, handover, outcome, resting))
             except errors.Unavailable:
                 await asyncio.sleep(KEEP_AGAIN_S)
             except Exception:
@@ -255,7 +258,7 @@ class Messaging:
                     _log.exception("the outcome of %s could not be kept", handover.attempt.sid)
                     return
                 _log.exception("the outcome of %s is kept without the vendor's SID", handover.attempt.sid)
-                outcome = delivery.without_sid(outcome)
+                outcome = without_sid(outcome)
             else:
                 message = settled.message
                 if settled.repeats_sid and handover.lane not in self._repeating:
@@ -265,7 +268,7 @@ class Messaging:
                         *(handover.service.TITLE, handover.attempt.account_sid),
                     )
                 if message.due_at is not None and not message.put_off:
-                    delay_s = max(0, message.due_at - self.house.clock()) / 1000
+                    delay_s = max(0, message.due_at - self.context.clock()) / 1000
                     asyncio.get_running_loop().call_later(delay_s, self._wake.set)
                 return
 
@@ -286,22 +289,22 @@ class Messaging:
 
     async def _beat_once(self) -> None:
         began = self._lease.now()
-        await self.house.learn(self.house.store)
+        await self.context.learn(self.context.store)
         ahead = self._ahead()
         if self._clock_ahead - ahead > stepping.SET_BACK_MS:
             _log.warning("the clock was set back by %d s", (self._clock_ahead - ahead) // 1000)
-            await stepping.clamp(self.house)
+            await stepping.clamp(self.context)
             self._wake.set()
         self._clock_ahead = ahead
-        await self.house.store.run(nodes.beat(self.house, self.node, self._started_at))
+        await self.context.store.run(record_heartbeat(self.context, self.node, self._started_at))
         self._lease.renewed(began)
-        self.alive_at = self.house.monotonic()
+        self.alive_at = self.context.monotonic()
 
     def _ahead(self) -> int:
-        return self.house.clock() - self.house.monotonic()
+        return self.context.clock() - self.context.monotonic()
 
     async def _live(self) -> None:
-        while await self.house.store.run(nodes.find_stray(self.house, self.node, list(self._sending))):
+        while await self.context.store.run(settle_stray(self.context, self.node, list(self._sending))):
             pass
         if not self._alone:
             await self._find_lost()
@@ -312,41 +315,41 @@ class Messaging:
     async def _see_policies(self) -> None:
         """See the policies in force of those whose rates hold messages back: a Save may have lifted them."""
         if tenants := self.pace.rated():
-            await self.house.store.run(seen(self.house, tenants))
+            await self.context.store.run(seen(self.context, tenants))
 
     async def _count_waiting(self) -> None:
-        rows = await waiting.counted(self.house)
+        rows = await waiting.counted(self.context)
         self.pace.count(rows)
         for name in found():
             WAITING.labels(name).set(sum(count for lane, _, _, count in rows if lane.split(":")[1] == name))
 
     async def _share_breakers(self) -> None:
         """Learn from the other nodes which accounts rest, and how many nodes share an origin's rate."""
-        now, breakers, policies = self.house.monotonic(), tables.breakers, tables.policies
+        now, breakers, policies = self.context.monotonic(), tables.breakers, tables.policies
         outdated = (policies.c.tenant == breakers.c.tenant) & (policies.c.revision != breakers.c.revision)
-        if saved := [lane for (lane,) in await self.house.store.select(select(breakers.c.lane).where(outdated))]:
-            await self.house.store.sweep(delete(breakers).where(breakers.c.lane.in_(saved), exists().where(outdated)))
+        if saved := [lane for (lane,) in await self.context.store.select(select(breakers.c.lane).where(outdated))]:
+            await self.context.store.sweep(delete(breakers).where(breakers.c.lane.in_(saved), exists().where(outdated)))
             self.pace.breakers.forget(saved)
             await self._no_longer_resting(saved)
-        rows = await rows_of(self.house.store, BREAKERS, select(breakers))
+        rows = await rows_of(self.context.store, BREAKERS, select(breakers))
         stored = [of_own_clock(breaker, self._ahead(), now) for breaker in rows]
         if closed := self.pace.breakers.take_over(stored, now - BREAKER_KNOWN_MS):
             await self._no_longer_resting(closed)
         for name in found():
             open_ones = sum(breaker.service == name for breaker in stored)
             BREAKERS_OPEN.labels(name).set(open_ones)
-        alive = tables.nodes.c.beat_at > self.house.clock() - nodes.LOST_MS
-        ((count,),) = await self.house.store.select(select(func.count()).select_from(tables.nodes).where(alive))
+        alive = tables.nodes.c.beat_at > self.context.clock() - LOST_MS
+        ((count,),) = await self.context.store.select(select(func.count()).select_from(tables.nodes).where(alive))
         self.pace.nodes = max(1, count)
 
     async def _find_lost(self) -> None:
-        while await self.house.store.run(nodes.find_lost(self.house, alone=self._alone)):
+        while await self.context.store.run(settle_lost(self.context, alone=self._alone)):
             pass
 
     async def _tidy(self) -> None:
         """Write down what has expired, and erase what is no longer needed."""
-        store, now = self.house.store, self.house.clock()
-        while await store.run(verify.expire(self.house)):
+        store, now = self.context.store, self.context.clock()
+        while await store.run(expire_verifications(self.context)):
             pass
         messages, answers, secrets = tables.messages, tables.first_answers, tables.secrets
         await store.sweep(

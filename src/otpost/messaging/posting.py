@@ -11,7 +11,7 @@ from typing import Final
 from otpost.domain import errors
 from otpost.domain.webhook import Answer, Delivery
 from otpost.outbound import Outbound
-from otpost.services.house import House
+from otpost.services.context import Context
 from otpost.services.webhooks import WEBHOOKS_DUE, posts
 from otpost.services.webhooks.posts import DUE_AT_ONCE, Post
 from otpost.telemetry import WEBHOOK_POSTS
@@ -33,8 +33,8 @@ class Posting:
     `every_s` are the seconds between looks at the clock; a new delivery wakes it at once.
     """
 
-    def __init__(self, house: House, http: Outbound, *, every_s: float = 1.0) -> None:
-        self._house = house
+    def __init__(self, context: Context, http: Outbound, *, every_s: float = 1.0) -> None:
+        self._context = context
         self._http = http
         self._every_s = every_s
         self._wake = asyncio.Event()
@@ -97,7 +97,7 @@ class Posting:
         if places <= 0:
             return False
         full = [lane for lane in self._in_flight if self.free(lane) == 0]
-        claimed = await self._house.store.run(posts.claim(self._house, self.free, full, min(DUE_AT_ONCE, places)))
+        claimed = await self._context.store.run(posts.claim(self._context, self.free, full, min(DUE_AT_ONCE, places)))
         for post in claimed.posts:
             self._in_flight[post.delivery.lane] += 1
             task = asyncio.create_task(self._deliver(post))
@@ -121,7 +121,7 @@ class Posting:
 
     async def _ask(self, post: Post) -> Answer:
         try:
-            return await posts.ask(self._house, self._http, post.request)
+            return await posts.ask(self._context, self._http, post.request)
         except Exception:
             _log.exception("the delivery %s could not be posted", post.delivery.sid)
             return Answer(error="It could not be posted: the poster failed inside.")
@@ -130,7 +130,7 @@ class Posting:
         """Keep what a try came to, however long the database is away; None if it was kept by nobody."""
         while True:
             try:
-                return await self._house.store.run(posts.settle(self._house, delivery, answer))
+                return await self._context.store.run(posts.settle(self._context, delivery, answer))
             except errors.Unavailable:
                 await asyncio.sleep(KEEP_AGAIN_S)
             except Exception:
@@ -140,7 +140,7 @@ class Posting:
     async def _sweep_forever(self) -> None:
         while True:
             try:
-                await posts.sweep(self._house)
+                await posts.sweep(self._context)
             except errors.Unavailable as refusal:
                 _log.warning("old deliveries are swept later: %s", refusal)
             except Exception:

@@ -14,9 +14,10 @@ from otpost.domain.webhook import LONGEST_WAIT_MS
 from otpost.messaging.breaker import FIRST_REST_MS, LONGEST_REST_MS
 from otpost.messaging.lease import HOLDS_MS
 from otpost.messaging.pace import LONGEST_PAUSE_MS
-from otpost.services import console, once
-from otpost.services.access import LINK_LIFE_MS
-from otpost.services.house import House
+from otpost.services.context import Context
+from otpost.services.idempotency import KEPT_MS
+from otpost.services.tenants.sign_in import SESSION_LIFE_MS
+from otpost.services.tenants.users import LINK_LIFE_MS
 from otpost.store import tables
 from otpost.store.kinds import NUMBER_LIMITS, WINDOWS
 from otpost.store.units import Key, Rows, Unit, lock
@@ -32,17 +33,17 @@ SENT_BEFORE_MS: Final = 60_000
 _LONGEST_FETCH_MS: Final = 4 * HOUR_MS
 
 
-async def clamp(house: House, *, at_start: bool = False) -> None:
+async def clamp(context: Context, *, at_start: bool = False) -> None:
     """Bring every moment that waits to be reached to where it would be if it were counted from now on.
 
     A clock that was set back an hour must not hold texts, cooldowns and pauses for that hour. `at_start`
     nobody saw whether it was: what counts hits is then looked at only where it lies an hour ahead.
     """
-    now = house.clock()
+    now = context.clock()
     for statement in _statements(now):
-        await house.store.sweep(statement)
-    await _clamp_limits(house, now, now + HOUR_MS if at_start else now)
-    await house.store.sweep(_no_later(tables.nodes, "beat_at", now, beyond=now + SET_BACK_MS))
+        await context.store.sweep(statement)
+    await _clamp_limits(context, now, now + HOUR_MS if at_start else now)
+    await context.store.sweep(_no_later(tables.nodes, "beat_at", now, beyond=now + SET_BACK_MS))
 
 
 def _statements(now: int) -> list[Update]:
@@ -81,9 +82,9 @@ def _statements(now: int) -> list[Update]:
         _no_later(tables.attempts, "fetch_at", now + _LONGEST_FETCH_MS),
         _no_later(tables.breakers, "probe_at", now + FIRST_REST_MS, beyond=now + LONGEST_REST_MS),
         _no_later(tables.notices, "until", now + STANDS_MS),
-        _no_later(tables.sessions, "expires_at", now + console.SESSION_LIFE_MS),
+        _no_later(tables.sessions, "expires_at", now + SESSION_LIFE_MS),
         _no_later(tables.sign_in_links, "expires_at", now + LINK_LIFE_MS),
-        _no_later(tables.first_answers, "until", now + once.KEPT_MS),
+        _no_later(tables.first_answers, "until", now + KEPT_MS),
         update(tables.webhook_deliveries)
         .where(deliveries.due_at.is_not(None), or_(deliveries.due_at > now + LONGEST_WAIT_MS, _made_later(ahead, now)))
         .values(due_at=now),
@@ -100,12 +101,12 @@ def _no_later(table: Table, column: str, latest: int, *, beyond: int | None = No
     return update(table).where(own > (latest if beyond is None else beyond)).values({column: latest})
 
 
-async def _clamp_limits(house: House, now: int, windows_after: int) -> None:
+async def _clamp_limits(context: Context, now: int, windows_after: int) -> None:
     limits, windows = tables.number_limits.c, tables.windows.c
     numbers = select(limits.application, limits.to).where(limits.until > now + DAY_MS)
     counted = select(windows.scope, windows.key).where(windows.until > windows_after)
     for kind, statement in ((NUMBER_LIMITS, numbers), (WINDOWS, counted)):
-        keys = await house.store.select(statement)
+        keys = await context.store.select(statement)
         for start in range(0, len(keys), AT_ONCE):
             some = [lock(kind, *key) for key in keys[start : start + AT_ONCE]]
 
@@ -115,4 +116,4 @@ async def _clamp_limits(house: House, now: int, windows_after: int) -> None:
                     if row is not None and (clamped := row.as_of(now)) is not row:
                         rows.put(key.kind, clamped)
 
-            await house.store.run(Unit(decide, some))
+            await context.store.run(Unit(decide, some))

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from otpost.domain.access import Session
-from otpost.services.vault import KeyRingError
+from otpost.services.keyring import KeyRingError
 from otpost.store.kinds import SESSIONS
 from otpost.web.visit import Visit
 
@@ -31,7 +31,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 async def former_session(visit: Visit) -> Session | None:
     """The session that the browser's cookie names, ended or not."""
-    return None if visit.token is None else await visit.house.store.get(SESSIONS, _context(visit))
+    return None if visit.token is None else await visit.context.store.get(SESSIONS, _context(visit))
 
 
 def seal(visit: Visit, user: str, room: str) -> str:
@@ -39,14 +39,14 @@ def seal(visit: Visit, user: str, room: str) -> str:
     pairs = [(name, value) for name in visit.form for value in visit.form.all(name)]
     kept = Kept(user, room, dict(visit.path), visit.here, pairs, visit.now + KEPT_MS)
     text = msgspec.json.encode(kept).decode()
-    return visit.house.ring.seal(SEAL, text, _context(visit)) if len(text) <= LONGEST else ""
+    return visit.context.ring.seal(SEAL, text, _context(visit)) if len(text) <= LONGEST else ""
 
 
 def opened(visit: Visit, user: str) -> Kept | None:
     """The form that came along with a sign-in; None if there is none, or if it was begun by somebody else."""
     try:
         kept = msgspec.json.decode(
-            visit.house.ring.open(SEAL, visit.form.get("kept"), _context(visit)).reveal(), type=Kept
+            visit.context.ring.open(SEAL, visit.form.get("kept"), _context(visit)).reveal(), type=Kept
         )
     except (KeyRingError, ValueError):
         return None

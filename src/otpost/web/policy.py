@@ -12,9 +12,9 @@ from otpost.domain.policy import Policy
 from otpost.senders.base import Preset, falls_back, found, presets
 from otpost.senders.reading import read
 from otpost.senders.settings import join, places, plain
-from otpost.services import reading
 from otpost.services.policy import draft
 from otpost.services.policy import revisions as policies
+from otpost.services.policy.accounts import list_notices
 from otpost.store.kinds import POLICIES
 from otpost.web.policy_form import PolicyForm, Row, part_of, read_form, read_row, saved_form, section
 from otpost.web.policy_revisions import ROOMS as REVISIONS
@@ -139,7 +139,7 @@ async def _judged(visit: Visit, policy_form: PolicyForm, row: Row) -> tuple[dict
     reading = read(service.Settings, body, row.service)
     at = f"{row.list_path}[{len(others)}]"
     found_errors = [*reading.errors, *service.problems(reading.settings, row.service)]
-    stored = await stored_secrets(visit.house, visit.tenant)
+    stored = await stored_secrets(visit.context, visit.tenant)
     for place in places(reading.settings, row.service):
         if place.field.required and place.ref not in reading.typed and (row.service, place.ref) not in stored:
             found_errors.append(
@@ -178,7 +178,7 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         submitted = draft.read(policy_form.body())
         if errors := await draft.url_errors(visit.surroundings.http, submitted):
             raise refusal(errors)
-        done = await policies.put(visit.house, visit.actor, submitted)
+        done = await policies.put(visit.context, visit.actor, submitted)
     except Invalid as refused:
         return await _page(visit, policy_form, list(refused.errors))
     except RevisionConflict:
@@ -191,7 +191,7 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
 
 async def _page_after_conflict(visit: Visit, policy_form: PolicyForm) -> Response:
     """Somebody else saved meanwhile: what he changed, and the form as it was typed, to be saved over it or not."""
-    page = await policies.revisions(visit.house, visit.tenant, limit=SINCE, cursor=None)
+    page = await policies.revisions(visit.context, visit.tenant, limit=SINCE, cursor=None)
     newer = [row for row in page.rows if row.number > policy_form.revision]
     policy_form.revision = max([policy_form.revision, *(row.number for row in newer)])
     return await _page(visit, policy_form, status=409, newer=newer)
@@ -264,7 +264,7 @@ def _not_committed(policy_form: PolicyForm) -> list[FieldError]:
 
 
 async def _saved(visit: Visit) -> Policy:
-    return await visit.house.store.get(POLICIES, visit.tenant) or Policy(visit.tenant)
+    return await visit.context.store.get(POLICIES, visit.tenant) or Policy(visit.tenant)
 
 
 async def _page(
@@ -286,7 +286,7 @@ async def _page(
     wrong = Wrong(_at_what_is_shown(policy_form, errors))
     seals = Seals(visit, policy_form.id)
     saved = await _saved(visit)
-    view = View(visit, policy_form, seals, await stored_secrets(visit.house, visit.tenant), wrong, filled)
+    view = View(visit, policy_form, seals, await stored_secrets(visit.context, visit.tenant), wrong, filled)
     focus = "" if wrong or newer else focus
     outcome = await compared(visit, policy_form, seals)
     if wrong:
@@ -323,7 +323,7 @@ async def _page(
     status = 422 if wrong else 429 if limit else status
     if visit.htmx:
         return visit.fragment("policy_form.html", status, **values)
-    notices = await reading.notices(visit.house, visit.tenant, visit.surroundings.public_url)
+    notices = await list_notices(visit.context, visit.tenant, visit.surroundings.public_url)
     return await visit.page("policy.html", status, resting=await resting(visit), notices=notices, **values)
 
 

@@ -37,7 +37,7 @@ class Lacking:
 
 async def listing(visit: Visit) -> Response:
     cursor = visit.query.get("cursor")
-    page = await policies.revisions(visit.house, visit.tenant, limit=ROWS, cursor=cursor if _number(cursor) else None)
+    page = await policies.revisions(visit.context, visit.tenant, limit=ROWS, cursor=cursor if _number(cursor) else None)
     current = await _saved(visit)
     return await visit.page("policy_revisions.html", page=page, current=current.revision, cursor=cursor)
 
@@ -60,10 +60,10 @@ async def restore(visit: Visit) -> Response:
         return await _page(visit, revision, form_id, typed, errors)
     body = _body(revision, {path: held.typed for path, held in typed.items() if held.typed is not None}, number)
     try:
-        old = await draft.restored(visit.house, visit.tenant, revision.number, body)
+        old = await draft.restored(visit.context, visit.tenant, revision.number, body)
         if errors := await draft.url_errors(visit.surroundings.http, old):
             raise refusal(errors)
-        saved = await policies.put(visit.house, visit.actor, old)
+        saved = await policies.put(visit.context, visit.actor, old)
     except Invalid as refused:
         return await _page(visit, revision, form_id, typed, list(refused.errors))
     except RevisionConflict:
@@ -82,7 +82,7 @@ async def _page(
     conflict: bool = False,
 ) -> Response:
     current = await _saved(visit)
-    stored = await stored_secrets(visit.house, visit.tenant)
+    stored = await stored_secrets(visit.context, visit.tenant)
     wrong = Wrong(errors)
     return await visit.page(
         "policy_revision.html",
@@ -152,14 +152,14 @@ def _body(revision: Revision, typed: dict[str, Secret], number: int | None) -> d
 
 async def _revision(visit: Visit) -> Revision:
     number = _number(visit.path["number"])
-    row = await visit.house.store.get(REVISIONS, visit.tenant, number) if number else None
+    row = await visit.context.store.get(REVISIONS, visit.tenant, number) if number else None
     if row is None:
         raise NotFound("There is no such revision.")
     return row
 
 
 async def _saved(visit: Visit) -> Policy:
-    return await visit.house.store.get(POLICIES, visit.tenant) or Policy(visit.tenant)
+    return await visit.context.store.get(POLICIES, visit.tenant) or Policy(visit.tenant)
 
 
 def _number(text: str) -> int | None:

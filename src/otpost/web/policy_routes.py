@@ -115,7 +115,7 @@ async def answer(visit: Visit) -> Response:
 
 
 async def _page(visit: Visit, numbers: str, *, asked: bool = False) -> Response:
-    row = await visit.house.store.get(POLICIES, visit.tenant) or Policy(visit.tenant)
+    row = await visit.context.store.get(POLICIES, visit.tenant) or Policy(visit.tenant)
     known = saved(row)
     wrong, lines = Wrong(), list[Explained]()
     try:

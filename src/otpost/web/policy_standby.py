@@ -10,7 +10,7 @@ from typing import Any, Final
 from otpost.domain.outcome import REASONS
 from otpost.domain.policy import Breaker, Policy
 from otpost.senders.base import found
-from otpost.services.policy import standing
+from otpost.services.policy.accounts import open_breakers
 from otpost.services.policy.draft import MOST_RATES
 from otpost.web.visit import Form, Visit
 
@@ -146,7 +146,7 @@ class Resting:
 
 async def resting(visit: Visit) -> list[Resting]:
     """The tenant's accounts whose circuit breakers are open."""
-    return [_resting(breaker, visit.now) for breaker in await standing.open_breakers(visit.house, visit.tenant)]
+    return [_resting(breaker, visit.now) for breaker in await open_breakers(visit.context, visit.tenant)]
 
 
 def _resting(breaker: Breaker, now: int) -> Resting:

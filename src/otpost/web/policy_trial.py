@@ -22,11 +22,13 @@ from otpost.domain.text import TextRefused, read_text
 from otpost.senders.base import found
 from otpost.senders.reading import read
 from otpost.senders.settings import places
-from otpost.services import access, messages, once, reading
-from otpost.services.policy import trial
-from otpost.services.policy.trial import Tried
-from otpost.services.vault import KeyRingError
-from otpost.services.verify import Whose
+from otpost.services.audit import record_act
+from otpost.services.idempotency import Answer, Call, keep_answer, reserve_key
+from otpost.services.keyring import KeyRingError
+from otpost.services.messages.read import read_message
+from otpost.services.messages.send import send_message
+from otpost.services.paging import Tenancy
+from otpost.services.policy.test_send import POLICY, VALID_FOR_S, SendResult, send_test
 from otpost.store.kinds import TENANTS
 from otpost.web.policy_form import PolicyForm, section
 from otpost.web.policy_seals import Seals
@@ -56,7 +58,7 @@ class Told:
 class Compared:
     """What both ways came to: the last test, and the last message with its timeline."""
 
-    tried: Tried | None = None
+    tried: SendResult | None = None
     title: str = ""
     sentence: str = ""
     follows: str = ""
@@ -72,14 +74,14 @@ async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]
     if not policy_form.chosen:
         return Told([FieldError("sender_service", "required", "Choose the sender service that is to be tested.")])
     body = {
-        trial.POLICY: policy_form.body(policy_form.tested),
+        POLICY: policy_form.body(policy_form.tested),
         "to": policy_form.to,
         "message": policy_form.message,
     }
     policy_form.tried = ""
 
     async def work() -> str:
-        tried = await trial.trial(visit.house, visit.surroundings.http, visit.actor, body)
+        tried = await send_test(visit.context, visit.surroundings.http, visit.actor, body)
         return msgspec.json.encode(tried).decode()
 
     try:
@@ -102,9 +104,9 @@ async def _once(visit: Visit, button: str, work: Callable[[], Awaitable[str]]) -
     The page that answers a press has other fields, so that the next press is another. Raises UnderWay.
     """
     sent = msgspec.json.encode([(name, visit.form.all(name)) for name in visit.form])
-    call = once.Call(visit.who.user.sid, f"console {button}", hashlib.sha256(sent).hexdigest(), b"")
+    call = Call(visit.who.user.sid, f"console {button}", hashlib.sha256(sent).hexdigest(), b"")
     try:
-        known = await visit.house.store.run(once.begin(visit.house, call))
+        known = await visit.context.store.run(reserve_key(visit.context, call))
     except Unavailable as refused:
         raise UnderWay if refused.retry_at is not None else refused from None
     if known is not None:
@@ -112,22 +114,22 @@ async def _once(visit: Visit, button: str, work: Callable[[], Awaitable[str]]) -
     kept = None
     try:
         told = await work()
-        kept = once.Answer(200, told.encode())
+        kept = Answer(200, told.encode())
         return told
     finally:
-        await visit.house.store.run(once.end(visit.house, call, kept))
+        await visit.context.store.run(keep_answer(visit.context, call, kept))
 
 
 async def _stored_paths(visit: Visit, policy_form: PolicyForm) -> set[str]:
     """The fields of the tested service whose secrets are stored."""
-    stored, name = await stored_secrets(visit.house, visit.tenant), policy_form.tested
+    stored, name = await stored_secrets(visit.context, visit.tenant), policy_form.tested
     settings = found()[name].Settings
     read_settings = read(settings, section(settings, policy_form.parts[name]), name).settings
     return {place.path for place in places(read_settings, name) if (name, place.ref) in stored}
 
 
 def _in_form(error: FieldError, stored: Container[str]) -> FieldError:
-    path = error.field.removeprefix(f"{trial.POLICY}.")
+    path = error.field.removeprefix(f"{POLICY}.")
     if error.code == "token_required":
         if path not in stored:
             return FieldError(path, error.code, "Type it before you send a test message.")
@@ -138,17 +140,15 @@ def _in_form(error: FieldError, stored: Container[str]) -> FieldError:
 async def send(visit: Visit, policy_form: PolicyForm) -> Told:
     """Put the same text into the outbox; the message's SID is kept in the form."""
     to, errors = _read(policy_form)
-    tenant = await visit.house.store.get(TENANTS, visit.tenant)
+    tenant = await visit.context.store.get(TENANTS, visit.tenant)
     if errors or to is None or tenant is None:
         return Told(errors)
-    unit = messages.send(
-        visit.house, visit.tenant, tenant.default_application, to, policy_form.message, trial.VALID_FOR_S
-    )
+    unit = send_message(visit.context, visit.tenant, tenant.default_application, to, policy_form.message, VALID_FOR_S)
     policy_form.sent = ""
 
     async def work() -> str:
-        await visit.house.store.run(access.note(visit.house, visit.actor, "text sent from the console", to.masked))
-        return (await visit.house.store.run(unit)).sid
+        await visit.context.store.run(record_act(visit.context, visit.actor, "text sent from the console", to.masked))
+        return (await visit.context.store.run(unit)).sid
 
     try:
         policy_form.sent = await _once(visit, "send", work)
@@ -186,13 +186,13 @@ async def compared(visit: Visit, policy_form: PolicyForm, seals: Seals) -> Compa
     tried = None
     if policy_form.tried:
         try:
-            tried = msgspec.json.decode(seals.unpack(policy_form.tried), type=Tried)
+            tried = msgspec.json.decode(seals.unpack(policy_form.tried), type=SendResult)
         except (KeyRingError, ValueError):
             policy_form.tried = ""
     story = None
     if policy_form.sent:
         try:
-            story = await reading.message(visit.house, Whose(visit.tenant), policy_form.sent)
+            story = await read_message(visit.context, Tenancy(visit.tenant), policy_form.sent)
         except NotFound:
             policy_form.sent = ""
     title, sentence, follows = _words(tried) if tried else ("", "", "")
@@ -202,7 +202,7 @@ async def compared(visit: Visit, policy_form: PolicyForm, seals: Seals) -> Compa
     return Compared(tried, title, sentence, follows, story.message, of_message(story), live)
 
 
-def _words(tried: Tried) -> tuple[str, str, str]:
+def _words(tried: SendResult) -> tuple[str, str, str]:
     """The service's name, what it did, and what follows."""
     title = service_title(tried.service)
     match tried.outcome:

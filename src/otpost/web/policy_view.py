@@ -11,8 +11,8 @@ from otpost.domain.policy import StoredSecret
 from otpost.senders.base import Preset, found, presets, proven_by_address
 from otpost.senders.reading import read
 from otpost.senders.settings import Field, SecretRef, form, join, places
-from otpost.services import reports
-from otpost.services.house import House
+from otpost.services.context import Context
+from otpost.services.messages.reports import make_proof
 from otpost.services.policy.plan import ref_of
 from otpost.store.kinds import SECRETS
 from otpost.web.policy_form import Part, PolicyForm, Row, packed, ref_in, row_name, section, urls_of
@@ -120,9 +120,9 @@ class StandIn:
     is_open: bool
 
 
-async def stored_secrets(house: House, tenant: str) -> dict[tuple[str, SecretRef], StoredSecret]:
+async def stored_secrets(context: Context, tenant: str) -> dict[tuple[str, SecretRef], StoredSecret]:
     """The secrets in force, by service."""
-    rows = await house.store.find(SECRETS, "tenant", tenant)
+    rows = await context.store.find(SECRETS, "tenant", tenant)
     return {(row.service, ref_of(row)): row for row in rows if row.retired_at is None}
 
 
@@ -240,7 +240,7 @@ class View:
         public_url = self.visit.surroundings.public_url
         if public_url is None:
             return ""
-        proof = reports.proof(self.visit.house, name, self.visit.tenant)
+        proof = make_proof(self.visit.context, name, self.visit.tenant)
         return f"{public_url}/callbacks/{name}/{self.visit.tenant}?proof={proof}"
 
     def _control(

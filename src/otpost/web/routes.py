@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound, Route
 from starlette.types import Receive, Scope, Send
 
 from otpost.domain.errors import LimitReached, NotFound, Refusal, Unavailable, VerificationNotFound
-from otpost.services.console import MadeSession, SignedIn, signed_in
+from otpost.services.tenants.sign_in import NewSession, SignedIn, find_session
 from otpost.store.kinds import USERS
 from otpost.telemetry import REQUEST_ID
 from otpost.web import kept
@@ -149,7 +149,7 @@ class Address:
                 "here and repeat what you did. Behind a proxy, OTPOST_PUBLIC_URL has to be the address in the browser.",
             )
         if visit.token is not None:
-            visit.signed_in = await signed_in(visit.house, visit.token, visit.asking.address)
+            visit.signed_in = await find_session(visit.context, visit.token, visit.asking.address)
         former = await kept.former_session(visit) if visit.signed_in is None and not safe else None
         if visit.signed_in is None and not self._room.open:
             if former is None or self._room.post is None or visit.method != "POST":
@@ -172,10 +172,10 @@ class Address:
         return response
 
 
-async def _go_on(visit: Visit, begun: MadeSession, form: kept.Kept) -> Response:
+async def _go_on(visit: Visit, begun: NewSession, form: kept.Kept) -> Response:
     """Answer the form that was sent before the password was asked for, as if the session had never ended."""
     room = next(room for room in ROOMS if room.path == form.room)
-    user = await visit.house.store.get(USERS, begun.session.user)
+    user = await visit.context.store.get(USERS, begun.session.user)
     assert room.post is not None, "a form is kept for rooms that take one"
     assert user is not None, "who has just signed in is there"
     again = Visit(

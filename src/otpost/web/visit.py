@@ -15,10 +15,10 @@ from otpost.domain.access import Actor
 from otpost.domain.errors import FieldError
 from otpost.domain.policy import Policy
 from otpost.outbound import Outbound
-from otpost.services.console import MadeSession, SignedIn
-from otpost.services.house import House
+from otpost.services.context import Context
+from otpost.services.keyring import KeyRingError
 from otpost.services.tenants.passwords import Passwords
-from otpost.services.vault import KeyRingError
+from otpost.services.tenants.sign_in import NewSession, SignedIn
 from otpost.store.kinds import POLICIES
 from otpost.web.asking import Asking
 from otpost.web.pages import render
@@ -38,7 +38,7 @@ class Surroundings:
     `openapi` is the OpenAPI document that `/docs` shows.
     """
 
-    house: House
+    context: Context
     http: Outbound
     public_url: str | None = None
     trusted_proxies: Sequence[Network] = ()
@@ -118,14 +118,14 @@ class Visit:
     entry: str = ""
     form: Form = field(default_factory=Form)
     signed_in: SignedIn | None = None
-    begun: MadeSession | None = None
+    begun: NewSession | None = None
     _cookies: list[str] = field(default_factory=list)
     _flash: Flash | None = None
     _flash_taken: bool = False
 
     @property
-    def house(self) -> House:
-        return self.surroundings.house
+    def context(self) -> Context:
+        return self.surroundings.context
 
     @property
     def who(self) -> SignedIn:
@@ -142,7 +142,7 @@ class Visit:
 
     @property
     def now(self) -> int:
-        return self.house.clock()
+        return self.context.clock()
 
     @property
     def htmx(self) -> bool:
@@ -158,7 +158,7 @@ class Visit:
         """A whole page; it extends `layout.html`, which shows the menu, the sandbox's banner and the flash."""
         policy = None
         if self.signed_in is not None:
-            policy = await self.house.store.get(POLICIES, self.tenant) or Policy(self.tenant)
+            policy = await self.context.store.get(POLICIES, self.tenant) or Policy(self.tenant)
         flash = self._taken_flash()
         theme = self.asking.cookies.get(THEME, "")
         text = render(
@@ -196,12 +196,12 @@ class Visit:
             path = where.partition("#")[0].partition("?")[0] if once else ""
             told = Flash(tone, flash, self.now + FLASH_S * 1000, path, dict(once or {}))
             said = msgspec.json.encode(told).decode()
-            sealed = self.house.ring.seal(FLASH_SEAL, said, self.who.session.token_sha256)
+            sealed = self.context.ring.seal(FLASH_SEAL, said, self.who.session.token_sha256)
             self._set_cookie(FLASH, quote(sealed, safe=""), FLASH_S)
         headers = {"HX-Redirect": where} if self.htmx else {"Location": where}
         return self._with_cookies(Response(status_code=204 if self.htmx else 303, headers=headers))
 
-    def begin(self, made: MadeSession) -> None:
+    def begin(self, made: NewSession) -> None:
         """Give the browser a session."""
         self.begun = made
         self._set_cookie(self._session_cookie, made.token, None)
@@ -233,7 +233,7 @@ class Visit:
             return self._flash
         self._flash_taken = True
         try:
-            said = self.house.ring.open(FLASH_SEAL, unquote(sealed), self.who.session.token_sha256).reveal()
+            said = self.context.ring.open(FLASH_SEAL, unquote(sealed), self.who.session.token_sha256).reveal()
             flash = msgspec.json.decode(said, type=Flash)
         except (KeyRingError, ValueError):
             flash = None

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from api.twilio.judge import judge
 from asgi import Answered, ask
 from installation import Installation
-from otpost.services.access import MadeKey
+from otpost.services.tenants.keys import NewKey
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -25,7 +25,7 @@ async def call(
     target: str,
     form: Mapping[str, str] | None = None,
     *,
-    key: MadeKey | None = None,
+    key: NewKey | None = None,
     authorization: str | None = None,
     raw: bytes | None = None,
     headers: dict[str, str] | None = None,

@@ -12,7 +12,7 @@ from api.twilio.shaped import call, ok, refusal, service
 from api.world import neighbour
 from installation import Installation
 from otpost.domain.limits import RateLimitReached
-from otpost.services.twilio import rate_limits
+from otpost.services.verifications.rate_limits import MOST_BUCKETS, MOST_RATE_LIMITS, meter_start
 from otpost.store.base import rows_of
 from otpost.store.kinds import AUDIT, WINDOWS
 from otpost.store.units import Rows, Unit
@@ -35,7 +35,7 @@ def metered(otpost: Installation, va: str, **given: str) -> Unit[int]:
     now = otpost.clock()
 
     def decide(rows: Rows) -> int:
-        windows = rate_limits.meter(otpost.house, rows, va, given, now)
+        windows = meter_start(otpost.context, rows, va, given, now)
         for window in windows:
             rows.put(WINDOWS, window)
         return len(windows)
@@ -170,10 +170,10 @@ async def test_a_bucket_does_not_take_anothers_interval(otpost: Installation) ->
 
 async def test_a_service_has_so_many_limits_and_a_limit_so_many_buckets(otpost: Installation) -> None:
     va = await service(otpost)
-    rk = await limit(otpost, va, "first", *((1, 60 + place) for place in range(rate_limits.MOST_BUCKETS)))
+    rk = await limit(otpost, va, "first", *((1, 60 + place) for place in range(MOST_BUCKETS)))
     told = await refusal(otpost, "POST", f"/v2/Services/{va}/RateLimits/{rk}/Buckets", {"Max": "1", "Interval": "9"})
     assert told == (400, 60210)
-    for place in range(rate_limits.MOST_RATE_LIMITS - 1):
+    for place in range(MOST_RATE_LIMITS - 1):
         await limit(otpost, va, f"limit-{place}")
     assert await refusal(otpost, "POST", f"/v2/Services/{va}/RateLimits", {"UniqueName": "x"}) == (400, 60207)
 

@@ -11,7 +11,8 @@ from api.world import neighbour
 from asgi import ask
 from installation import LOOPBACK, Installation
 from otpost.api import Surroundings, application
-from otpost.services import access
+from otpost.services.audit import command_line_actor
+from otpost.services.tenants.tenants import renew_auth_token
 
 BASE = "http://otpost.test/v2/Services"
 
@@ -230,11 +231,11 @@ async def test_another_tenants_service_is_as_unknown_as_one_that_never_was(otpos
 
 
 async def test_the_tenants_auth_token_opens_what_an_admin_key_opens(otpost: Installation) -> None:
-    actor = access.command(otpost.tenant.sid)
-    first = await otpost.store.run(access.renew_auth_token(otpost.house, actor))
+    actor = command_line_actor(otpost.tenant.sid)
+    first = await otpost.store.run(renew_auth_token(otpost.context, actor))
     as_first: dict[str, Any] = {"authorization": basic(otpost.tenant.sid, first.token)}
     await ok(otpost, "POST", "/v2/Services", {"FriendlyName": "By token"}, **as_first)
-    second = await otpost.store.run(access.renew_auth_token(otpost.house, actor))
+    second = await otpost.store.run(renew_auth_token(otpost.context, actor))
     as_second: dict[str, Any] = {"authorization": basic(otpost.tenant.sid, second.token)}
     otpost.clock.advance(24 * 3600 - 1)
     await ok(otpost, "GET", "/v2/Services", **as_first)
@@ -307,7 +308,9 @@ async def test_urls_follow_the_public_url_where_there_is_one_and_no_forged_host(
 async def test_links_are_those_of_the_trusted_proxy(
     otpost: Installation, peer: str, headers: dict[str, str], base: str
 ) -> None:
-    app = application(Surroundings(otpost.house, otpost.http, None, LOOPBACK, ready=otpost._ready, metrics=lambda: b""))
+    app = application(
+        Surroundings(otpost.context, otpost.http, None, LOOPBACK, ready=otpost._ready, metrics=lambda: b"")
+    )
     given = {**headers, "authorization": basic(otpost.admin.key.sid, otpost.admin.secret)}
     answer = await ask(app, "GET", "/v2/Services?PageSize=1", headers=given, client=(peer, 4711))
     page = answer.json()

@@ -14,7 +14,8 @@ from installation import TO, Installation, until
 from messaging.through_twilio import SENDER, SERVICE, TEXT, policy
 from otpost.domain.outcome import Refused, Unknown, Vendor
 from otpost.senders.base import LookUpFailed
-from otpost.services import access, lookups
+from otpost.services.audit import command_line_actor
+from otpost.services.messages.lookups import due_questions, keep_listing
 from otpost.services.webhooks import endpoints
 from otpost.store.base import rows_of
 from otpost.store.kinds import MESSAGE_EXTRAS, TENANTS, WEBHOOK_DELIVERIES
@@ -107,10 +108,10 @@ async def test_what_nobody_can_tell_is_posted_as_failed(still: Installation, rec
             await create(still, {"StatusCallback": receiver.url, "ValidityPeriod": "60"})
             attempt = await send(still, Unknown("Lost."))
             still.clock.advance(90)
-            (question,) = await still.store.run(lookups.questions(still.house))
+            (question,) = await still.store.run(due_questions(still.context))
             assert question.attempt.sid == attempt
             silent = LookUpFailed("Twilio does not answer.")
-            await still.store.run(lookups.answered(still.house, question.attempt, silent, still.clock()))
+            await still.store.run(keep_listing(still.context, question.attempt, silent, still.clock()))
         got = await receiver.wait_for(2)
     assert [proven(each, token, receiver.url)["ErrorCode"] for each in got] == ["30410", "30410"]
 
@@ -180,9 +181,9 @@ async def test_without_a_token_there_is_no_callback_and_what_cannot_be_signed_is
 async def test_webhooks_and_a_status_callback_are_told_side_by_side(still: Installation, receiver: Receiver) -> None:
     token = await auth_token(still)
     own = still.tenant.default_application
-    actor = access.command(still.tenant.sid)
+    actor = command_line_actor(still.tenant.sid)
     url = f"{receiver.url}/standard"
-    made = await still.store.run(endpoints.make(still.house, actor, own, url, ("message.delivered",), ""))
+    made = await still.store.run(endpoints.make(still.context, actor, own, url, ("message.delivered",), ""))
     async with posting(still):
         sid = (await create(still, {"StatusCallback": receiver.url}))["sid"]
         await told(still, await send(still), "delivered")

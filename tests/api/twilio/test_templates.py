@@ -8,7 +8,7 @@ from api.twilio.shaped import call, ok, refusal, service
 from api.world import neighbour, told
 from installation import Installation
 from otpost.domain.locale import BUILT_IN, TEXTS
-from otpost.services.twilio.templates import MOST_TEMPLATES
+from otpost.services.verifications.templates import MOST_TEMPLATES
 
 TEXT = "Your {{friendly_name}} code is {{code}}, good for {{ttl}} minutes."
 SPANISH = "Tu código de {{friendly_name}} es {{code}}."

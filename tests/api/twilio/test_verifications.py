@@ -11,7 +11,7 @@ from api.twilio.shaped import call, ok, refusal, service
 from api.world import everything, neighbour
 from installation import RING, TO, Installation, until
 from otpost.domain.locale import Template
-from otpost.services import verify
+from otpost.services.verifications.check import expire_verifications
 from otpost.store.kinds import TEMPLATES, VERIFICATIONS
 from otpost.store.units import Unit
 
@@ -469,7 +469,7 @@ async def test_a_payment_is_proven_by_its_code_its_amount_and_its_payee(otpost: 
 
 async def template(otpost: Installation, tenant: str, texts: dict[str, str]) -> str:
     """A template's SID, as a tenant has it."""
-    sid, now = otpost.house.sid("HJ"), otpost.clock()
+    sid, now = otpost.context.sid("HJ"), otpost.clock()
     row = Template(sid, tenant, "Bank", texts, now, now)
     await otpost.store.run(Unit(lambda rows: rows.put(TEMPLATES, row)))
     return sid
@@ -525,5 +525,5 @@ async def test_a_custom_code_lies_nowhere_in_the_clear_and_not_at_all_after_the_
     otpost.clock.advance(600)
     made = await started(otpost, shop, CustomCode="secret-77")
     otpost.clock.advance(600)
-    await otpost.store.run(verify.expire(otpost.house))
+    await otpost.store.run(expire_verifications(otpost.context))
     assert await kept_code(otpost, made) is None

@@ -8,7 +8,9 @@ from api.twilio.shaped import ok
 from installation import TO, Installation
 from messaging.through_twilio import TEXT
 from otpost.domain.outcome import Accepted, Outcome, ReasonName, Vendor
-from otpost.services import access, delivery
+from otpost.services.audit import command_line_actor
+from otpost.services.messages.attempts import settle_attempt
+from otpost.services.tenants.tenants import renew_auth_token
 from services.by_hand import claim, report
 
 TAKEN = Accepted(Vendor(http_status=201, sid="SM" + "9" * 32, status="queued"))
@@ -30,7 +32,7 @@ async def fetch(otpost: Installation, sid: str, **more: Any) -> Any:
 async def send(still: Installation, outcome: Outcome = TAKEN) -> str:
     """What is due is handed over, and comes to this; its attempt's SID."""
     (handover,) = await claim(still)
-    await still.store.run(delivery.settle(still.house, handover, outcome))
+    await still.store.run(settle_attempt(still.context, handover, outcome))
     return handover.attempt.sid
 
 
@@ -42,5 +44,5 @@ async def told(still: Installation, attempt: str, status: str, code: str | None 
 
 
 async def auth_token(otpost: Installation) -> str:
-    made = await otpost.store.run(access.renew_auth_token(otpost.house, access.command(otpost.tenant.sid)))
+    made = await otpost.store.run(renew_auth_token(otpost.context, command_line_actor(otpost.tenant.sid)))
     return made.token

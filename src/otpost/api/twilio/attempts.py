@@ -13,10 +13,10 @@ from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.api.twilio.verifications import attempt_sid
 from otpost.domain.phone import NumberRefused, parse_recipient, region_known, trusted
 from otpost.domain.sid import APPLICATION, MESSAGE, VERIFICATION, is_sid
-from otpost.services.lists.searching import Search
-from otpost.services.twilio import attempts
-from otpost.services.twilio.attempts import Asked, Sent
-from otpost.services.twilio.status_callbacks import error_code, word
+from otpost.services.messages.search import Search
+from otpost.services.verifications import attempts
+from otpost.services.verifications.attempts import Asked, Sent, Summary, list_attempts, read_attempt, summarise_attempts
+from otpost.services.webhooks.status_callbacks import error_code, status_word
 
 PREFIX = "VL"
 CHANNELS = {"sms", "call", "email", "whatsapp", "rbm"}
@@ -62,7 +62,7 @@ def shape(sent: Sent, now: int, base: str) -> AttemptShape:
             "verification_sid": of.sid,
             "to": row.to,
             "status": _status(sent, now),
-            "message_status": word(row),
+            "message_status": status_word(row),
             "error_code": None if code is None else str(code),
             "country": trusted(row.to).region or None,
             "code_length": of.code_length,
@@ -92,7 +92,7 @@ async def listing(call: Call) -> Reply:
     if asked is None:
         return paging.listed(call, "attempts", paging.sliced(call, [], str), [])
     page = await paging.turned(call, attempts.wanted(call.whose, asked))
-    told, now = await attempts.told(call.house, page.rows), call.house.clock()
+    told, now = await list_attempts(call.context, page.rows), call.context.clock()
     return paging.listed(call, "attempts", page, [shape(sent, now, call.base) for sent in told])
 
 
@@ -100,13 +100,13 @@ async def fetch(call: Call) -> Reply:
     named = call.path["Sid"]
     if not is_sid(named, PREFIX):
         call.nothing()
-    sent = await attempts.one(call.house, call.whose, MESSAGE + named[len(PREFIX) :])
-    return Reply(200, shape(sent, call.house.clock(), call.base))
+    sent = await read_attempt(call.context, call.whose, MESSAGE + named[len(PREFIX) :])
+    return Reply(200, shape(sent, call.context.clock(), call.base))
 
 
 async def summary(call: Call) -> Reply:
     asked = _asked(call, prefix=call.query.get("DestinationPrefix"))
-    found = attempts.Summary(0, 0) if asked is None else await attempts.summary(call.house, call.whose, asked)
+    found = Summary(0, 0) if asked is None else await summarise_attempts(call.context, call.whose, asked)
     share = 100 * found.converted / found.total if found.total else 0.0
     shown = f"{share:.{RATE_DIGITS}f}".rstrip("0").rstrip(".")
     unconverted = found.total - found.converted

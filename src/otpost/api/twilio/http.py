@@ -19,10 +19,11 @@ from otpost.api.twilio.errors import ErrorBody, TwilioError, missing, not_found,
 from otpost.domain.application import Application
 from otpost.domain.errors import Refusal, ScopeMissing, Unauthenticated
 from otpost.domain.sid import APPLICATION, is_sid
-from otpost.services.access import Principal, authenticate, authenticate_tenant, held
-from otpost.services.house import House
-from otpost.services.once import Answer
-from otpost.services.verify import Whose
+from otpost.services.context import Context
+from otpost.services.idempotency import Answer
+from otpost.services.paging import Tenancy
+from otpost.services.tenants.keys import Principal, prove_key, while_key_holds
+from otpost.services.tenants.tenants import prove_auth_token
 from otpost.store.kinds import APPLICATIONS
 from otpost.store.units import Unit
 from otpost.telemetry import RequestMeter
@@ -66,8 +67,8 @@ class Call:
     form: dict[str, str]
 
     @property
-    def house(self) -> House:
-        return self.surroundings.house
+    def context(self) -> Context:
+        return self.surroundings.context
 
     @property
     def tenant(self) -> str:
@@ -82,19 +83,21 @@ class Call:
         return resource_of(self.scope)
 
     @property
-    def whose(self) -> Whose:
+    def whose(self) -> Tenancy:
         """Whose rows the caller may touch."""
-        return Whose(self.tenant, self.principal.key.application)
+        return Tenancy(self.tenant, self.principal.key.application)
 
     async def run(self, unit: Unit[A]) -> A:
         """The unit's answer, if the caller's key is still in force when it is decided."""
         key = self.principal.key
-        return await self.house.store.run(held(self.house, unit, key.sid) if key.sid.startswith("SK") else unit)
+        return await self.context.store.run(
+            while_key_holds(self.context, unit, key.sid) if key.sid.startswith("SK") else unit
+        )
 
     async def service(self, name: str = "ServiceSid") -> Application:
         """The application that the path names; Twilio's 404 for another tenant's, a deleted one, another key's."""
         sid = self.path[name]
-        row = await self.house.store.get(APPLICATIONS, sid) if is_sid(sid, APPLICATION) else None
+        row = await self.context.store.get(APPLICATIONS, sid) if is_sid(sid, APPLICATION) else None
         own = self.principal.key.application
         if row is None or not row.belongs_to(self.tenant) or own not in (None, sid):
             self.nothing()
@@ -163,7 +166,7 @@ class Endpoint:
         except TwilioError as error:
             answer, headers = refused(error)
         except Refusal as refusal:
-            resource, now = resource_of(scope), surroundings.house.clock()
+            resource, now = resource_of(scope), surroundings.context.clock()
             answer, headers = refused(translated(refusal, resource, now, self.numbers))
         except Exception:
             _log.exception("%s %s failed", self.method, self.path)
@@ -180,7 +183,7 @@ class Endpoint:
                 authorization = value
             elif name == b"content-type":
                 media = value
-        principal = await prove(surroundings.house, authorization, lambda: surroundings.caller(scope).address)
+        principal = await prove(surroundings.context, authorization, lambda: surroundings.caller(scope).address)
         raw = await read_all(scope, receive)
         if self.scope == "admin" and principal.key.scope != "admin":
             raise ScopeMissing
@@ -191,7 +194,7 @@ class Endpoint:
         return Answer(reply.status, b"" if reply.value is None else _encoder.encode(reply.value)), _HEADERS
 
 
-async def prove(house: House, authorization: bytes, client: Callable[[], str]) -> Principal:
+async def prove(context: Context, authorization: bytes, client: Callable[[], str]) -> Principal:
     """Who calls, by Basic `SK…:secret` or `AC…:auth token`."""
     kind, _, rest = authorization.partition(b" ")
     if kind.lower() != b"basic":
@@ -203,8 +206,8 @@ async def prove(house: House, authorization: bytes, client: Callable[[], str]) -
     if len(secret) > SECRET_LENGTH:
         raise Unauthenticated
     if name.startswith("AC"):
-        return await authenticate_tenant(house, name, secret, client)
-    return await authenticate(house, name, secret, client)
+        return await prove_auth_token(context, name, secret, client)
+    return await prove_key(context, name, secret, client)
 
 
 def pairs(raw: bytes) -> dict[str, str]:

@@ -24,10 +24,13 @@ from otpost.domain.outcome import REASONS
 from otpost.domain.phone import NumberRefused, parse_origin, parse_recipient
 from otpost.domain.sid import MESSAGE
 from otpost.domain.text.characters import compact, unwrapped
-from otpost.services import messages, reading
-from otpost.services.lists.paging import Wanted, between
-from otpost.services.reading import MessageStory
-from otpost.services.twilio import status_callbacks
+from otpost.services.messages.bodies import body_of
+from otpost.services.messages.read import MessageStory, read_message, read_stories
+from otpost.services.messages.send import erase_message, read_body, redact_message, send_message
+from otpost.services.paging import Wanted, sids_between
+from otpost.services.tenants.applications import read_application
+from otpost.services.webhooks import status_callbacks
+from otpost.services.webhooks.status_callbacks import API_VERSION, is_messaging_service, status_word
 from otpost.store.kinds import ATTEMPTS, MESSAGES
 
 PATH: Final = "/2010-04-01/Accounts/{AccountSid}/Messages"
@@ -100,8 +103,8 @@ def shape(story: MessageStory, body: str) -> MessageShape:
     row, attempts, reports = story
     latest = next((attempt for attempt in attempts if attempt.sid == row.attempt), None)
     code = status_callbacks.error_code(row, latest)
-    uri = f"/{status_callbacks.API_VERSION}/Accounts/{row.tenant}/Messages/{row.sid}"
-    by_service = status_callbacks.is_messaging_service(row.origin)
+    uri = f"/{API_VERSION}/Accounts/{row.tenant}/Messages/{row.sid}"
+    by_service = is_messaging_service(row.origin)
     moments = [row.created_at, *map(_ended_at, attempts), *(report.at for report in reports)]
     return MessageShape(
         body=body,
@@ -115,14 +118,14 @@ def shape(story: MessageStory, body: str) -> MessageShape:
         uri=f"{uri}.json",
         account_sid=row.tenant,
         num_media="0",
-        status=status_callbacks.word(row),
+        status=status_word(row),
         messaging_service_sid=row.origin if by_service else None,
         sid=row.sid,
         date_sent=rfc_2822_or_none(next((_ended_at(one) for one in attempts if one.outcome == "accepted"), None)),
         date_created=rfc_2822(row.created_at),
         error_code=code,
         price_unit=None,
-        api_version=status_callbacks.API_VERSION,
+        api_version=API_VERSION,
         subresource_uris={"media": f"{uri}/Media.json"},
     )
 
@@ -138,11 +141,11 @@ async def create(call: Call) -> Reply:
     for name, code in REFUSED.items():
         if call.form.get(name):
             raise TwilioError(code, detail=f"Otpost sends texts at once, and has no {name}.")
-    app = await reading.application(call.house, call.tenant, call.principal.application)
+    app = await read_application(call.context, call.tenant, call.principal.application)
     to = number(call.form["To"], "to", app.rules.default_region)
-    body = messages.read_body(call.form.get("Body", ""))
-    unit = messages.send(
-        call.house,
+    body = read_body(call.form.get("Body", ""))
+    unit = send_message(
+        call.context,
         call.tenant,
         app.sid,
         to,
@@ -158,7 +161,7 @@ async def create(call: Call) -> Reply:
 async def listing(call: Call) -> Reply:
     _own(call)
     page = await paging.turned(call, _wanted(call))
-    stories = await reading.stories(call.house, page.rows)
+    stories = await read_stories(call.context, page.rows)
     want = paging.asked(call)
     first, own, following, before = paging.addresses(call, page)
     start = want.page * want.size
@@ -173,14 +176,14 @@ async def listing(call: Call) -> Reply:
             previous_page_uri=before,
             start=start,
             uri=own,
-            messages=[shape(story, messages.body_of(call.house, story.message)) for story in stories],
+            messages=[shape(story, body_of(call.context, story.message)) for story in stories],
         ),
     )
 
 
 async def fetch(call: Call) -> Reply:
     story = await _story(call)
-    return Reply(200, shape(story, messages.body_of(call.house, story.message)))
+    return Reply(200, shape(story, body_of(call.context, story.message)))
 
 
 async def update(call: Call) -> Reply:
@@ -194,13 +197,13 @@ async def update(call: Call) -> Reply:
         raise missing("Body")
     if call.form["Body"]:
         raise TwilioError(20422, "Invalid Parameter: Body", detail="A text can be erased (an empty Body), not changed.")
-    row = await call.run(messages.redact(call.house, call.tenant, story.message.sid))
-    return Reply(200, shape(story._replace(message=row), messages.body_of(call.house, row)))
+    row = await call.run(redact_message(call.context, call.tenant, story.message.sid))
+    return Reply(200, shape(story._replace(message=row), body_of(call.context, row)))
 
 
 async def delete(call: Call) -> Reply:
     _own(call)
-    await call.run(messages.erase(call.house, call.principal.actor, call.path["Sid"]))
+    await call.run(erase_message(call.context, call.principal.actor, call.path["Sid"]))
     return Reply(204)
 
 
@@ -212,7 +215,7 @@ def _own(call: Call) -> None:
 
 async def _story(call: Call) -> MessageStory:
     _own(call)
-    story = await reading.message(call.house, call.whose, call.path["Sid"])
+    story = await read_message(call.context, call.whose, call.path["Sid"])
     if story.message.verification is not None:
         call.nothing()
     return story
@@ -281,7 +284,7 @@ def _wanted(call: Call) -> Wanted[Message]:
             until = None if name == "DateSent>" else span.begin if name == "DateSent<" and not span.is_day else span.end
             # What is sent was created before, by no more than the longest time that a text may wait.
             created = None if since is None else since - LONGEST_S * 1000
-            along += between(MESSAGES, MESSAGE, created, until)
+            along += sids_between(MESSAGES, MESSAGE, created, until)
             tests += [] if since is None else [sent_at >= since]
             tests += [] if until is None else [sent_at < until]
     return Wanted(MESSAGES, along, tests)

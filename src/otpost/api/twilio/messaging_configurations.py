@@ -12,7 +12,13 @@ from otpost.api.twilio.errors import wrong
 from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.application import Application, MessagingConfiguration
 from otpost.domain.text.characters import compact
-from otpost.services.twilio import configurations
+from otpost.services.tenants.country_senders import (
+    change_country_sender,
+    country_of,
+    list_country_senders,
+    make_country_sender,
+    remove_country_sender,
+)
 
 _SERVICE = re.compile("MG[0-9a-fA-F]{32}")
 
@@ -48,33 +54,33 @@ async def listing(call: Call) -> Reply:
 
 async def create(call: Call) -> Reply:
     service = await call.service()
-    country = configurations.country_of(compact(call.needed("Country")))
+    country = country_of(compact(call.needed("Country")))
     if country is None:
         raise wrong("Country", "Send the two letters of ISO 3166-1, as in CA, or all.")
-    unit = configurations.make(call.house, call.principal.actor, service.sid, country, _service_sid(call))
+    unit = make_country_sender(call.context, call.principal.actor, service.sid, country, _service_sid(call))
     return Reply(201, shape(service, country, await call.run(unit), call.base))
 
 
 async def fetch(call: Call) -> Reply:
     service, country = await _found(call)
-    return Reply(200, shape(service, country, configurations.of(service, country), call.base))
+    return Reply(200, shape(service, country, list_country_senders(service, country), call.base))
 
 
 async def update(call: Call) -> Reply:
     service, country = await _found(call)
-    unit = configurations.change(call.house, call.principal.actor, service.sid, country, _service_sid(call))
+    unit = change_country_sender(call.context, call.principal.actor, service.sid, country, _service_sid(call))
     return Reply(200, shape(service, country, await call.run(unit), call.base))
 
 
 async def delete(call: Call) -> Reply:
     service, country = await _found(call)
-    await call.run(configurations.remove(call.house, call.principal.actor, service.sid, country))
+    await call.run(remove_country_sender(call.context, call.principal.actor, service.sid, country))
     return Reply(204)
 
 
 async def _found(call: Call) -> tuple[Application, str]:
     """The service and the country of the path; Twilio's 404 where it has nothing for that."""
-    service, country = await call.service(), configurations.country_of(call.path["Country"])
+    service, country = await call.service(), country_of(call.path["Country"])
     if country is None or country not in service.features.messaging:
         call.nothing()
     return service, country

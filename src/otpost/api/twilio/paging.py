@@ -13,7 +13,7 @@ import msgspec
 
 from otpost.api.twilio.errors import TwilioError
 from otpost.api.twilio.http import Call, Reply
-from otpost.services.lists.paging import Wanted, read
+from otpost.services.paging import Wanted, read_part
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ async def turned(call: Call, wanted: Wanted[Any]) -> Turned:
     """
     want = asked(call)
     upward = want.before is not None
-    rows, edge = await read(call.house.store, wanted, want.size + 1, want.before or want.after, upward=upward)
+    rows, edge = await read_part(call.context.store, wanted, want.size + 1, want.before or want.after, upward=upward)
     page = _turned(rows, want, lambda row: str(getattr(row, wanted.column)))
     if len(rows) > want.size or edge is None:
         return page

@@ -11,7 +11,17 @@ from otpost.api.twilio.dates import iso
 from otpost.api.twilio.errors import TwilioError, missing, wrong
 from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.limits import Bucket, RateLimit
-from otpost.services.twilio import rate_limits
+from otpost.services.verifications.rate_limits import (
+    bucket_of,
+    change_bucket,
+    describe_rate_limit,
+    list_rate_limits,
+    make_bucket,
+    make_rate_limit,
+    read_rate_limit,
+    remove_bucket,
+    remove_rate_limit,
+)
 
 LONGEST_INTERVAL_S, LARGEST_MAX = 30 * 24 * 3600, 1_000_000
 DESCRIPTION_LENGTH = 255
@@ -78,7 +88,7 @@ def _url(row: RateLimit, base: str) -> str:
 
 async def listing(call: Call) -> Reply:
     service = await call.service()
-    page = paging.sliced(call, await rate_limits.of(call.house, service.sid), lambda row: row.sid)
+    page = paging.sliced(call, await list_rate_limits(call.context, service.sid), lambda row: row.sid)
     return paging.listed(call, "rate_limits", page, [shape(row, call.base) for row in page.rows])
 
 
@@ -87,7 +97,7 @@ async def create(call: Call) -> Reply:
     name = call.needed("UniqueName").strip()
     if not _NAME.fullmatch(name):
         raise TwilioError(60209, detail="Use letters, digits, `.`, `_` and `-`.")
-    unit = rate_limits.make(call.house, call.principal.actor, service.sid, name, _description(call))
+    unit = make_rate_limit(call.context, call.principal.actor, service.sid, name, _description(call))
     return Reply(201, shape(await call.run(unit), call.base))
 
 
@@ -99,13 +109,13 @@ async def update(call: Call) -> Reply:
     limit = await _limit(call, "Sid")
     if "Description" not in call.form:
         return Reply(200, shape(limit, call.base))
-    unit = rate_limits.describe(call.house, call.principal.actor, limit.application, limit.sid, _description(call))
+    unit = describe_rate_limit(call.context, call.principal.actor, limit.application, limit.sid, _description(call))
     return Reply(200, shape(await call.run(unit), call.base))
 
 
 async def delete(call: Call) -> Reply:
     limit = await _limit(call, "Sid")
-    await call.run(rate_limits.remove(call.house, call.principal.actor, limit.application, limit.sid))
+    await call.run(remove_rate_limit(call.context, call.principal.actor, limit.application, limit.sid))
     return Reply(204)
 
 
@@ -120,32 +130,32 @@ async def create_bucket(call: Call) -> Reply:
     most, interval_s = _numbers(call)
     if most is None or interval_s is None:
         raise missing("Max" if most is None else "Interval")
-    unit = rate_limits.make_bucket(call.house, call.principal.actor, limit.application, limit.sid, most, interval_s)
+    unit = make_bucket(call.context, call.principal.actor, limit.application, limit.sid, most, interval_s)
     return Reply(201, bucket_shape(await call.run(unit), limit, call.base))
 
 
 async def fetch_bucket(call: Call) -> Reply:
     limit = await _limit(call, "RateLimitSid")
-    return Reply(200, bucket_shape(rate_limits.bucket_of(limit, call.path["Sid"]), limit, call.base))
+    return Reply(200, bucket_shape(bucket_of(limit, call.path["Sid"]), limit, call.base))
 
 
 async def update_bucket(call: Call) -> Reply:
     limit, actor = await _limit(call, "RateLimitSid"), call.principal.actor
     numbers = _numbers(call)
-    unit = rate_limits.change_bucket(call.house, actor, limit.application, limit.sid, call.path["Sid"], *numbers)
+    unit = change_bucket(call.context, actor, limit.application, limit.sid, call.path["Sid"], *numbers)
     return Reply(200, bucket_shape(await call.run(unit), limit, call.base))
 
 
 async def delete_bucket(call: Call) -> Reply:
     limit, actor = await _limit(call, "RateLimitSid"), call.principal.actor
-    await call.run(rate_limits.remove_bucket(call.house, actor, limit.application, limit.sid, call.path["Sid"]))
+    await call.run(remove_bucket(call.context, actor, limit.application, limit.sid, call.path["Sid"]))
     return Reply(204)
 
 
 async def _limit(call: Call, name: str) -> RateLimit:
     """The limit that the path names, by its SID or its unique name."""
     service = await call.service()
-    return await rate_limits.one(call.house, service.sid, call.path[name])
+    return await read_rate_limit(call.context, service.sid, call.path[name])
 
 
 def _numbers(call: Call) -> tuple[int | None, int | None]:

@@ -8,7 +8,7 @@ from otpost.api.twilio.errors import wrong
 from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.limits import SafeNumber
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
-from otpost.services.twilio import safe_list
+from otpost.services.verifications.safe_numbers import add_safe_number, read_safe_number, remove_safe_number
 
 
 class SafeNumberShape(msgspec.Struct):
@@ -26,15 +26,15 @@ async def create(call: Call) -> Reply:
         to = parse_recipient(call.needed("PhoneNumber"))
     except NumberRefused as refused:
         raise wrong("PhoneNumber", refused.message) from None
-    return Reply(201, shape(await call.run(safe_list.add(call.house, call.principal.actor, to)), call.base))
+    return Reply(201, shape(await call.run(add_safe_number(call.context, call.principal.actor, to)), call.base))
 
 
 async def fetch(call: Call) -> Reply:
-    return Reply(200, shape(await safe_list.one(call.house, call.tenant, _number(call)), call.base))
+    return Reply(200, shape(await read_safe_number(call.context, call.tenant, _number(call)), call.base))
 
 
 async def delete(call: Call) -> Reply:
-    await call.run(safe_list.remove(call.house, call.principal.actor, _number(call)))
+    await call.run(remove_safe_number(call.context, call.principal.actor, _number(call)))
     return Reply(204)
 
 

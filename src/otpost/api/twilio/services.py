@@ -15,8 +15,15 @@ from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.application import Application, Features, Rules
 from otpost.domain.text import TextRefused, read_name
 from otpost.domain.text.characters import named
-from otpost.services import access, rules, verify
-from otpost.services.lists.paging import Wanted
+from otpost.services.paging import Wanted
+from otpost.services.tenants.applications import (
+    change_application,
+    delete_application,
+    judge_settings,
+    make_application,
+    with_code_length,
+)
+from otpost.services.verifications.check import cancel_pending
 from otpost.store.kinds import APPLICATIONS
 
 LIFETIME_S = 600
@@ -145,9 +152,9 @@ async def create(call: Call) -> Reply:
     call.needed("FriendlyName")
     name = read_friendly_name(call, "FriendlyName")
     length = call.whole("CodeLength", 4, 10) or Rules().code_length
-    made = rules.with_length(Rules(lifetime_s=LIFETIME_S, resend_after_s=0), length)
+    made = with_code_length(Rules(lifetime_s=LIFETIME_S, resend_after_s=0), length)
     features = msgspec.structs.replace(Features(), **_features(call, Features()))
-    unit = access.make_application(call.house, call.principal.actor, name, made, features)
+    unit = make_application(call.context, call.principal.actor, name, made, features)
     return Reply(201, shape(await call.run(unit), call.base))
 
 
@@ -161,18 +168,18 @@ async def update(call: Call) -> Reply:
     length = call.whole("CodeLength", 4, 10)
     changed: dict[str, object] = {}
     if length is not None:
-        fitting = rules.with_length(service.rules, length)
+        fitting = with_code_length(service.rules, length)
         changed = {"code_length": fitting.code_length, "max_checks": fitting.max_checks}
     features = _features(call, service.features)
     actor = call.principal.actor
-    unit = access.change_application(call.house, actor, service.sid, name, changed, rules.judge, features)
+    unit = change_application(call.context, actor, service.sid, name, changed, judge_settings, features)
     return Reply(200, shape(await call.run(unit), call.base))
 
 
 async def delete(call: Call) -> Reply:
     service = await call.service("Sid")
-    await call.run(access.delete_application(call.house, call.principal.actor, service.sid))
-    while await call.house.store.run(verify.cancel_all(call.house, service.sid)):
+    await call.run(delete_application(call.context, call.principal.actor, service.sid))
+    while await call.context.store.run(cancel_pending(call.context, service.sid)):
         pass
     return Reply(204)
 

@@ -16,8 +16,8 @@ from otpost.domain.locale import SubstitutionsMissing, Template, is_app_hash
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
 from otpost.domain.text import TextRefused, read_variable
 from otpost.domain.verification import Extras
-from otpost.services import wording
-from otpost.services.twilio import templates
+from otpost.services.verifications.templates import read_template
+from otpost.services.verifications.text import asked_for, filled_in, language_of, seal_custom_code
 
 OTHER_CHANNELS: dict[str, int] = {"call": 60223, "whatsapp": 60223, "sna": 60223, "rcs": 60223, "email": 60217}
 """Twilio's channels that Otpost does not have: a channel that is switched off, or one that lacks its set-up."""
@@ -78,14 +78,12 @@ async def extras(call: Call, service: Application, to: PhoneNumber) -> tuple[Ext
         raise wrong("AppHash", "It is the 11 characters that name an Android app.")
     amount, payee = _binding(call, service)
     template = await _template(call, form.get("TemplateSid") or features.template)
-    locale = wording.asked_for(form.get("Locale"), template)
+    locale = asked_for(form.get("Locale"), template)
     code = form.get("CustomCode")
     found = Extras(
         friendly_name=name,
         template=None if template is None else template.sid,
-        body=None
-        if template is None
-        else _filled_in(call, template, locale or wording.language_of(to), name or service.name),
+        body=None if template is None else _filled_in(call, template, locale or language_of(to), name or service.name),
         app_hash=app_hash,
         tags=_fields(call, "Tags", TAGS, TAG_LENGTH),
         amount=amount,
@@ -128,7 +126,7 @@ async def _template(call: Call, sid: str | None) -> Template | None:
     if sid is None:
         return None
     try:
-        return await templates.one(call.house, call.tenant, sid)
+        return await read_template(call.context, call.tenant, sid)
     except NotFound:
         raise TwilioError(60228) from None
 
@@ -137,7 +135,7 @@ def _filled_in(call: Call, template: Template, locale: str, name: str) -> str:
     parameter = "TemplateCustomSubstitutions"
     given = {name: _variable(parameter, value) for name, value in _fields(call, parameter, SUBSTITUTIONS).items()}
     try:
-        return wording.filled_in(template, locale, name, given)
+        return filled_in(template, locale, name, given)
     except SubstitutionsMissing as missing:
         raise TwilioError(60224, detail=str(missing)) from None
 
@@ -147,7 +145,7 @@ def _sealed(call: Call, service: Application, to: PhoneNumber, code: str) -> str
         raise TwilioError(60204, detail="The service does not take custom codes (CustomCodeEnabled).")
     if not _CUSTOM_CODE.fullmatch(code):
         raise wrong("CustomCode", "It has 4 to 10 letters, digits and hyphens.")
-    return wording.sealed(call.house, service.sid, to, code)
+    return seal_custom_code(call.context, service.sid, to, code)
 
 
 def _fields(call: Call, parameter: str, most: int, length: int = 500) -> dict[str, str]:

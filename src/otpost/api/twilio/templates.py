@@ -10,7 +10,7 @@ from otpost.api.twilio import paging
 from otpost.api.twilio.dates import iso
 from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.locale import Template, twilio_translations
-from otpost.services.twilio import templates
+from otpost.services.verifications.templates import every_template
 
 
 class TemplateShape(msgspec.Struct):
@@ -27,7 +27,7 @@ def shape(row: Template) -> TemplateShape:
 
 async def listing(call: Call) -> Reply:
     named = call.query.get("FriendlyName")
-    rows = await templates.every(call.house, call.tenant)
+    rows = await every_template(call.context, call.tenant)
     page = paging.sliced(call, [row for row in rows if named in (None, row.friendly_name)], lambda row: row.sid)
     return paging.listed(call, "templates", page, [shape(row) for row in page.rows])
 

@@ -14,8 +14,10 @@ from otpost.domain.application import Application
 from otpost.domain.errors import Refusal
 from otpost.domain.sid import VERIFICATION, is_sid
 from otpost.domain.verification import LONGEST, SHORTEST, Status, Verification, read_code
-from otpost.services import reading, verify
-from otpost.services.verify import Number, Whose
+from otpost.services.paging import Tenancy
+from otpost.services.verifications.check import Number, approve_verification, cancel_verification, check_code
+from otpost.services.verifications.read import find_latest
+from otpost.services.verifications.start import start_verification
 from otpost.store.kinds import VERIFICATIONS
 from otpost.telemetry import CHECKS, STARTS
 
@@ -114,8 +116,8 @@ async def start(call: Call) -> Reply:
     starting.judge_channel(call, service)
     to = starting.number(call)
     extras, locale = await starting.extras(call, service, to)
-    unit = verify.start(
-        call.house,
+    unit = start_verification(
+        call.context,
         call.tenant,
         service.sid,
         to,
@@ -139,7 +141,7 @@ async def check(call: Call) -> Reply:
     code = call.form.get("Code", "")
     if not SHORTEST <= len(read_code(code) or read_code(code, letters=True) or "") <= LONGEST:
         raise wrong("Code", f"A code has {SHORTEST} to {LONGEST} digits.")
-    unit = verify.check(call.house, Whose(call.tenant, service.sid), which, code, starting.binding(call))
+    unit = check_code(call.context, Tenancy(call.tenant, service.sid), which, code, starting.binding(call))
     try:
         done = await call.run(unit)
     except Refusal as refused:
@@ -163,10 +165,10 @@ async def fetch(call: Call) -> Reply:
     service = await call.service()
     which = _placed(call, service)
     if isinstance(which, Number):
-        row = await reading.latest(call.house, call.tenant, *which)
+        row = await find_latest(call.context, call.tenant, *which)
     else:
-        row = await call.house.store.get(VERIFICATIONS, which)
-    now = call.house.clock()
+        row = await call.context.store.get(VERIFICATIONS, which)
+    now = call.context.clock()
     if row is None or (row.tenant, row.application) != (call.tenant, service.sid) or now >= row.expires_at:
         call.nothing()
     if row.status_at(now) in ("approved", "expired"):
@@ -176,13 +178,13 @@ async def fetch(call: Call) -> Reply:
 
 async def update(call: Call) -> Reply:
     service = await call.service()
-    which, whose = _placed(call, service), Whose(call.tenant, service.sid)
+    which, whose = _placed(call, service), Tenancy(call.tenant, service.sid)
     status = call.needed("Status")
     if status == "approved":
-        return Reply(200, shape(await call.run(verify.approve(call.house, whose, which)), call.base))
+        return Reply(200, shape(await call.run(approve_verification(call.context, whose, which)), call.base))
     if status != "canceled":
         raise wrong("Status", "Send canceled or approved.")
-    done = await call.run(verify.cancel(call.house, whose, which))
+    done = await call.run(cancel_verification(call.context, whose, which))
     return Reply(200, shape(done.verification, call.base))
 
 

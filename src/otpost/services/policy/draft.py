@@ -17,7 +17,7 @@ from otpost.senders import reading
 from otpost.senders.base import found
 from otpost.senders.reading import Reading
 from otpost.senders.settings import form, join, load, plain, urls
-from otpost.services.house import House
+from otpost.services.context import Context
 from otpost.store.kinds import REVISIONS
 
 HIGHEST = 2**31 - 1
@@ -83,7 +83,7 @@ def read(body: object, path: str = "") -> Draft:
     return draft
 
 
-async def restored(house: House, tenant: str, number: int, body: object) -> Draft:
+async def restored(context: Context, tenant: str, number: int, body: object) -> Draft:
     """The values of an old revision with the secrets that `body` brings, to be saved like any other draft.
 
     `body` may name the current `revision`, and has sections with only secrets in them:
@@ -93,7 +93,7 @@ async def restored(house: House, tenant: str, number: int, body: object) -> Draf
     Paths are those of the restored values, so that a `token_required` can be answered at its path. Secrets that are
     stored need not be brought, and `…_set: false` clears one. NotFound for an unknown revision.
     """
-    revision = await house.store.get(REVISIONS, tenant, number) if 0 < number <= HIGHEST else None
+    revision = await context.store.get(REVISIONS, tenant, number) if 0 < number <= HIGHEST else None
     if revision is None:
         raise NotFound("There is no such revision.")
     if not isinstance(body, dict):

@@ -13,7 +13,7 @@ from otpost.domain.policy import CountrySender, NoRoute, Policy, Route, StoredSe
 from otpost.domain.secret import Secret
 from otpost.senders.base import Account, FallsBack, HasAccounts, SenderService, by_country, falls_back, found
 from otpost.senders.settings import SecretRef, fill, load
-from otpost.services.house import House
+from otpost.services.context import Context
 from otpost.store.kinds import APPLICATIONS, POLICIES, SECRETS
 from otpost.store.units import Rows, Unit, look
 
@@ -116,37 +116,37 @@ def ref_of(secret: StoredSecret) -> SecretRef:
     return SecretRef(secret.field, secret.owner, secret.destination)
 
 
-def opened(house: House, secret: StoredSecret) -> Secret:
+def opened(context: Context, secret: StoredSecret) -> Secret:
     """The secret itself."""
-    return house.ring.open(SEAL, secret.sealed, secret.sid)
+    return context.ring.open(SEAL, secret.sealed, secret.sid)
 
 
-def plan_of(house: House, rows: Rows, tenant: str) -> Plan:
+def plan_of(context: Context, rows: Rows, tenant: str) -> Plan:
     """The tenant's plan; made anew only after a Save."""
     policy = rows.look(POLICIES, tenant) or Policy(tenant)
-    known = house.plans.get(tenant)
+    known = context.plans.get(tenant)
     if known is not None and (known.policy.revision, known.policy.updated_at) == (policy.revision, policy.updated_at):
         return known
-    plan = make(house, policy, rows.find(SECRETS, "tenant", tenant, locked=False))
-    house.plans[tenant] = plan
+    plan = make(context, policy, rows.find(SECRETS, "tenant", tenant, locked=False))
+    context.plans[tenant] = plan
     return plan
 
 
-def seen(house: House, tenants: Sequence[str]) -> Unit[None]:
+def seen(context: Context, tenants: Sequence[str]) -> Unit[None]:
     """Look at the policies in force of these tenants, so that what hangs on a plan hangs on the newest."""
 
     def decide(rows: Rows) -> None:
         for tenant in tenants:
-            plan_of(house, rows, tenant)
+            plan_of(context, rows, tenant)
 
     return Unit(decide, [look(POLICIES, tenant) for tenant in tenants])
 
 
-def make(house: House, policy: Policy, secrets: list[StoredSecret]) -> Plan:
+def make(context: Context, policy: Policy, secrets: list[StoredSecret]) -> Plan:
     settings: dict[str, Any] = {}
     for name, service in found().items():
         own = {
-            ref_of(secret): opened(house, secret)
+            ref_of(secret): opened(context, secret)
             for secret in secrets
             if secret.service == name and secret.retired_at is None
         }
@@ -154,7 +154,7 @@ def make(house: House, policy: Policy, secrets: list[StoredSecret]) -> Plan:
     return Plan(policy, settings)
 
 
-async def accounts(house: House, tenant: str, route: Route) -> list[Account]:
+async def accounts(context: Context, tenant: str, route: Route) -> list[Account]:
     """The account that a route sent from, once for each token that may open it: those in force, then replaced ones.
 
     Empty where the service has no accounts, or no token of it is kept any more.
@@ -162,30 +162,30 @@ async def accounts(house: House, tenant: str, route: Route) -> list[Account]:
     service = found().get(route.service)
     if service is None or not isinstance(service, HasAccounts):
         return []
-    policy = await house.store.get(POLICIES, tenant) or Policy(tenant)
+    policy = await context.store.get(POLICIES, tenant) or Policy(tenant)
     settings = load(service.Settings, policy.sections.get(route.service, {}))
     wanted = service.account_secret(settings, route)
     if wanted is None:
         return []
     secrets = [
         secret
-        for secret in await house.store.find(SECRETS, "tenant", tenant)
+        for secret in await context.store.find(SECRETS, "tenant", tenant)
         if (secret.service, secret.field, secret.owner) == (route.service, wanted.field, wanted.owner)
         and secret.destination == wanted.destination
     ]
     secrets.sort(key=lambda secret: (secret.retired_at is not None, -secret.set_at))
-    return [service.account(settings, route, opened(house, secret)) for secret in secrets]
+    return [service.account(settings, route, opened(context, secret)) for secret in secrets]
 
 
-def tokens(house: House, rows: Rows, tenant: str, service: str) -> dict[str, list[Secret]]:
+def tokens(context: Context, rows: Rows, tenant: str, service: str) -> dict[str, list[Secret]]:
     """Every token that may have signed a report of this service, by account SID; those replaced of late too."""
     policy = rows.look(POLICIES, tenant) or Policy(tenant)
     version = (policy.revision, policy.updated_at)
-    known = house.tokens.get(tenant)
+    known = context.tokens.get(tenant)
     if known is None or known.version != version:
         stored = rows.find(SECRETS, "tenant", tenant, locked=False)
-        known = house.tokens[tenant] = Tokens(version, [(secret, opened(house, secret)) for secret in stored])
-    oldest = house.clock() - KEPT_MS
+        known = context.tokens[tenant] = Tokens(version, [(secret, opened(context, secret)) for secret in stored])
+    oldest = context.clock() - KEPT_MS
     known.kept[:] = [pair for pair in known.kept if pair[0].retired_at is None or pair[0].retired_at > oldest]
     by_owner: dict[str, list[Secret]] = {}
     for secret, token in known.kept:

@@ -20,12 +20,12 @@ from otpost.senders.base import SenderService, found
 from otpost.senders.reading import Reading
 from otpost.senders.sandbox import NAME as SANDBOX
 from otpost.senders.settings import Place, SecretRef, answer, changes, join, load, needed, places, plain
-from otpost.services import reading
-from otpost.services.access import audited
-from otpost.services.house import House
-from otpost.services.lists.paging import Page
+from otpost.services.audit import add_line
+from otpost.services.context import Context
+from otpost.services.paging import Page
 from otpost.services.policy import plan
 from otpost.services.policy.draft import Draft
+from otpost.services.tenants.applications import read_application
 from otpost.store.base import rows_of
 from otpost.store.kinds import POLICIES, REVISIONS, SANDBOX_TEXTS, SECRETS
 from otpost.store.units import Rows, Unit, lock, lock_by
@@ -57,7 +57,7 @@ def tell(actor: Actor, saved: Saved) -> None:
     )
 
 
-def save(house: House, actor: Actor, draft: Draft) -> Unit[Saved]:
+def save(context: Context, actor: Actor, draft: Draft) -> Unit[Saved]:
     """Make the draft the policy in force, as a new revision.
 
     The chosen service and the fallbacks must be complete, whether or not the draft brings their sections: a setting
@@ -80,8 +80,8 @@ def save(house: House, actor: Actor, draft: Draft) -> Unit[Saved]:
     Secrets that were replaced, cleared, or stand nowhere any more are retired. When the choice goes to or away from the
     sandbox, the texts on its phone are erased. Raises RevisionConflict, Invalid.
     """
-    now, line = house.clock(), house.sid("AU")
-    typed = _sealed(house, actor, draft, now)
+    now, line = context.clock(), context.sid("AU")
+    typed = _sealed(context, actor, draft, now)
 
     def decide(rows: Rows) -> Saved:
         policy = rows.get(POLICIES, actor.tenant) or Policy(actor.tenant)
@@ -120,32 +120,32 @@ def save(house: House, actor: Actor, draft: Draft) -> Unit[Saved]:
         if policy.sender_service != chosen and SANDBOX in (policy.sender_service, chosen):
             for text in rows.find(SANDBOX_TEXTS, "tenant", actor.tenant):
                 rows.delete(SANDBOX_TEXTS, text.sid)
-        audited(house, rows, line, now, actor, "sender policy saved", _audit_detail(saved.revision, words))
+        add_line(context, rows, line, now, actor, "sender policy saved", _audit_detail(saved.revision, words))
         is_set = {(part.service.NAME, ref) for part in parts for ref in part.secrets}
         return Saved(saved, tuple(words), _shown(saved, lambda name, ref: (name, ref) in is_set))
 
     return Unit(decide, [lock(POLICIES, actor.tenant), lock_by(SECRETS, "tenant", actor.tenant)])
 
 
-async def put(house: House, actor: Actor, draft: Draft) -> Saved:
+async def put(context: Context, actor: Actor, draft: Draft) -> Saved:
     """`save`, run and told."""
-    saved = await house.store.run(save(house, actor, draft))
+    saved = await context.store.run(save(context, actor, draft))
     tell(actor, saved)
     return saved
 
 
-async def shown(house: House, tenant: str) -> dict[str, Any]:
+async def shown(context: Context, tenant: str) -> dict[str, Any]:
     """The policy as GET answers it: the choice, then a section for each service; secrets are null, with `…_set`."""
-    policy = await house.store.get(POLICIES, tenant) or Policy(tenant)
+    policy = await context.store.get(POLICIES, tenant) or Policy(tenant)
     is_set = {
         (secret.service, plan.ref_of(secret))
-        for secret in await house.store.find(SECRETS, "tenant", tenant)
+        for secret in await context.store.find(SECRETS, "tenant", tenant)
         if secret.retired_at is None
     }
     return _shown(policy, lambda name, ref: (name, ref) in is_set)
 
 
-async def revisions(house: House, tenant: str, *, limit: int, cursor: str | None) -> Page:
+async def revisions(context: Context, tenant: str, *, limit: int, cursor: str | None) -> Page:
     """The Saves (Revision), newest first; the cursor is the number of the last one seen, Invalid if it is none."""
     table = REVISIONS.table.c
     statement = select(REVISIONS.table).where(table.tenant == tenant).order_by(table.number.desc()).limit(limit + 1)
@@ -153,18 +153,18 @@ async def revisions(house: House, tenant: str, *, limit: int, cursor: str | None
         if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 9):
             raise invalid("cursor", "invalid", "Use the `next` of the page before as cursor.")
         statement = statement.where(table.number < int(cursor))
-    rows = list(await rows_of(house.store, REVISIONS, statement))
+    rows = list(await rows_of(context.store, REVISIONS, statement))
     return Page(rows[:limit], str(rows[limit - 1].number) if len(rows) > limit else None)
 
 
-async def route(house: House, tenant: str, to: PhoneNumber, application: str | None = None) -> Route | NoRoute:
+async def route(context: Context, tenant: str, to: PhoneNumber, application: str | None = None) -> Route | NoRoute:
     """What production does with this number by the saved policy; SenderPolicyIncomplete while none is ready.
 
     With an application: with its verifications' texts. NotFound for another tenant's.
     """
-    asking = None if application is None else await reading.application(house, tenant, application)
-    policy = await house.store.get(POLICIES, tenant) or Policy(tenant)
-    return plan.make(house, policy, []).route(to, None if asking is None else asking.sender_for(to))
+    asking = None if application is None else await read_application(context, tenant, application)
+    policy = await context.store.get(POLICIES, tenant) or Policy(tenant)
+    return plan.make(context, policy, []).route(to, None if asking is None else asking.sender_for(to))
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +242,12 @@ def _token_required(place: Place, *, moved: bool) -> FieldError:
     return FieldError(place.path, "token_required", message)
 
 
-def _sealed(house: House, actor: Actor, draft: Draft, now: int) -> Typed:
+def _sealed(context: Context, actor: Actor, draft: Draft, now: int) -> Typed:
     """The typed secrets as rows. Sealed outside of the unit, which may be run again, and must come out the same."""
     typed = {}
     for name, section in draft.sections.items():
         for ref, secret in section.typed.items():
-            row = house.sid("SE")
+            row = context.sid("SE")
             typed[name, ref] = StoredSecret(
                 sid=row,
                 tenant=actor.tenant,
@@ -255,7 +255,7 @@ def _sealed(house: House, actor: Actor, draft: Draft, now: int) -> Typed:
                 field=ref.field,
                 owner=ref.owner,
                 destination=ref.destination,
-                sealed=house.ring.seal(plan.SEAL, secret.reveal(), row),
+                sealed=context.ring.seal(plan.SEAL, secret.reveal(), row),
                 set_at=now,
                 set_by=actor.name,
             )

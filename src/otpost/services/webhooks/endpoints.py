@@ -28,10 +28,10 @@ from otpost.domain.webhook import (
     secret_text,
 )
 from otpost.outbound import Outbound
-from otpost.services.access import NO_APPLICATION, audited
-from otpost.services.house import House
-from otpost.services.lists import paging
-from otpost.services.lists.paging import Page, Wanted
+from otpost.services.audit import add_line
+from otpost.services.context import Context
+from otpost.services.paging import Page, Wanted, read_page, sids_between
+from otpost.services.tenants.applications import NO_APPLICATION
 from otpost.services.webhooks.events import WEBHOOKS_DUE, post_body
 from otpost.services.webhooks.posts import SEAL, Cannot, Request, ask, replay, standard
 from otpost.store.base import rows_of
@@ -79,12 +79,12 @@ def event_errors(events: Sequence[str]) -> list[FieldError]:
 
 
 def make(
-    house: House, actor: Actor, application: str, url: str, events: Sequence[Event], description: str
+    context: Context, actor: Actor, application: str, url: str, events: Sequence[Event], description: str
 ) -> Unit[MadeWebhook]:
     """A new webhook, enabled; its fields are judged already. Raises NotFound, and Invalid for one too many."""
-    now, sid, line = house.clock(), house.sid(WEBHOOK), house.sid("AU")
+    now, sid, line = context.clock(), context.sid(WEBHOOK), context.sid("AU")
     secret = secret_text(secrets.token_bytes(SECRET_BYTES))
-    kept = SigningSecret(house.ring.seal(SEAL, secret, sid), now)
+    kept = SigningSecret(context.ring.seal(SEAL, secret, sid), now)
 
     def decide(rows: Rows) -> MadeWebhook:
         owner = rows.look(APPLICATIONS, application)
@@ -107,14 +107,14 @@ def make(
             updated_at=now,
         )
         rows.put(WEBHOOKS, webhook)
-        audited(house, rows, line, now, actor, "webhook made", f"{sid} {url}")
+        add_line(context, rows, line, now, actor, "webhook made", f"{sid} {url}")
         return MadeWebhook(webhook, secret)
 
     return Unit(decide, [look(APPLICATIONS, application), lock_by(WEBHOOKS, "application", application)])
 
 
 def change(
-    house: House,
+    context: Context,
     actor: Actor,
     application: str,
     webhook_sid: str,
@@ -126,7 +126,7 @@ def change(
 ) -> Unit[Webhook]:
     """Change some of a webhook; None leaves it as it is. What waits in its queue goes to the new address."""
     _known(webhook_sid)
-    now, line = house.clock(), house.sid("AU")
+    now, line = context.clock(), context.sid("AU")
     given = {"url": url, "events": None if events is None else tuple(events), "description": description}
     changes = {name: value for name, value in given.items() if value is not None}
 
@@ -141,51 +141,51 @@ def change(
             changed = changed.switched(enabled=enabled, now=now)
         rows.put(WEBHOOKS, changed)
         what = [*changes, *([] if enabled is None else ["enabled" if enabled else "disabled"])]
-        audited(house, rows, line, now, actor, "webhook changed", f"{webhook_sid}: {', '.join(what)}")
+        add_line(context, rows, line, now, actor, "webhook changed", f"{webhook_sid}: {', '.join(what)}")
         return changed
 
     return Unit(decide, [lock(WEBHOOKS, webhook_sid), lock_by(WEBHOOKS, "application", application)])
 
 
-def rotate(house: House, actor: Actor, application: str, webhook_sid: str) -> Unit[MadeWebhook]:
+def rotate(context: Context, actor: Actor, application: str, webhook_sid: str) -> Unit[MadeWebhook]:
     """Give a webhook a new secret; for 24 h the one before it signs as well."""
     _known(webhook_sid)
-    now, line = house.clock(), house.sid("AU")
+    now, line = context.clock(), context.sid("AU")
     secret = secret_text(secrets.token_bytes(SECRET_BYTES))
-    sealed = house.ring.seal(SEAL, secret, webhook_sid)
+    sealed = context.ring.seal(SEAL, secret, webhook_sid)
 
     def decide(rows: Rows) -> MadeWebhook:
         webhook = _own(rows.get(WEBHOOKS, webhook_sid), actor.tenant, application).rotated(sealed, now)
         rows.put(WEBHOOKS, webhook)
-        audited(house, rows, line, now, actor, "webhook secret replaced", webhook_sid)
+        add_line(context, rows, line, now, actor, "webhook secret replaced", webhook_sid)
         return MadeWebhook(webhook, secret)
 
     return Unit(decide, [lock(WEBHOOKS, webhook_sid)])
 
 
-async def remove(house: House, actor: Actor, application: str, webhook_sid: str) -> None:
+async def remove(context: Context, actor: Actor, application: str, webhook_sid: str) -> None:
     """Take a webhook away with its queue and its log."""
     _known(webhook_sid)
-    now, line = house.clock(), house.sid("AU")
+    now, line = context.clock(), context.sid("AU")
 
     def decide(rows: Rows) -> None:
         webhook = _own(rows.get(WEBHOOKS, webhook_sid), actor.tenant, application)
         rows.delete(WEBHOOKS, webhook_sid)
-        audited(house, rows, line, now, actor, "webhook removed", f"{webhook_sid} {webhook.url}")
+        add_line(context, rows, line, now, actor, "webhook removed", f"{webhook_sid} {webhook.url}")
 
-    await house.store.run(Unit(decide, [lock(WEBHOOKS, webhook_sid)]))
+    await context.store.run(Unit(decide, [lock(WEBHOOKS, webhook_sid)]))
     table = WEBHOOK_DELIVERIES.table
-    await house.store.sweep(delete(table).where(table.c.webhook == webhook_sid))
+    await context.store.sweep(delete(table).where(table.c.webhook == webhook_sid))
 
 
-async def test(house: House, http: Outbound, actor: Actor, application: str, webhook_sid: str) -> Delivery:
+async def test(context: Context, http: Outbound, actor: Actor, application: str, webhook_sid: str) -> Delivery:
     """Post a `webhook.test` now, once, and keep it in the log. Ten a minute for each webhook; TestsReached beyond."""
     _known(webhook_sid)
-    sid, line = house.sid(DELIVERY), house.sid("AU")
-    body = post_body(TEST, house.clock(), {"sid": webhook_sid, "application": application})
-    webhook, request = await house.store.run(_begin_test(house, actor, application, webhook_sid, sid, body, line))
-    answer = request if isinstance(request, Answer) else await ask(house, http, request)
-    now = house.clock()
+    sid, line = context.sid(DELIVERY), context.sid("AU")
+    body = post_body(TEST, context.clock(), {"sid": webhook_sid, "application": application})
+    webhook, request = await context.store.run(_begin_test(context, actor, application, webhook_sid, sid, body, line))
+    answer = request if isinstance(request, Answer) else await ask(context, http, request)
+    now = context.clock()
     begun = Delivery(
         sid=sid,
         tenant=webhook.tenant,
@@ -201,14 +201,14 @@ async def test(house: House, http: Outbound, actor: Actor, application: str, web
         tries=1,
     )
     done = begun.settled(answer, now, 0.0).ended("delivered" if answer.taken else "failed", now)
-    await house.store.run(Unit(lambda rows: rows.put(WEBHOOK_DELIVERIES, done)))
+    await context.store.run(Unit(lambda rows: rows.put(WEBHOOK_DELIVERIES, done)))
     return done
 
 
 def _begin_test(
-    house: House, actor: Actor, application: str, webhook_sid: str, sid: str, body: str, line: str
+    context: Context, actor: Actor, application: str, webhook_sid: str, sid: str, body: str, line: str
 ) -> Unit[tuple[Webhook, Request | Answer]]:
-    now = house.clock()
+    now = context.clock()
 
     def decide(rows: Rows) -> tuple[Webhook, Request | Answer]:
         webhook = _own(rows.look(WEBHOOKS, webhook_sid), actor.tenant, application)
@@ -218,21 +218,21 @@ def _begin_test(
                 "This webhook was tested ten times within the last minute; wait before the next test.", retry_at=at
             )
         rows.put(WINDOWS, window.hit(now, TESTS_MS, TESTS))
-        audited(house, rows, line, now, actor, "webhook tested", webhook_sid)
+        add_line(context, rows, line, now, actor, "webhook tested", webhook_sid)
         try:
-            return webhook, standard(house, webhook, sid, body, now)
+            return webhook, standard(context, webhook, sid, body, now)
         except Cannot as why:
             return webhook, Answer(error=str(why), hopeless=True)
 
     return Unit(decide, [look(WEBHOOKS, webhook_sid), lock(WINDOWS, "webhook", webhook_sid)])
 
 
-def replay_one(house: House, actor: Actor, application: str, webhook_sid: str, delivery_sid: str) -> Unit[Delivery]:
+def replay_one(context: Context, actor: Actor, application: str, webhook_sid: str, delivery_sid: str) -> Unit[Delivery]:
     """Post a delivery again, whatever became of it; one that still waits is due at once."""
     _known(webhook_sid)
     if not is_sid(delivery_sid, DELIVERY):
         raise NotFound(NO_DELIVERY)
-    now, line = house.clock(), house.sid("AU")
+    now, line = context.clock(), context.sid("AU")
 
     def decide(rows: Rows) -> Delivery:
         webhook = _own(rows.look(WEBHOOKS, webhook_sid), actor.tenant, application)
@@ -243,42 +243,42 @@ def replay_one(house: House, actor: Actor, application: str, webhook_sid: str, d
         again = delivery.again(now)
         rows.put(WEBHOOK_DELIVERIES, again)
         rows.signal(WEBHOOKS_DUE)
-        audited(house, rows, line, now, actor, "webhook delivery replayed", delivery_sid)
+        add_line(context, rows, line, now, actor, "webhook delivery replayed", delivery_sid)
         return again
 
     return Unit(decide, [look(WEBHOOKS, webhook_sid), lock(WEBHOOK_DELIVERIES, delivery_sid)])
 
 
-async def replay_failed(house: House, actor: Actor, application: str, webhook_sid: str, since: int) -> int:
+async def replay_failed(context: Context, actor: Actor, application: str, webhook_sid: str, since: int) -> int:
     """Post again every event since then whose delivery has failed, tests apart; their count."""
-    now, line = house.clock(), house.sid("AU")
-    webhook = await one(house, actor.tenant, application, webhook_sid)
+    now, line = context.clock(), context.sid("AU")
+    webhook = await one(context, actor.tenant, application, webhook_sid)
     _judge_enabled(webhook)
     count, after = 0, ""
-    while replayed := await house.store.run(replay(house, webhook_sid, since, now, after)):
+    while replayed := await context.store.run(replay(context, webhook_sid, since, now, after)):
         count, after = count + len(replayed), replayed[-1]
     detail = f"{webhook_sid}: {count}"
-    await house.store.run(
-        Unit(lambda rows: audited(house, rows, line, now, actor, "webhook deliveries replayed", detail))
+    await context.store.run(
+        Unit(lambda rows: add_line(context, rows, line, now, actor, "webhook deliveries replayed", detail))
     )
     return count
 
 
-async def one(house: House, tenant: str, application: str, webhook_sid: str) -> Webhook:
+async def one(context: Context, tenant: str, application: str, webhook_sid: str) -> Webhook:
     """A webhook of the application; NotFound for another's."""
     _known(webhook_sid)
-    return _own(await house.store.get(WEBHOOKS, webhook_sid), tenant, application)
+    return _own(await context.store.get(WEBHOOKS, webhook_sid), tenant, application)
 
 
-async def listing(house: House, tenant: str, application: str, *, limit: int, cursor: str | None) -> Page:
+async def listing(context: Context, tenant: str, application: str, *, limit: int, cursor: str | None) -> Page:
     """The webhooks of an application, newest first."""
     table = WEBHOOKS.table
     wanted = Wanted(WEBHOOKS, [table.c.application == application], [table.c.tenant == tenant])
-    return await paging.page(house.store, wanted, limit, cursor)
+    return await read_page(context.store, wanted, limit, cursor)
 
 
 async def log(
-    house: House,
+    context: Context,
     webhook_sid: str,
     *,
     status: str | None,
@@ -296,25 +296,25 @@ async def log(
         tests.append(table.c.type == event)
     along = [table.c.webhook == webhook_sid]
     if after is not None:
-        along += paging.between(WEBHOOK_DELIVERIES, DELIVERY, after, None)
+        along += sids_between(WEBHOOK_DELIVERIES, DELIVERY, after, None)
         tests.append(table.c.created_at > after)
-    return await paging.page(house.store, Wanted(WEBHOOK_DELIVERIES, along, tests), limit, cursor)
+    return await read_page(context.store, Wanted(WEBHOOK_DELIVERIES, along, tests), limit, cursor)
 
 
-async def delivery(house: House, webhook_sid: str, delivery_sid: str) -> Delivery:
+async def delivery(context: Context, webhook_sid: str, delivery_sid: str) -> Delivery:
     """One delivery to the webhook; NotFound for another's."""
     known = is_sid(delivery_sid, DELIVERY)
-    row = await house.store.get(WEBHOOK_DELIVERIES, delivery_sid) if known else None
+    row = await context.store.get(WEBHOOK_DELIVERIES, delivery_sid) if known else None
     if row is None or row.webhook != webhook_sid:
         raise NotFound(NO_DELIVERY)
     return row
 
 
-async def disabled(house: House, tenant: str) -> Sequence[Webhook]:
+async def disabled(context: Context, tenant: str) -> Sequence[Webhook]:
     """The tenant's webhooks that Otpost itself has disabled."""
     table = WEBHOOKS.table
     statement = select(table).where(table.c.tenant == tenant, table.c.disabled.is_not(None)).order_by(table.c.sid)
-    return await rows_of(house.store, WEBHOOKS, statement)
+    return await rows_of(context.store, WEBHOOKS, statement)
 
 
 def _known(webhook_sid: str) -> None:

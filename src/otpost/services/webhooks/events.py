@@ -12,7 +12,7 @@ from otpost.domain.outcome import REASONS, ReasonName
 from otpost.domain.phone import trusted
 from otpost.domain.verification import Verification
 from otpost.domain.webhook import EVENTS, Delivery, delivery_sid
-from otpost.services.twilio import status_callbacks
+from otpost.services.webhooks.status_callbacks import is_told, post_of_status
 from otpost.store.kinds import ATTEMPTS, MESSAGE_EXTRAS, MESSAGES, WEBHOOK_DELIVERIES, WEBHOOKS
 from otpost.store.units import Key, Rows, look_by
 
@@ -73,13 +73,13 @@ def told(rows: Rows, before: Verification | Message | None, after: Verification 
 
 def _call_back(rows: Rows, before: Message | None, after: Message, now: int) -> None:
     """Queue the status callback that a caller asked for with a text of its own; a verification's text has none."""
-    if after.verification is not None or not status_callbacks.is_told(before, after):
+    if after.verification is not None or not is_told(before, after):
         return
     extras = rows.look(MESSAGE_EXTRAS, after.sid)
     if extras is None:
         return
     attempt = None if after.attempt is None else rows.look(ATTEMPTS, after.attempt)
-    queue(rows, status_callbacks.delivery(after, extras, attempt, now))
+    queue(rows, post_of_status(after, extras, attempt, now))
 
 
 def queue(rows: Rows, delivery: Delivery) -> None:

@@ -13,9 +13,9 @@ from otpost.domain.access import AuditLine
 from otpost.domain.webhook import KEPT_MS, TEST, Answer, Delivery, Form, Webhook, said, signed_headers
 from otpost.outbound import AnswerLost, NotConnected, Outbound, OutboundRefused
 from otpost.senders._twilio_signature import sign
-from otpost.services.access import auth_tokens
-from otpost.services.house import House
-from otpost.services.vault import KeyRingError
+from otpost.services.context import Context
+from otpost.services.keyring import KeyRingError
+from otpost.services.tenants.tenants import auth_tokens
 from otpost.services.webhooks.events import WEBHOOKS_DUE
 from otpost.store.kinds import AUDIT, TENANTS, WEBHOOK_DELIVERIES, WEBHOOKS
 from otpost.store.units import Query, Rows, Unit, lock, look
@@ -57,25 +57,25 @@ class Claimed(NamedTuple):
     more: bool
 
 
-Make = Callable[[House, Rows, Delivery, int], Request]
+Make = Callable[[Context, Rows, Delivery, int], Request]
 """Makes the request of a claimed delivery, signed as of now; Cannot where it can not."""
 
 
-def _standard(house: House, rows: Rows, delivery: Delivery, now: int) -> Request:
+def _standard(context: Context, rows: Rows, delivery: Delivery, now: int) -> Request:
     """JSON with the headers of Standard Webhooks, to its webhook's address as it is now."""
     webhook = rows.look(WEBHOOKS, delivery.webhook)
     if webhook is None:
         raise Cannot("The webhook was removed.")
     if not webhook.enabled:
         raise Cannot("The webhook was disabled before this could be delivered; enable it and replay.")
-    return standard(house, webhook, delivery.sid, delivery.body, now)
+    return standard(context, webhook, delivery.sid, delivery.body, now)
 
 
-def _twilio(house: House, rows: Rows, delivery: Delivery, now: int) -> Request:
+def _twilio(context: Context, rows: Rows, delivery: Delivery, now: int) -> Request:
     """Form fields with Twilio's signature, made with the tenant's auth token as it is now."""
     tenant = rows.look(TENANTS, delivery.tenant)
     try:
-        tokens = auth_tokens(house, tenant) if tenant is not None else []
+        tokens = auth_tokens(context, tenant) if tenant is not None else []
     except KeyRingError as error:
         raise Cannot(f"It cannot be signed: {error}") from None
     if not tokens or delivery.url is None:
@@ -93,22 +93,22 @@ FORMS: Final[Mapping[Form, Make]] = {"standard": _standard, "twilio": _twilio}
 """How a delivery of each form becomes a request. A new form is a line here; all else is the same for each."""
 
 
-def standard(house: House, webhook: Webhook, delivery_sid: str, body: str, now: int) -> Request:
+def standard(context: Context, webhook: Webhook, delivery_sid: str, body: str, now: int) -> Request:
     """A post to a webhook, signed with all secrets that are in force; Cannot where none can be opened."""
     raw = body.encode()
     try:
-        secrets = [house.ring.open(SEAL, secret.sealed, webhook.sid) for secret in webhook.secrets_at(now)]
+        secrets = [context.ring.open(SEAL, secret.sealed, webhook.sid) for secret in webhook.secrets_at(now)]
     except KeyRingError as error:
         raise Cannot(f"It cannot be signed: {error}") from None
     return Request(webhook.url, signed_headers(secrets, delivery_sid, now // 1000, raw), raw)
 
 
-def claim(house: House, free: Callable[[str], int], full: Sequence[str], many: int = DUE_AT_ONCE) -> Unit[Claimed]:
+def claim(context: Context, free: Callable[[str], int], full: Sequence[str], many: int = DUE_AT_ONCE) -> Unit[Claimed]:
     """Take deliveries that are due, each leased to the caller for a minute; whoever dies leaves them to the next.
 
     `free` is how many more a lane takes, `full` the lanes that take none, `many` the most that are looked at.
     """
-    now = house.clock()
+    now = context.clock()
     query = Query(WEBHOOK_DELIVERIES, _DUE_POSTGRESQL, sqlite=_DUE_SQLITE, now=now, full=list(full), many=many)
 
     def decide(rows: Rows) -> Claimed:
@@ -127,7 +127,7 @@ def claim(house: House, free: Callable[[str], int], full: Sequence[str], many: i
                 continue
             claimed = delivery.claimed(now)
             try:
-                request = FORMS[delivery.form](house, rows, claimed, now)
+                request = FORMS[delivery.form](context, rows, claimed, now)
             except Cannot as why:
                 hopeless = Answer(error=str(why), hopeless=True)
                 rows.put(WEBHOOK_DELIVERIES, claimed.settled(hopeless, now, 0.0))
@@ -141,21 +141,21 @@ def claim(house: House, free: Callable[[str], int], full: Sequence[str], many: i
     return Unit(decide, query=query)
 
 
-async def ask(house: House, http: Outbound, request: Request) -> Answer:
+async def ask(context: Context, http: Outbound, request: Request) -> Answer:
     """Post once, 15 s at most; whatever happens is an answer."""
-    began = house.clock()
+    began = context.clock()
     try:
         response = await http.request(
             "POST", request.url, headers=request.headers, body=request.body, total_s=TIME_OUT_S
         )
     except OutboundRefused as refused:
-        return Answer(error=refused.reason, duration_ms=house.clock() - began, hopeless=True)
+        return Answer(error=refused.reason, duration_ms=context.clock() - began, hopeless=True)
     except (NotConnected, AnswerLost) as failed:
-        return Answer(error=failed.reason, duration_ms=house.clock() - began)
+        return Answer(error=failed.reason, duration_ms=context.clock() - began)
     return Answer(
         http_status=response.status,
         said=said(response.body),
-        duration_ms=house.clock() - began,
+        duration_ms=context.clock() - began,
         retry_after_s=_seconds(response.headers.get("retry-after", "").strip()),
     )
 
@@ -164,9 +164,9 @@ def _seconds(wait: str) -> float | None:
     return float(wait) if _SECONDS.fullmatch(wait) else None
 
 
-def settle(house: House, claimed: Delivery, answer: Answer) -> Unit[Delivery | None]:
+def settle(context: Context, claimed: Delivery, answer: Answer) -> Unit[Delivery | None]:
     """Keep what a try came to; None where the lease has run out and the delivery is in other hands."""
-    now, jitter, line = house.clock(), house.chance(), house.sid("AU")
+    now, jitter, line = context.clock(), context.chance(), context.sid("AU")
 
     def decide(rows: Rows) -> Delivery | None:
         delivery = rows.get(WEBHOOK_DELIVERIES, claimed.sid)
@@ -196,12 +196,12 @@ def _keep_health(rows: Rows, webhook_sid: str, answer: Answer, line: str, now: i
         rows.put(AUDIT, AuditLine(line, webhook.tenant, now, "Otpost", "webhook disabled", after.sentence))
 
 
-def replay(house: House, webhook_sid: str, since: int, until: int, after: str) -> Unit[list[str]]:
+def replay(context: Context, webhook_sid: str, since: int, until: int, after: str) -> Unit[list[str]]:
     """Put failed deliveries of events from `since` to `until` back into the queue, at most 500 a time; their SIDs.
 
     `after` is the last SID of the time before: one that fails again meanwhile is not found a second time.
     """
-    now = house.clock()
+    now = context.clock()
     query = Query(
         WEBHOOK_DELIVERIES,
         "webhook = :webhook AND sid > :after AND status = 'failed' AND created_at BETWEEN :since AND :until "
@@ -225,9 +225,9 @@ def replay(house: House, webhook_sid: str, since: int, until: int, after: str) -
     return Unit(decide, query=query)
 
 
-def forget_old_secrets(house: House) -> Unit[int]:
+def forget_old_secrets(context: Context) -> Unit[int]:
     """Erase the secrets that were replaced more than a day ago; the count of webhooks that had some."""
-    now = house.clock()
+    now = context.clock()
     query = Query(WEBHOOKS, "old_until <= :now LIMIT :many", now=now, many=REPLAYED_AT_ONCE)
 
     def decide(rows: Rows) -> int:
@@ -239,8 +239,8 @@ def forget_old_secrets(house: House) -> Unit[int]:
     return Unit(decide, query=query)
 
 
-async def sweep(house: House) -> None:
+async def sweep(context: Context) -> None:
     """Erase deliveries that ended more than 30 days ago, and secrets that no longer sign."""
     ended = WEBHOOK_DELIVERIES.table.c.finished_at
-    await house.store.sweep(delete(WEBHOOK_DELIVERIES.table).where(ended <= house.clock() - KEPT_MS))
-    await house.store.run(forget_old_secrets(house))
+    await context.store.sweep(delete(WEBHOOK_DELIVERIES.table).where(ended <= context.clock() - KEPT_MS))
+    await context.store.run(forget_old_secrets(context))

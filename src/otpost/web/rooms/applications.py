@@ -13,8 +13,17 @@ from otpost.domain.application import NAME_LENGTH, RANGES, Application, Rules
 from otpost.domain.errors import FieldError, Invalid
 from otpost.domain.text import PLACEHOLDERS, TextRefused, read_line
 from otpost.domain.text.characters import trimmed
-from otpost.services import access, reading, rules
-from otpost.services.tenants import keys as key_rows
+from otpost.services.tenants import keys as tenants_keys
+from otpost.services.tenants.applications import (
+    change_application,
+    complete_settings,
+    judge_settings,
+    list_applications,
+    make_application,
+    read_application,
+    read_settings,
+)
+from otpost.services.tenants.keys import list_keys
 from otpost.web.visit import Form, Room, Visit, Wrong
 
 MANY: Final = 200
@@ -61,7 +70,7 @@ LIMITS: Final = (
 
 
 async def listing(visit: Visit) -> Response:
-    page = await reading.applications(visit.house, visit.tenant, limit=MANY, cursor=None)
+    page = await list_applications(visit.context, visit.tenant, limit=MANY, cursor=None)
     return await visit.page("applications.html", page=page)
 
 
@@ -71,11 +80,11 @@ async def new(visit: Visit) -> Response:
 
 async def create(visit: Visit) -> Response:
     given, wrong = _read(visit.form)
-    name, made, more = rules.made(given)
+    name, made, more = complete_settings(given)
     wrong += [error for error in more if error.field not in {known.field for known in wrong}]
     if wrong:
         return await _form(visit, None, _typed(visit.form), Wrong(_at_fields(wrong)))
-    application = await visit.house.store.run(access.make_application(visit.house, visit.actor, name, made))
+    application = await visit.context.store.run(make_application(visit.context, visit.actor, name, made))
     return visit.go(f"/applications/{application.sid}", flash=f"{name} is made. Make a key for it next.")
 
 
@@ -87,12 +96,12 @@ async def one(visit: Visit) -> Response:
 async def change(visit: Visit) -> Response:
     application = await _application(visit)
     given, wrong = _read(visit.form)
-    name, changed, more = rules.read(given)
+    name, changed, more = read_settings(given)
     wrong += more
     if not wrong:
         try:
-            await visit.house.store.run(
-                access.change_application(visit.house, visit.actor, application.sid, name, changed, rules.judge)
+            await visit.context.store.run(
+                change_application(visit.context, visit.actor, application.sid, name, changed, judge_settings)
             )
         except Invalid as refused:
             wrong += refused.errors
@@ -111,19 +120,23 @@ async def make_key(visit: Visit) -> Response:
         wrong = Wrong([FieldError("key_name", refused.code, refused.message)])
         values = {"name": application.name, **_texts(application.rules)}
         return await _form(visit, application, values, wrong, key_name=name)
-    made = await visit.house.store.run(access.make_key(visit.house, visit.actor, "verify", application.sid, name))
+    made = await visit.context.store.run(
+        tenants_keys.make_key(visit.context, visit.actor, "verify", application.sid, name)
+    )
     shown = {"key": f"{made.key.sid}:{made.secret}", "key_name": made.key.name}
     return visit.go(f"/applications/{application.sid}#made", once=shown)
 
 
 async def revoke_key(visit: Visit) -> Response:
     application = await _application(visit)
-    await visit.house.store.run(access.revoke_key(visit.house, visit.actor, visit.path["key"], application.sid))
+    await visit.context.store.run(
+        tenants_keys.revoke_key(visit.context, visit.actor, visit.path["key"], application.sid)
+    )
     return visit.go(f"/applications/{application.sid}#keys", flash="The key is revoked. It counts at once.")
 
 
 async def _application(visit: Visit) -> Application:
-    return await reading.application(visit.house, visit.tenant, visit.path["sid"])
+    return await read_application(visit.context, visit.tenant, visit.path["sid"])
 
 
 async def _form(
@@ -135,7 +148,7 @@ async def _form(
 ) -> Response:
     keys = []
     if application is not None:
-        page = await key_rows.listing(visit.house, visit.tenant, application=application.sid, limit=MANY, cursor=None)
+        page = await list_keys(visit.context, visit.tenant, application=application.sid, limit=MANY, cursor=None)
         keys = page.rows
     return await visit.page(
         "application.html",

@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from otpost.domain.message import Message
 from otpost.domain.sid import MESSAGE
-from otpost.services import reading, rooms
-from otpost.services.lists.paging import Page
-from otpost.services.lists.searching import Search
-from otpost.services.verify import Whose
+from otpost.services.messages.read import list_messages, read_message, reveal_of_message
+from otpost.services.messages.search import Search
+from otpost.services.paging import Page, Tenancy
+from otpost.services.tenants.applications import application_names
 from otpost.web.rooms.overview import MESSAGE_STATUSES
 from otpost.web.rooms.search import ROWS, read_search, to_search
 from otpost.web.rooms.timeline import Line, is_live, of_message, route_words
@@ -24,9 +24,9 @@ async def listing(visit: Visit) -> Response:
         return visit.go(asked.jump)
     page = Page([], None)
     if not asked.wrong and not asked.nothing:
-        page = await reading.messages(
-            visit.house,
-            Whose(visit.tenant),
+        page = await list_messages(
+            visit.context,
+            Tenancy(visit.tenant),
             Search(asked.to, asked.status, asked.application, digits=asked.digits),
             limit=ROWS,
             cursor=asked.cursor,
@@ -37,7 +37,7 @@ async def listing(visit: Visit) -> Response:
         asked=asked,
         page=page,
         statuses=MESSAGE_STATUSES,
-        names=await rooms.names(visit.house, visit.tenant),
+        names=await application_names(visit.context, visit.tenant),
         route=route_words,
     )
 
@@ -55,14 +55,14 @@ async def one(visit: Visit) -> Response:
         lines=lines,
         live=live,
         number=visit.once("number"),
-        names=await rooms.names(visit.house, visit.tenant),
+        names=await application_names(visit.context, visit.tenant),
         route=route_words(row),
     )
 
 
 async def reveal(visit: Visit) -> Response:
     """Show the number for one view, after an audit line was written."""
-    number = await rooms.reveal_of_message(visit.house, visit.actor, visit.path["sid"])
+    number = await reveal_of_message(visit.context, visit.actor, visit.path["sid"])
     if visit.htmx:
         return visit.fragment("number.html", number=number, masked="", where="")
     return visit.go(f"/messages/{visit.path['sid']}", once={"number": number})
@@ -75,7 +75,7 @@ async def lines(visit: Visit) -> Response:
 
 
 async def _story(visit: Visit) -> tuple[Message, list[Line], bool]:
-    found = await reading.message(visit.house, Whose(visit.tenant), visit.path["sid"])
+    found = await read_message(visit.context, Tenancy(visit.tenant), visit.path["sid"])
     lines = of_message(found)
     return found.message, lines, is_live([found.message], visit.now)
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from starlette.responses import Response
 
-from otpost.services import reading, rooms
-from otpost.services.rooms import SetUp
+from otpost.services.overview import SetUp, count_day, read_set_up
+from otpost.services.policy.accounts import list_notices
 from otpost.services.webhooks import endpoints
 from otpost.web.policy_standby import resting
 from otpost.web.rooms.timeline import service_title
@@ -19,14 +19,14 @@ MESSAGE_STATUSES: Final = (
 
 
 async def overview(visit: Visit) -> Response:
-    there = await rooms.set_up(visit.house, visit.tenant)
+    there = await read_set_up(visit.context, visit.tenant)
     return await visit.page(
         "overview.html",
-        day=await rooms.day(visit.house, visit.tenant),
+        day=await count_day(visit.context, visit.tenant),
         steps=_steps(there),
-        notices=await reading.notices(visit.house, visit.tenant, visit.surroundings.public_url),
+        notices=await list_notices(visit.context, visit.tenant, visit.surroundings.public_url),
         resting=await resting(visit),
-        webhooks=await endpoints.disabled(visit.house, visit.tenant),
+        webhooks=await endpoints.disabled(visit.context, visit.tenant),
         service=service_title(there.sender_service) if there.sender_service else "",
         statuses=MESSAGE_STATUSES,
     )

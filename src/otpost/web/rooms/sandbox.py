@@ -9,9 +9,8 @@ from typing import Final
 from starlette.responses import Response
 
 from otpost.domain.errors import NotFound
-from otpost.services import reading, rooms
-from otpost.services.lists.paging import Page
-from otpost.services.reading import InboxText
+from otpost.services.paging import Page
+from otpost.services.policy.sandbox import InboxText, empty_sandbox, list_inbox
 from otpost.web.visit import Room, Visit
 
 TEXTS: Final = 200
@@ -63,12 +62,12 @@ async def threads(visit: Visit) -> Response:
 
 
 async def empty(visit: Visit) -> Response:
-    await rooms.empty_sandbox(visit.house, visit.tenant)
+    await empty_sandbox(visit.context, visit.tenant)
     return visit.go("/sandbox", flash="The sandbox phone is empty now.")
 
 
 async def _inbox(visit: Visit) -> Page:
-    return await reading.inbox(visit.house, visit.tenant, to=None, limit=TEXTS, cursor=None)
+    return await list_inbox(visit.context, visit.tenant, to=None, limit=TEXTS, cursor=None)
 
 
 def _newest(page: Page) -> str:

@@ -13,9 +13,8 @@ from otpost.domain.errors import FieldError
 from otpost.domain.phone import NumberRefused, parse_recipient
 from otpost.domain.sid import APPLICATION, MESSAGE, VERIFICATION, is_sid
 from otpost.domain.text.characters import trimmed
-from otpost.services import rooms
-from otpost.services.lists.searching import Digits
-from otpost.services.vault import KeyRingError
+from otpost.services.keyring import KeyRingError
+from otpost.services.messages.search import Digits, find_message_named
 from otpost.web.visit import Visit, Wrong
 
 ROWS: Final = 50
@@ -83,7 +82,7 @@ async def read_search(visit: Visit, statuses: Sequence[str], prefix: str) -> Sea
         return replace(asked, jump=f"/verifications/{q}")
     if is_sid(q, APPLICATION):
         return replace(asked, application=q)
-    message = await rooms.message_named(visit.house, visit.tenant, q)
+    message = await find_message_named(visit.context, visit.tenant, q)
     if message is None and not is_sid(q, MESSAGE):
         return replace(asked, nothing=True)
     return replace(asked, jump=f"/messages/{message or q}")
@@ -113,11 +112,11 @@ def _by_number(asked: Search) -> Search:
 
 
 def _seal(visit: Visit, q: str) -> str:
-    return visit.house.ring.seal(SEAL, q, visit.tenant) if q else ""
+    return visit.context.ring.seal(SEAL, q, visit.tenant) if q else ""
 
 
 def _opened(visit: Visit) -> str:
     try:
-        return visit.house.ring.open(SEAL, visit.query.get(SEALED), visit.tenant).reveal()
+        return visit.context.ring.open(SEAL, visit.query.get(SEALED), visit.tenant).reveal()
     except (KeyRingError, ValueError):
         return ""

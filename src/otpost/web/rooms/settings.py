@@ -8,9 +8,12 @@ from starlette.responses import Response
 
 from otpost.domain.errors import Invalid
 from otpost.domain.sid import KEY, is_sid
-from otpost.services import access, console, rooms
-from otpost.services.tenants import keys, people
-from otpost.services.tenants.people import UsersLink
+from otpost.services.audit import list_lines
+from otpost.services.tenants import keys, users
+from otpost.services.tenants.applications import application_names
+from otpost.services.tenants.sign_in import name_errors
+from otpost.services.tenants.tenants import renew_auth_token
+from otpost.services.tenants.users import UserLink, list_users, make_user_link
 from otpost.store.kinds import TENANTS
 from otpost.web.visit import Room, Visit, Wrong
 
@@ -26,11 +29,11 @@ async def overview(visit: Visit) -> Response:
 async def make_user(visit: Visit) -> Response:
     """A new user without a password, who gets a one-time link that sets it."""
     name = visit.form.get("name").strip()
-    wrong = Wrong(console.name_errors(name))
+    wrong = Wrong(name_errors(name))
     if not wrong:
         try:
-            user = await visit.house.store.run(access.make_user(visit.house, visit.actor, name, None))
-            made = await visit.house.store.run(people.new_link(visit.house, visit.actor, user_sid=user.sid))
+            user = await visit.context.store.run(users.make_user(visit.context, visit.actor, name, None))
+            made = await visit.context.store.run(make_user_link(visit.context, visit.actor, user_sid=user.sid))
             return _to_link(visit, made)
         except Invalid as refused:
             wrong = Wrong(refused.errors)
@@ -39,23 +42,23 @@ async def make_user(visit: Visit) -> Response:
 
 async def make_link(visit: Visit) -> Response:
     """A one-time link for somebody who forgot the password."""
-    made = await visit.house.store.run(people.new_link(visit.house, visit.actor, user_sid=visit.path["sid"]))
+    made = await visit.context.store.run(make_user_link(visit.context, visit.actor, user_sid=visit.path["sid"]))
     return _to_link(visit, made)
 
 
-def _to_link(visit: Visit, made: UsersLink) -> Response:
+def _to_link(visit: Visit, made: UserLink) -> Response:
     address = f"{_base(visit)}/sign-in?link={made.link.token}"
     return visit.go("/settings#made", once={"link": address, "link_for": made.user.name})
 
 
 async def remove_user(visit: Visit) -> Response:
-    user = await visit.house.store.run(people.remove_user(visit.house, visit.actor, visit.path["sid"]))
+    user = await visit.context.store.run(users.remove_user(visit.context, visit.actor, visit.path["sid"]))
     return visit.go("/settings", flash=f"{user.name} has no access any more.")
 
 
 async def renew_token(visit: Visit) -> Response:
     """A new auth token for software that speaks Twilio."""
-    made = await visit.house.store.run(access.renew_auth_token(visit.house, visit.actor))
+    made = await visit.context.store.run(renew_auth_token(visit.context, visit.actor))
     return visit.go("/settings#made", once={"token": made.token})
 
 
@@ -63,14 +66,14 @@ async def list_keys(visit: Visit) -> Response:
     """All keys of the tenant, newest first."""
     cursor = visit.query.get("cursor")
     known = is_sid(cursor, KEY)
-    page = await keys.listing(visit.house, visit.tenant, limit=KEYS, cursor=cursor if known else None)
+    page = await keys.list_keys(visit.context, visit.tenant, limit=KEYS, cursor=cursor if known else None)
     return await visit.page(
-        "keys.html", page=page, older=known, names=await rooms.names(visit.house, visit.tenant), now=visit.now
+        "keys.html", page=page, older=known, names=await application_names(visit.context, visit.tenant), now=visit.now
     )
 
 
 async def revoke_key(visit: Visit) -> Response:
-    key = await visit.house.store.run(access.revoke_key(visit.house, visit.actor, visit.path["key"]))
+    key = await visit.context.store.run(keys.revoke_key(visit.context, visit.actor, visit.path["key"]))
     return visit.go("/settings/keys", flash=f"The key {key.name or key.sid} is revoked. It counts at once.")
 
 
@@ -86,11 +89,11 @@ async def _shown(visit: Visit, name: str = "", wrong: Wrong | None = None) -> Re
     return await visit.page(
         "settings.html",
         422 if wrong else 200,
-        users=await people.users(visit.house, visit.tenant),
-        account=await visit.house.store.get(TENANTS, visit.tenant),
+        users=await list_users(visit.context, visit.tenant),
+        account=await visit.context.store.get(TENANTS, visit.tenant),
         address=_base(visit),
         token=visit.once("token"),
-        audit=await rooms.audit(visit.house, visit.tenant, limit=LINES, cursor=cursor if known else None),
+        audit=await list_lines(visit.context, visit.tenant, limit=LINES, cursor=cursor if known else None),
         older=known,
         name=name,
         wrong=wrong or Wrong(),

@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 
 from otpost.domain.errors import FieldError, Invalid
-from otpost.services import console
-from otpost.services.console import LinkDead, SignInRefused
 from otpost.services.tenants.passwords import PasswordsBusy
-from otpost.services.tenants.tries import SignInsReached
+from otpost.services.tenants.sign_in import LinkDead, SignInRefused, find_link, has_users, sign_in, sign_out, use_link
+from otpost.services.tenants.sign_in_limits import SignInsReached
 from otpost.web.visit import Room, Visit, Wrong
 
 FIRST_PAGE: Final = "/overview"
@@ -41,8 +40,8 @@ async def enter(visit: Visit) -> Response:
     if not name or not password:
         return await _form(visit, 422, name=name, next=back, refused="Type your name and your password.")
     try:
-        made = await console.sign_in(
-            visit.house, visit.surroundings.passwords, name, password, visit.asking.address, visit.token
+        made = await sign_in(
+            visit.context, visit.surroundings.passwords, name, password, visit.asking.address, visit.token
         )
     except SignInRefused:
         return await _form(visit, 422, name=name, next=back, refused="The name or the password is not right.")
@@ -58,7 +57,7 @@ async def enter(visit: Visit) -> Response:
 
 
 async def leave(visit: Visit) -> Response:
-    await visit.house.store.run(console.sign_out(visit.house, visit.who))
+    await visit.context.store.run(sign_out(visit.context, visit.who))
     visit.end()
     visit.signed_in = None
     return visit.go("/sign-in")
@@ -105,7 +104,7 @@ async def _form(
         next=_own_path(next),
         refused=refused,
         kept=kept or visit.form.get("kept"),
-        nobody=not await console.any_user(visit.house),
+        nobody=not await has_users(visit.context),
     )
 
 
@@ -113,7 +112,7 @@ async def _ask_by_link(
     visit: Visit, token: str, name: str = "", wrong: Wrong | None = None, status: int = 422
 ) -> Response:
     try:
-        found = await console.link(visit.house, token)
+        found = await find_link(visit.context, token)
     except LinkDead as refusal:
         return await visit.page("said.html", 410, title="This link does not work any more", words=_dead(refusal))
     return await visit.page(
@@ -129,8 +128,8 @@ async def _ask_by_link(
 async def _enter_by_link(visit: Visit, token: str) -> Response:
     name, password = visit.form.get("name").strip(), visit.form.get("password")
     try:
-        made = await console.use_link(
-            visit.house, visit.surroundings.passwords, token, name, password, visit.asking.address, visit.token
+        made = await use_link(
+            visit.context, visit.surroundings.passwords, token, name, password, visit.asking.address, visit.token
         )
     except LinkDead as refusal:
         return await visit.page("said.html", 410, title="This link does not work any more", words=_dead(refusal))

@@ -11,7 +11,7 @@ from otpost.domain.message import Attempt, Message
 from otpost.domain.outcome import REASONS
 from otpost.domain.verification import Event, Verification
 from otpost.senders.base import found
-from otpost.services.reading import MessageStory
+from otpost.services.messages.read import MessageStory
 from otpost.web.pages import status_of
 
 LIVE_FOR_MS: Final = 600_000

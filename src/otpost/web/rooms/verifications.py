@@ -9,10 +9,10 @@ from starlette.responses import Response
 from otpost.domain.message import Message
 from otpost.domain.sid import VERIFICATION
 from otpost.domain.verification import Verification
-from otpost.services import reading, rooms
-from otpost.services.lists.paging import Page
-from otpost.services.lists.searching import Search
-from otpost.services.verify import Whose
+from otpost.services.messages.search import Search
+from otpost.services.paging import Page, Tenancy
+from otpost.services.tenants.applications import application_names
+from otpost.services.verifications.read import list_verifications, read_verification, reveal_of_verification
 from otpost.web.rooms.search import ROWS, read_search, to_search
 from otpost.web.rooms.timeline import Line, is_live, of_verification
 from otpost.web.visit import Room, Visit
@@ -26,9 +26,9 @@ async def listing(visit: Visit) -> Response:
         return visit.go(asked.jump)
     page, latest = Page([], None), dict[str, Message]()
     if not asked.wrong and not asked.nothing:
-        page, latest = await reading.verifications(
-            visit.house,
-            Whose(visit.tenant),
+        page, latest = await list_verifications(
+            visit.context,
+            Tenancy(visit.tenant),
             Search(asked.to, asked.status, asked.application, digits=asked.digits),
             limit=ROWS,
             cursor=asked.cursor,
@@ -40,7 +40,7 @@ async def listing(visit: Visit) -> Response:
         page=page,
         latest=latest,
         statuses=STATUSES,
-        names=await rooms.names(visit.house, visit.tenant),
+        names=await application_names(visit.context, visit.tenant),
         now=visit.now,
     )
 
@@ -58,14 +58,14 @@ async def one(visit: Visit) -> Response:
         lines=lines,
         live=live,
         number=visit.once("number"),
-        names=await rooms.names(visit.house, visit.tenant),
+        names=await application_names(visit.context, visit.tenant),
         now=visit.now,
     )
 
 
 async def reveal(visit: Visit) -> Response:
     """Show the number for one view, after an audit line was written."""
-    number = await rooms.reveal_of_verification(visit.house, visit.actor, visit.path["sid"])
+    number = await reveal_of_verification(visit.context, visit.actor, visit.path["sid"])
     if visit.htmx:
         return visit.fragment("number.html", number=number, masked="", where="")
     return visit.go(f"/verifications/{visit.path['sid']}", once={"number": number})
@@ -78,7 +78,7 @@ async def lines(visit: Visit) -> Response:
 
 
 async def _story(visit: Visit) -> tuple[Verification, list[Line], bool]:
-    row, stories = await reading.verification(visit.house, Whose(visit.tenant), visit.path["sid"])
+    row, stories = await read_verification(visit.context, Tenancy(visit.tenant), visit.path["sid"])
     live = is_live([story.message for story in stories], visit.now, pending=row.is_pending(visit.now))
     return row, of_verification(row, stories, visit.now), live
 

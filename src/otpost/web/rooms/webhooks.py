@@ -15,7 +15,7 @@ from otpost.domain.phone import trusted
 from otpost.domain.sid import DELIVERY, is_sid
 from otpost.domain.text.characters import trimmed, unwrapped
 from otpost.domain.webhook import DESCRIPTION_LENGTH, EVENTS, URL_LENGTH, Delivery, Event, Status, Webhook
-from otpost.services import reading
+from otpost.services.tenants.applications import read_application
 from otpost.services.webhooks import endpoints
 from otpost.web.visit import Form, Room, Visit, Wrong
 
@@ -48,8 +48,8 @@ async def create(visit: Visit) -> Response:
     typed, events, wrong = await _read(visit)
     if not wrong:
         try:
-            made = await visit.house.store.run(
-                endpoints.make(visit.house, visit.actor, application.sid, typed["url"], events, typed["description"])
+            made = await visit.context.store.run(
+                endpoints.make(visit.context, visit.actor, application.sid, typed["url"], events, typed["description"])
             )
             where = f"/applications/{application.sid}/webhooks/{made.webhook.sid}"
             return visit.go(f"{where}#made", once={"secret": made.secret})
@@ -67,7 +67,7 @@ async def change(visit: Visit) -> Response:
     typed, events, wrong = await _read(visit)
     if not wrong:
         unit = endpoints.change(
-            visit.house,
+            visit.context,
             visit.actor,
             application.sid,
             visit.path["webhook"],
@@ -76,7 +76,7 @@ async def change(visit: Visit) -> Response:
             description=typed["description"],
         )
         try:
-            await visit.house.store.run(unit)
+            await visit.context.store.run(unit)
             return visit.go(_where(visit), flash="Saved. What is posted from now on goes there.")
         except Invalid as refused:
             wrong += refused.errors
@@ -86,8 +86,8 @@ async def change(visit: Visit) -> Response:
 async def switch(visit: Visit) -> Response:
     """Enable or disable it."""
     application, enabled = await _application(visit), visit.form.get("enabled") == "on"
-    await visit.house.store.run(
-        endpoints.change(visit.house, visit.actor, application.sid, visit.path["webhook"], enabled=enabled)
+    await visit.context.store.run(
+        endpoints.change(visit.context, visit.actor, application.sid, visit.path["webhook"], enabled=enabled)
     )
     words = "Enabled. New events are posted again." if enabled else "Disabled. No further event is posted."
     return visit.go(_where(visit), flash=words)
@@ -96,22 +96,22 @@ async def switch(visit: Visit) -> Response:
 async def rotate(visit: Visit) -> Response:
     """A new secret, shown this once."""
     application = await _application(visit)
-    made = await visit.house.store.run(
-        endpoints.rotate(visit.house, visit.actor, application.sid, visit.path["webhook"])
+    made = await visit.context.store.run(
+        endpoints.rotate(visit.context, visit.actor, application.sid, visit.path["webhook"])
     )
     return visit.go(f"{_where(visit)}#made", once={"secret": made.secret})
 
 
 async def remove(visit: Visit) -> Response:
     application = await _application(visit)
-    await endpoints.remove(visit.house, visit.actor, application.sid, visit.path["webhook"])
+    await endpoints.remove(visit.context, visit.actor, application.sid, visit.path["webhook"])
     return visit.go(f"/applications/{application.sid}/webhooks", flash="The webhook is removed, and its log with it.")
 
 
 async def test(visit: Visit) -> Response:
     application = await _application(visit)
     done = await endpoints.test(
-        visit.house, visit.surroundings.http, visit.actor, application.sid, visit.path["webhook"]
+        visit.context, visit.surroundings.http, visit.actor, application.sid, visit.path["webhook"]
     )
     return visit.go(f"{_where(visit)}#tested", once={"tested": done.sid})
 
@@ -122,7 +122,7 @@ async def replay(visit: Visit) -> Response:
     hours = visit.form.get("since")
     since = visit.now - int(hours if hours in dict(SINCE) else SINCE[1][0]) * HOUR_MS
     try:
-        count = await endpoints.replay_failed(visit.house, visit.actor, application.sid, visit.path["webhook"], since)
+        count = await endpoints.replay_failed(visit.context, visit.actor, application.sid, visit.path["webhook"], since)
     except Invalid as refused:
         return visit.go(f"{_where(visit)}#log", "warning", refused.detail)
     words = f"Failed deliveries that are posted again: {count}." if count else "Nothing has failed since then."
@@ -131,17 +131,17 @@ async def replay(visit: Visit) -> Response:
 
 async def delivery(visit: Visit) -> Response:
     application = await _application(visit)
-    webhook = await endpoints.one(visit.house, visit.tenant, application.sid, visit.path["webhook"])
-    row = await endpoints.delivery(visit.house, webhook.sid, visit.path["delivery"])
+    webhook = await endpoints.one(visit.context, visit.tenant, application.sid, visit.path["webhook"])
+    row = await endpoints.delivery(visit.context, webhook.sid, visit.path["delivery"])
     return await visit.page("webhook_delivery.html", webhook=webhook, row=row, body=_shown(row), where=_where(visit))
 
 
 async def replay_delivery(visit: Visit) -> Response:
     application = await _application(visit)
     try:
-        await visit.house.store.run(
+        await visit.context.store.run(
             endpoints.replay_one(
-                visit.house, visit.actor, application.sid, visit.path["webhook"], visit.path["delivery"]
+                visit.context, visit.actor, application.sid, visit.path["webhook"], visit.path["delivery"]
             )
         )
     except Invalid as refused:
@@ -158,7 +158,7 @@ def _shown(row: Delivery) -> str:
 
 
 async def _application(visit: Visit) -> Application:
-    return await reading.application(visit.house, visit.tenant, visit.path["sid"])
+    return await read_application(visit.context, visit.tenant, visit.path["sid"])
 
 
 def _where(visit: Visit) -> str:
@@ -181,7 +181,7 @@ async def _list(
     visit: Visit, typed: Mapping[str, str], events: Sequence[Event], wrong: Wrong | None = None
 ) -> Response:
     application = await _application(visit)
-    page = await endpoints.listing(visit.house, visit.tenant, application.sid, limit=MANY, cursor=None)
+    page = await endpoints.listing(visit.context, visit.tenant, application.sid, limit=MANY, cursor=None)
     return await visit.page(
         "webhooks.html",
         422 if wrong else 200,
@@ -199,14 +199,14 @@ async def _one(
     wrong: Wrong | None = None,
 ) -> Response:
     application = await _application(visit)
-    webhook = await endpoints.one(visit.house, visit.tenant, application.sid, visit.path["webhook"])
+    webhook = await endpoints.one(visit.context, visit.tenant, application.sid, visit.path["webhook"])
     tested = visit.once("tested")
     asked = visit.query.get("status")
     status = asked if asked in STATUSES else None
     cursor = visit.query.get("cursor")
     known = is_sid(cursor, DELIVERY)
     log = await endpoints.log(
-        visit.house,
+        visit.context,
         webhook.sid,
         status=status,
         event=None,
@@ -223,7 +223,7 @@ async def _one(
         webhook=webhook,
         where=where,
         secret=visit.once("secret"),
-        tested=await endpoints.delivery(visit.house, webhook.sid, tested) if tested else None,
+        tested=await endpoints.delivery(visit.context, webhook.sid, tested) if tested else None,
         log=log,
         narrowed=bool(status),
         asked=status or "",

@@ -1,0 +1,100 @@
+"""What every use case is given: the database, the key ring, a clock and dice."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+import uuid_utils
+
+from otpost.domain.message import PLAIN_AFTER_MS
+from otpost.services.keyring import KeyRing
+from otpost.store import clocks
+from otpost.store.base import Store
+from otpost.store.clocks import Clock, HasTime
+
+if TYPE_CHECKING:
+    from otpost.services.policy.plan import Plan, Tokens
+
+
+def new_sid(prefix: str) -> str:
+    """A new string identifier."""
+    return prefix + uuid_utils.uuid7().hex
+
+
+STEP_MS = 10
+LONGEST_LEAD_MS = 300_000
+
+
+class Standing(NamedTuple):
+    """The earliest turn of what an application has waiting in a lane, plain messages by themselves."""
+
+    lane: str
+    application: str
+    plain: bool
+    turn: int
+
+
+class QueueOrder:
+    """In which order due messages are sent: in that of their turns, which are shared out fairly between applications.
+
+    An application's next message has its turn a step after the one before it, and the first one at the turn that its
+    lane has come to: now, or further back where the lane is behind. So a burst is passed by another application's
+    message, whatever has become of the account since the burst was queued.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str, bool], int] = {}
+        self._reached: dict[tuple[str, bool], int] = {}
+
+    def take(self, lane: str, application: str, now: int, *, plain: bool = False) -> int:
+        """The turn of one more message; that of a `plain` one comes after the verifications of ten minutes."""
+        begun = min(now, self._reached.get((lane, plain), now))
+        last = self._last.get((lane, application, plain))
+        turn = begun if last is None else min(max(begun, last + STEP_MS), begun + LONGEST_LEAD_MS)
+        self._last[lane, application, plain] = turn
+        return turn + PLAIN_AFTER_MS if plain else turn
+
+    def reached(self, lane: str, turn: int, *, plain: bool) -> None:
+        """A message of the lane is being sent, whose turn this was."""
+        own = turn - PLAIN_AFTER_MS if plain else turn
+        self._reached[lane, plain] = max(own, self._reached.get((lane, plain), own))
+
+    def keep(self, waiting: Sequence[Standing]) -> None:
+        """Learn what is `waiting`. An application and a lane of which nothing is begin anew."""
+        applications = {(lane, application, plain) for lane, application, plain, _ in waiting}
+        self._last = {whose: last for whose, last in self._last.items() if whose in applications}
+        self._reached = {}
+        for lane, _, plain, turn in waiting:
+            own = turn - PLAIN_AFTER_MS if plain else turn
+            self._reached[lane, plain] = min(own, self._reached.get((lane, plain), own))
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts that use cases work with; tests bring clocks that they move and dice that they know.
+
+    `clock` is the database's time: every moment that is kept, and every one that is due, is one of it. `monotonic`
+    measures what passes within this process; `wall` is the machine's own clock, which may be off. `learn` asks the
+    database for its time.
+    `lane_wait_ms` is how long a message that an application hands to a lane now would wait before it is sent; the last
+    argument tells a plain message. `plans` and `tokens` are the
+    sender policies and their secrets as last seen, by tenant; `uses` is when each key was last used in this process, as
+    far as the database does not know it yet.
+    """
+
+    store: Store
+    ring: KeyRing
+    clock: Clock = clocks.wall
+    sid: Callable[[str], str] = new_sid
+    chance: Callable[[], float] = field(default=Random().random)  # noqa: S311  # spreads retries; nothing secret hangs on it
+    lane_wait_ms: Callable[[str, str, bool], int] = lambda lane, application, plain: 0
+    turns: QueueOrder = field(default_factory=QueueOrder)
+    learn: Callable[[HasTime], Awaitable[None]] = clocks.nothing_to_learn
+    monotonic: Clock = clocks.monotonic
+    wall: Clock = clocks.wall
+    plans: dict[str, Plan] = field(default_factory=dict)
+    tokens: dict[str, Tokens] = field(default_factory=dict)
+    uses: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,98 @@
+"""Which nodes live, and what becomes of the intents of one that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from otpost.domain import delivery as rules
+from otpost.domain.message import Attempt, Node
+from otpost.senders.base import found, looks_up, reads_reports
+from otpost.services import webhooks
+from otpost.services.context import Context
+from otpost.services.messages.reports import others_of
+from otpost.store.kinds import ATTEMPTS, MESSAGES, NODES
+from otpost.store.units import Query, Rows, Unit, lock
+
+LOST_MS = 15_000
+STRAY_MS = 20_000
+
+_STRAY = "outcome IS NULL AND node = :node AND started_at <= :before AND NOT {in_hand} LIMIT :many"
+_STRAY_POSTGRESQL = _STRAY.format(in_hand="sid = ANY(:in_hand::text[])")
+_STRAY_SQLITE = _STRAY.format(in_hand="sid IN (SELECT value FROM json_each(:in_hand))")
+
+
+def record_heartbeat(context: Context, node: str, started_at: int) -> Unit[None]:
+    """The node lives."""
+    now = context.clock()
+
+    def decide(rows: Rows) -> None:
+        rows.get(NODES, node)
+        rows.put(NODES, Node(node, started_at, now))
+
+    return Unit(decide, [lock(NODES, node)])
+
+
+def remove_node(node: str) -> Unit[None]:
+    """The node stops, with nothing in flight."""
+
+    def decide(rows: Rows) -> None:
+        if rows.get(NODES, node) is not None:
+            rows.delete(NODES, node)
+
+    return Unit(decide, [lock(NODES, node)])
+
+
+def settle_lost(context: Context, *, alone: bool) -> Unit[int]:
+    """Intents whose node is gone become unknown; their count.
+
+    `alone`: this is the start of an embedded installation, so that no other node can live.
+    """
+    now = context.clock()
+    query = Query(
+        ATTEMPTS,
+        "outcome IS NULL AND node NOT IN (SELECT sid FROM nodes WHERE beat_at > :alive) LIMIT :many",
+        alive=now if alone else now - LOST_MS,
+        many=500,
+    )
+    return _lost(query, "Otpost was stopped while it was being sent.", now)
+
+
+def settle_stray(context: Context, node: str, in_hand: Sequence[str]) -> Unit[int]:
+    """Intents that this node wrote and does not know of become unknown; their count.
+
+    The answer to their commit was lost, or their outcome could not be kept. `in_hand` are the attempts that the node
+    is sending now. A claim that is under way is given time to come home.
+    """
+    now = context.clock()
+    query = Query(
+        ATTEMPTS,
+        _STRAY_POSTGRESQL,
+        sqlite=_STRAY_SQLITE,
+        node=node,
+        before=now - STRAY_MS,
+        in_hand=list(in_hand),
+        many=500,
+    )
+    return _lost(query, "Otpost lost sight of it while it was being sent.", now)
+
+
+def _lost(query: Query[Attempt], reason: str, now: int) -> Unit[int]:
+    def decide(rows: Rows) -> int:
+        attempts = rows.found(query)
+        rows.require(*(lock(MESSAGES, attempt.message) for attempt in attempts))
+        for attempt in attempts:
+            message = rows.get(MESSAGES, attempt.message)
+            gone = rules.lost(attempt, now, reason)
+            service = found().get(attempt.service)
+            if message is not None and service is not None and reads_reports(service) and not looks_up(service):
+                gone = msgspec.structs.replace(gone, look_at=message.valid_until)
+            elif message is not None and (service is None or not looks_up(service)):
+                changed, gone = rules.unconfirmed(message, gone, others_of(rows, attempt))
+                rows.put(MESSAGES, changed)
+                webhooks.told(rows, message, changed, now)
+            rows.put(ATTEMPTS, gone)
+        return len(attempts)
+
+    return Unit(decide, query=query)

@@ -1,0 +1,121 @@
+"""What messages and verifications are searched by, and which index finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from otpost.domain.phone import dialing_code_of, trusted
+from otpost.domain.sid import ATTEMPT, MESSAGE, VERIFICATION, is_sid
+from otpost.senders.base import found
+from otpost.services.context import Context
+from otpost.services.paging import Page, Tenancy, Wanted, read_page, sids_between
+from otpost.store.kinds import (
+    ATTEMPTS,
+    MESSAGES,
+    VERIFICATIONS,
+)
+from otpost.store.units import Kind
+
+ALONG: Final = ("verification", "to", "reason", "status", "account_sid", "application")
+"""Columns of which each has an index together with tenant and SID, the most telling first."""
+PREFIX: Final = {VERIFICATIONS: VERIFICATION, MESSAGES: MESSAGE}
+
+
+class Digits(NamedTuple):
+    """Numbers by their beginning (`+49`) and last digits; `also` is a whole number that is meant as well."""
+
+    begins: str
+    ends: str
+    also: str = ""
+
+    def match(self, to: ColumnElement[str]) -> ColumnElement[bool]:
+        like = to.like(f"{self.begins}%{self.ends}")
+        return or_(like, to == self.also) if self.also else like
+
+
+class Search(NamedTuple):
+    """What is searched for; None: whatever it is. Rows are made at `since` or later, `after` that, before `until`."""
+
+    to: str | None = None
+    status: str | None = None
+    application: str | None = None
+    country: str | None = None
+    since: int | None = None
+    until: int | None = None
+    after: int | None = None
+    account: str | None = None
+    service: str | None = None
+    reason: str | None = None
+    digits: Digits | None = None
+
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+def select_wanted(kind: Kind[R], whose: Tenancy, search: Search, **equal: Any) -> Wanted[R]:
+    """The rows of a kind that are the caller's and fit a search; `equal` are further columns and their values."""
+    table = kind.table.c
+    equal = {
+        "to": search.to,
+        "status": search.status,
+        "account_sid": search.account,
+        "service": search.service,
+        "reason": search.reason,
+        **equal,
+    }
+    equal = {name: value for name, value in equal.items() if value is not None}
+    tests: list[ColumnElement[bool]] = []
+    if search.application not in (None, whose.application):
+        if whose.application is not None:
+            tests.append(table.application == whose.application)
+        equal["application"] = search.application
+    elif whose.application is not None:
+        equal["application"] = whose.application
+    first = next((name for name in ALONG if name in equal), None)
+    along: list[ColumnElement[bool]] = [table.tenant == whose.tenant]
+    if first is not None:
+        along.append(table[first] == equal.pop(first))
+    tests += [table[name] == value for name, value in equal.items()]
+    since = search.since if search.after is None else max(search.since or 0, search.after + 1)
+    along += sids_between(kind, PREFIX[kind], since, search.until)
+    if since is not None:
+        tests.append(table.created_at >= since)
+    if search.until is not None:
+        tests.append(table.created_at < search.until)
+    if search.digits is not None:
+        tests.append(search.digits.match(table.to))
+    holds: Callable[[Any], bool] | None = None
+    if (country := search.country) is not None:
+        tests.append(table.to.startswith(dialing_code_of(country)))
+
+        def holds(row: Any) -> bool:
+            return trusted(row.to).region == country
+
+    return Wanted(kind, along, tests, holds)
+
+
+async def search_messages(context: Context, whose: Tenancy, search: Search, limit: int, cursor: str | None) -> Page:
+    """Messages, newest first."""
+    return await read_page(context.store, select_wanted(MESSAGES, whose, search), limit, cursor)
+
+
+async def find_message_named(context: Context, tenant: str, text: str) -> str | None:
+    """The message that a SID names: its own, an attempt's, or the vendor's SID or request id of an attempt."""
+    if is_sid(text, MESSAGE):
+        own = await context.store.get(MESSAGES, text)
+        if own is not None and own.tenant == tenant:
+            return own.sid
+    if is_sid(text, ATTEMPT):
+        attempt = await context.store.get(ATTEMPTS, text)
+        return attempt.message if attempt is not None and attempt.tenant == tenant else None
+    of = ATTEMPTS.table.c
+    # The service stands first in the index of vendors' SIDs.
+    for named in (and_(of.service.in_(list(found())), of.vendor_sid == text), of.vendor_request_id == text):
+        rows = await context.store.select(select(of.message).where(of.tenant == tenant, named).limit(1))
+        if rows:
+            return str(rows[0][0])
+    return None
