@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import difflib
 import hashlib
 import json
 import multiprocessing
 import os
 import random
+import resource
 import select
 import shutil
 import signal
@@ -22,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +42,9 @@ DECLARED = ("store/migrations/",)
 FIRST_S, IN_ALL_S = 6.0, 60.0
 """The durations of the tests that judge a fault: of those that come first, and of all."""
 FROM_ONE_FILE = 6
-LARGEST_MEMORY = 6 << 30
+LARGEST_MEMORY = 8 << 30
+OURS = (3, 4, 70)
+"""Exit codes that speak of this program and not of the fault."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +108,9 @@ def environment(tree: Path, **more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **more}
 
 
-def gather(jobs: int) -> Known:
-    """Runs the tests once under coverage, or reads what an earlier run on the same sources has kept."""
-    kept = CACHE / state()
+def gather(jobs: int, paths: list[str]) -> Known:
+    """Runs the tests of these paths once under coverage, or reads what an earlier run on the same sources has kept."""
+    kept = CACHE / f"{state()}-{hashlib.sha256(repr(sorted(paths)).encode()).hexdigest()[:8]}"
     if not (kept / "known.json").is_file():
         shutil.rmtree(kept, ignore_errors=True)
         kept.mkdir(parents=True)
@@ -114,7 +119,7 @@ def gather(jobs: int) -> Known:
             tree = copied(Path(folder))
             command = [sys.executable, "-m", "pytest", "-q", "-n", str(jobs), "--dist", "worksteal", "-p", "gathering"]
             done = subprocess.run(
-                [*command, "-m", IN_PROCESS, "--no-header", "-r", "fE"],
+                [*command, "-m", IN_PROCESS, "--no-header", "-r", "fE", *paths],
                 cwd=tree,
                 env=environment(tree, OTPOST_PROVE_GATHER=str(kept)),
                 check=False,
@@ -192,9 +197,15 @@ def run(tree: Path, tests: list[str] | None, files: list[str], timeout_s: float)
             said = os.open(tree / "said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(said, 1)
             os.dup2(said, 2)
+            resource.setrlimit(resource.RLIMIT_AS, (LARGEST_MEMORY, LARGEST_MEMORY))
             arguments = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={tree / 'tmp'}"]
+            arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
             code = int(pytest.main([*arguments, *files], plugins=[Chosen(tests, note)]))
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(code)
     ended = select.poll()
     handle = os.pidfd_open(pid)
@@ -209,7 +220,7 @@ def run(tree: Path, tests: list[str] | None, files: list[str], timeout_s: float)
         return f"no end within {timeout_s:.0f} s"
     if code in (0, 5):
         return None
-    if code == 4:
+    if code in OURS:
         raise RuntimeError((tree / "said").read_text()[-2000:])
     return note.read_text() if note.exists() else f"the tests could not begin or ended with {code}"
 
@@ -275,6 +286,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="which sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once")
     parser.add_argument("--only", default="", help="only modules whose path holds this")
+    parser.add_argument("--tests", nargs="*", default=["tests"], help="only the tests of these paths judge")
     told = parser.parse_args()
     drawn: dict[tuple[str, int, str], list[faulting.Fault]] = defaultdict(list)
     for path in sorted((ROOT / "src").rglob("*.py")):
@@ -285,7 +297,7 @@ def main() -> None:
     dice = random.Random(told.seed)
     places = dice.sample(sorted(drawn), min(told.number, len(drawn)))
     sample = [dice.choice(drawn[place]) for place in places]
-    known = gather(told.jobs)
+    known = gather(told.jobs, told.tests)
     began = time.monotonic()
     print(f"{len(sample)} faults at {len(drawn)} places, seed {told.seed}, {len(known.seconds)} tests", flush=True)
     survivors = []
@@ -294,6 +306,11 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="otpost-mutants-") as folder,
         multiprocessing.get_context("fork").Pool(told.jobs, begin, (folder, known)) as pool,
     ):
+        # What is no fault at all must not be caught, or the verdicts mean nothing.
+        first = next((fault for fault in sample if known.of(fault)), sample[0])
+        nothing = dataclasses.replace(first, end=first.start, text="")
+        if (wrong := pool.apply(judge, [(-1, nothing)])[1]) is not None:
+            sys.exit(f"mutants: the tests fail on the program as it is: {wrong}")
         for done, (fault, caught, looked, took_s) in enumerate(pool.imap_unordered(judge, enumerate(sample)), 1):
             caught_in[Path(fault.file).parts[2]][caught is not None] += 1
             where = f"{fault.file}:{fault.line} {fault.kind}"

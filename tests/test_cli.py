@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -464,23 +465,23 @@ def test_doctor_run_as_another_user_says_so(otpost: Otpost, environment: dict[st
 
 
 def test_a_file_of_another_user_is_told_with_its_owner(otpost: Otpost, environment: dict[str, str]) -> None:
-    inside(environment, nothing)
-    data = Path(environment["OTPOST_DATA"])
-    file = data / "otpost.db"
-    file.chmod(0o400)
-    data.chmod(0o755)
-    for above in data.parents[:3]:
-        above.chmod(0o755)
-    if os.geteuid() == 0:
-        os.chown(data, pwd.getpwnam("nobody").pw_uid, -1)
-        with as_another_user(data):
+    # Above the folders of a test there are some that nobody else may pass.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        data = Path(folder)
+        environment["OTPOST_DATA"] = folder
+        inside(environment, nothing)
+        file = data / "otpost.db"
+        file.chmod(0o400)
+        if os.geteuid() == 0:
+            os.chown(data, pwd.getpwnam("nobody").pw_uid, -1)
+            with as_another_user(data):
+                told = otpost("doctor")
+            assert f"FAIL  database: {file} belongs to root and cannot be written to by nobody" in told.out
+            assert f"run the command as root, or, where Otpost runs as nobody, `chown -R nobody {file}`" in told.out
+        else:
             told = otpost("doctor")
-        assert f"FAIL  database: {file} belongs to root and cannot be written to by nobody" in told.out
-        assert f"run the command as root, or, where Otpost runs as nobody, `chown -R nobody {file}`" in told.out
-    else:
-        told = otpost("doctor")
-        assert f"FAIL  database: {file} may not be written to by its owner" in told.out
-    assert told.code == 1
+            assert f"FAIL  database: {file} may not be written to by its owner" in told.out
+        assert told.code == 1
 
 
 def test_doctor_says_that_the_database_is_damaged(otpost: Otpost, environment: dict[str, str]) -> None:
