@@ -28,7 +28,7 @@ from otpost.installation import Installation, NotReady, migrated, opened, sign_i
 from otpost.outbound import OutboundRefused
 from otpost.services.audit import command_line_actor
 from otpost.services.keyring import KeyRingError
-from otpost.services.policy import revisions as policy
+from otpost.services.policy.routes import explain_saved_route, name_sender
 from otpost.services.tenants import keys
 from otpost.services.tenants.keys import describe_key, make_key
 from otpost.services.tenants.sign_in import NAME_LENGTH, PASSWORD_LONGEST, PASSWORD_SHORTEST
@@ -230,13 +230,15 @@ def route(to: Annotated[str, Parameter(name="NUMBER")], /, *, tenant: TenantSid 
 
     async def work(here: Installation) -> str:
         own = await _tenant(here, tenant)
-        taken = await policy.route(here.context, own.sid, recipient)
+        taken, others = await explain_saved_route(here.context, own.sid, recipient)
         if isinstance(taken, NoRoute):
             raise Mistake(f"Nothing is sent to {recipient.e164}: {taken.reason}")
-        return (
+        told = (
             f"service  {taken.service}\naccount  {taken.account_sid or '-'}\n"
             f"origin   {taken.origin}\nreason   {taken.reason}"
         )
+        stand_ins = [f"\nfallback {name_sender(way.route)} from {way.route.origin}" for way in others]
+        return told + "".join(stand_ins)
 
     print(_inside(work))
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import pwd
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,13 +22,14 @@ from otpost.domain.outcome import REASONS
 from otpost.domain.policy import Policy
 from otpost.installation import NotReady, key_checks, lacks_ring, read_ring, state_of, store_of
 from otpost.senders.base import found
-from otpost.senders.settings import load
+from otpost.senders.settings import SecretRef, load
 from otpost.services.keyring import judge_key_ring
 from otpost.services.messages.reports import too_long
+from otpost.services.policy.plan import lacking, ref_of
 from otpost.store import clocks, tables
 from otpost.store.base import Store, rows_of
 from otpost.store.clocks import Clock, DatabaseClock
-from otpost.store.kinds import BREAKERS, NOTICES, POLICIES, TENANTS
+from otpost.store.kinds import BREAKERS, NOTICES, POLICIES, SECRETS, TENANTS
 from otpost.store.sqlite import damage
 
 Level = Literal["ok", "warn", "FAIL"]
@@ -217,7 +218,12 @@ async def _policies(store: Store) -> AsyncIterator[Finding]:
     policies = {row.tenant: row for row in await rows_of(store, POLICIES, select(*tables.policies.columns))}
     for tenant in tenants:
         whose = "sender policy" if len(tenants) == 1 else f"sender policy of {tenant.name}"
-        yield _policy(whose, policies.get(tenant.sid, Policy(tenant.sid)))
+        kept = {
+            (secret.service, ref_of(secret))
+            for secret in await store.find(SECRETS, "tenant", tenant.sid)
+            if secret.retired_at is None
+        }
+        yield _policy(whose, policies.get(tenant.sid, Policy(tenant.sid)), kept)
 
 
 async def _notices(store: Store, public_url: str | None) -> list[Finding]:
@@ -246,7 +252,7 @@ async def _breakers(store: Store) -> list[Finding]:
     return findings
 
 
-def _policy(whose: str, policy: Policy) -> Finding:
+def _policy(whose: str, policy: Policy, kept: Set[tuple[str, SecretRef]]) -> Finding:
     where = "choose one in the console, or with PUT /v1/sender-policy"
     name = policy.sender_service
     if name is None:
@@ -254,12 +260,14 @@ def _policy(whose: str, policy: Policy) -> Finding:
     service = found().get(name)
     if service is None:
         return Finding("FAIL", f"{whose}: the service {name} is not installed here", where)
-    problems = service.problems(load(service.Settings, policy.sections.get(name, {})), name)
+    settings = load(service.Settings, policy.sections.get(name, {}))
+    problems = service.problems(settings, name)
     if problems:
         remedy = " ".join(f"{problem.field}: {problem.message}" for problem in problems)
         return Finding("FAIL", f"{whose}: {service.TITLE} is not complete", remedy)
-    if policy.incomplete:
-        return Finding("FAIL", f"{whose}: {service.TITLE} lacks a secret", "type it in the sender policy and save")
+    if lacks := lacking(settings, {ref for of, ref in kept if of == name}):
+        what = f"{whose}: nothing can be sent, for {service.TITLE} lacks {', '.join(lacks)}"
+        return Finding("FAIL", what, "type it in the sender policy and save")
     if name == "sandbox":
         return Finding(
             "warn", f"{whose}: texts go to the sandbox phone alone", "choose another service to reach people"

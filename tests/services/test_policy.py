@@ -14,7 +14,7 @@ from otpost.domain.access import Actor
 from otpost.domain.errors import Invalid, NotFound, RevisionConflict, SenderPolicyIncomplete
 from otpost.domain.message import SandboxText
 from otpost.domain.phone import parse_recipient
-from otpost.domain.policy import NoRoute, Route, StoredSecret
+from otpost.domain.policy import NoRoute, Policy, Route, StoredSecret
 from otpost.outbound import Outbound
 from otpost.senders.base import found
 from otpost.services.context import Context
@@ -23,6 +23,7 @@ from otpost.services.policy import plan
 from otpost.services.policy import revisions as policy
 from otpost.services.policy.draft import read, restored, url_errors
 from otpost.services.policy.revisions import Saved
+from otpost.services.policy.routes import explain_saved_route
 from otpost.store import columns, tables
 from otpost.store.base import Store
 from otpost.store.kinds import POLICIES, SANDBOX_TEXTS, SECRETS
@@ -34,6 +35,7 @@ ADA = Actor(TENANT, "user", "US" + "1" * 32, "ada")
 MAIN, INDIA, FRANCE = "AC" + "a" * 32, "AC" + "b" * 32, "AC" + "c" * 32
 SERVICE = "MG" + "d" * 32
 MARK = "tok3n-that-nobody-may-see"
+MESSAGEBIRD = {"access_key": f"{MARK}-bird", "originator": "MyBrand"}
 INDIAN = {"dialing_code": "+91", "account_sid": INDIA, "auth_token": f"{MARK}-india", "sender_phone": "+919191919191"}
 
 
@@ -175,7 +177,7 @@ async def test_a_new_tenant_has_no_service_and_revision_0(context):
     assert (shown["twilio"]["auth_token"], shown["twilio"]["auth_token_set"]) == (None, False)
     assert shown["sandbox"] == {}
     with pytest.raises(SenderPolicyIncomplete):
-        await policy.route(context, TENANT, parse_recipient("+919876543210"))
+        await explain_saved_route(context, TENANT, parse_recipient("+919876543210"))
 
 
 async def test_a_new_tenants_policy_can_be_sent_back_as_it_is(context):
@@ -269,7 +271,7 @@ async def test_null_chooses_no_service(context):
     saved = await put(context, {"sender_service": None})
     assert (saved.policy.sender_service, saved.policy.incomplete) == (None, True)
     with pytest.raises(SenderPolicyIncomplete):
-        await policy.route(context, TENANT, parse_recipient("+919876543210"))
+        await explain_saved_route(context, TENANT, parse_recipient("+919876543210"))
 
 
 async def test_the_chosen_service_must_be_complete(context):
@@ -437,8 +439,8 @@ async def test_clearing_a_token_of_the_chosen_service_leaves_the_policy_incomple
     assert cleared.changes == ("Twilio: Authentication token: cleared",)
     assert cleared.shown["twilio"]["auth_token_set"] is False
     assert await stored(context) == {f"auth_token {INDIA}": f"{MARK}-india"}
-    with pytest.raises(SenderPolicyIncomplete):
-        await policy.route(context, TENANT, parse_recipient("+15005550006"))
+    with pytest.raises(SenderPolicyIncomplete, match="Nothing can be sent: Twilio lacks Authentication"):
+        await explain_saved_route(context, TENANT, parse_recipient("+15005550006"))
 
 
 async def test_a_policy_whose_token_was_cleared_can_be_sent_back_as_it_is(context):
@@ -677,11 +679,40 @@ async def test_a_text_that_arrived_too_late_does_not_show_when_the_sandbox_is_ch
 
 async def test_the_route_says_which_account_sends_and_why(context):
     await put(context, body(only_listed_dialing_codes=True))
-    indian = await policy.route(context, TENANT, parse_recipient("+919876543210"))
+    indian, others = await explain_saved_route(context, TENANT, parse_recipient("+919876543210"))
+    assert others == ()
     assert isinstance(indian, Route)
     assert (indian.service, indian.account_sid, indian.origin) == ("twilio", INDIA, "+919191919191")
     assert indian.reason
-    assert isinstance(await policy.route(context, TENANT, parse_recipient("+4915112345678")), NoRoute)
+    german, others = await explain_saved_route(context, TENANT, parse_recipient("+4915112345678"))
+    assert (isinstance(german, NoRoute), others) == (True, ())
+
+
+async def test_beside_the_route_stand_the_ways_that_a_text_may_go_where_it_fails(context):
+    await put(context, {**body(subaccount_falls_back=True), "fallback": ["messagebird"], "messagebird": MESSAGEBIRD})
+    _, others = await explain_saved_route(context, TENANT, parse_recipient("+919876543210"))
+    assert [(way.route.service, way.route.account_sid, way.route.origin) for way in others] == [
+        ("twilio", MAIN, "+15005550006"),
+        ("messagebird", "", "MyBrand"),
+    ]
+
+
+async def test_a_fallback_whose_secret_was_cleared_stands_in_for_nobody(context):
+    await put(context, {**body(), "fallback": ["messagebird"], "messagebird": MESSAGEBIRD})
+    cleared = {"originator": "MyBrand", "access_key_set": False}
+    assert (await put(context, {"messagebird": cleared})).policy.incomplete is False
+    made = await plan.read_plan(context, TENANT)
+    assert made.left_out == ["MessageBird lacks Access key."]
+    assert (made.ready, made.fallback) == (True, ())
+    assert (await explain_saved_route(context, TENANT, parse_recipient("+15005550006"))).others == ()
+    assert await context.store.run(Unit(lambda rows: plan.plan_of(context, rows, TENANT).fallback)) == ()
+
+
+async def test_nothing_is_sent_by_a_service_that_is_not_installed_any_more(context):
+    gone = Policy(TENANT, revision=1, sender_service="acme", incomplete=False)
+    await context.store.run(Unit(lambda rows: rows.put(POLICIES, gone)))
+    with pytest.raises(SenderPolicyIncomplete, match="the service acme is not installed here"):
+        await explain_saved_route(context, TENANT, parse_recipient("+15005550006"))
 
 
 async def test_production_sees_a_save_at_once(context):

@@ -125,7 +125,7 @@ async def test_an_origin_with_a_rate_is_kept_in_the_form_of_a_phone_field(contex
         {"origin": "12345", "messages_per_second": 1000.0},
         {"origin": "My Brand", "messages_per_second": 2.5},
     ]
-    made = plan.make(context, saved.policy, [])
+    made = await plan.read_plan(context, TENANT)
     assert (made.rate("+15005550006"), made.rate("+15005550007")) == (1.0, None)
 
 

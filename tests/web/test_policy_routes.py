@@ -25,13 +25,13 @@ async def explained(browser: Browser, numbers: str) -> str:
 
 async def test_it_says_which_subaccount_sends_and_that_its_filter_is_the_longest_match(room: Room):
     said = await explained(room.browser, "+91 98123 45678")
-    assert f"+919812345678 goes through subaccount {INDIA} because +91 is the longest match." in said
+    assert f"+919812345678: It goes through Twilio {INDIA}. +91 is the longest filter that this number begins" in said
     assert f"The phone shows {INDIA_SENDER}." in said
 
 
 async def test_it_says_why_the_main_account_sends(room: Room):
     said = await explained(room.browser, "+15005550006")
-    assert f"+15005550006 goes through the main account {MAIN}." in said
+    assert f"+15005550006: It goes through Twilio {MAIN}." in said
     assert "No subaccount's filter matches this number." in said
     assert f"The phone shows {SENDER}." in said
 
@@ -39,12 +39,12 @@ async def test_it_says_why_the_main_account_sends(room: Room):
 async def test_it_says_that_nobody_sends_where_only_listed_codes_may(room: Room):
     await room.save({"twilio.only_listed_dialing_codes": "on"})
     said = await explained(room.browser, "+15005550006")
-    assert "Not sent: +15005550006 gets no text. No subaccount's filter matches this number" in said
+    assert "Not sent: +15005550006: It gets no text. No subaccount's filter matches this number" in said
 
 
 async def test_a_list_is_explained_line_by_line_and_a_wrong_number_gets_a_line_of_its_own(room: Room):
     said = await explained(room.browser, "+919812345678\r\n12\n<b>x</b>; +15005550006,,\n")
-    for part in ("+919812345678 goes through subaccount", "Not a number:", "+15005550006 goes through the main"):
+    for part in ("+919812345678: It goes through", "Not a number:", "+15005550006: It goes through"):
         assert part in said
     assert said.count("Not a number:") == 2
     assert "<b>x</b>" in said
@@ -52,7 +52,7 @@ async def test_a_list_is_explained_line_by_line_and_a_wrong_number_gets_a_line_o
 
 async def test_five_hundred_numbers_are_explained_and_one_more_is_refused(room: Room):
     numbers = [f"+9198123{index:05d}" for index in range(500)]
-    assert (await explained(room.browser, "\n".join(numbers))).count("goes through subaccount") == 500
+    assert (await explained(room.browser, "\n".join(numbers))).count(f"It goes through Twilio {INDIA}.") == 500
     seen = await room.browser.post(f"{PATH}/routes", {"numbers": "\n".join([*numbers, "+15005550006"])})
     assert seen.status == 422
     assert "These are 501 numbers. Paste 500 at most." in seen.text
@@ -73,13 +73,56 @@ async def test_without_a_chosen_service_it_says_where_to_choose_one(console: Con
 async def test_the_sandbox_takes_every_number(room: Room):
     await room.choose("sandbox")
     await room.save()
-    assert "+919812345678 goes to Sandbox." in await explained(room.browser, "+919812345678")
+    assert "+919812345678: It goes through Sandbox." in await explained(room.browser, "+919812345678")
 
 
 async def test_in_the_form_it_goes_by_what_is_not_saved_yet(room: Room):
     await room.add({**INDIA_ROW, "dialing_code": "9198", "account_sid": AIRTEL})
     await room.press("explain", {"numbers": "+919812345678"})
-    assert f"+919812345678 goes through subaccount {AIRTEL} because +9198 is the longest match." in room.text
-    assert f"goes through subaccount {INDIA} because +91" in await explained(room.browser, "+919812345678")
+    assert f"It goes through Twilio {AIRTEL}. +9198 is the longest filter" in room.text
+    by_what_is_saved = await explained(room.browser, "+919812345678")
+    assert f"It goes through Twilio {INDIA}. +91 is the longest filter" in by_what_is_saved
     await room.press("explain", {"numbers": ""})
     assert room.error("numbers") == "Type a number, or paste a list."
+
+
+async def test_a_region_is_told_as_the_filter_and_fallbacks_are_told_as_the_api_tells_them(room: Room):
+    await room.add({**INDIA_ROW, "dialing_code": "PR", "account_sid": AIRTEL})
+    await room.press("fallback-add", {"fallback_to_add": "messagebird"})
+    await room.save({"messagebird.access_key": "k3y", "messagebird.originator": "MyBrand"})
+    said = await explained(room.browser, "+17873456789")
+    assert f"+17873456789: It goes through Twilio {AIRTEL}. This is a number of PR, so its subaccount sends." in said
+    assert "Where that fails: MessageBird from MyBrand." in said
+    await room.press("explain", {"numbers": "+17873456789"})
+    assert "This is a number of PR, so its subaccount sends. Where that fails: MessageBird from MyBrand." in room.text
+
+
+async def test_without_the_tokens_that_are_needed_every_page_says_that_nothing_can_be_sent(room: Room):
+    await room.save({"twilio.auth_token~clear": "on"})
+    told = "Nothing can be sent: Twilio lacks Authentication token."
+    assert room.text.count(told) == 2, "as the notice after Save, and as what stands"
+    assert "Revision 2 is saved, and nothing can be sent by it." in room.text
+    assert "in force" not in room.text
+    overview = (await room.browser.get("/overview")).text
+    assert told in overview
+    assert "through Twilio" not in overview
+    routes = await explained(room.browser, "+919812345678")
+    assert told in routes
+    assert "goes through" not in routes
+    await room.press("explain", {"numbers": "+919812345678"})
+    assert told in room.text
+    await room.save({"twilio.auth_token": "typed-again"})
+    assert "Revision 3 is in force: Twilio." in room.text
+    assert told not in room.text
+    assert told not in (await room.browser.get("/overview")).text
+
+
+async def test_a_fallback_without_its_secret_is_told_and_left_out(room: Room):
+    await room.press("fallback-add", {"fallback_to_add": "messagebird"})
+    await room.save({"messagebird.access_key": "k3y", "messagebird.originator": "MyBrand"})
+    await room.save({"messagebird.access_key~clear": "on"})
+    assert "Revision 3 is in force: Twilio." in room.text
+    for page in (room.text, (await room.browser.get("/overview")).text, await explained(room.browser, "+15005550006")):
+        assert "MessageBird lacks Access key." in page
+        assert "It stands in for nobody until it is mended" in page
+        assert "Where that fails" not in page

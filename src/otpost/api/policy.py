@@ -12,13 +12,14 @@ from otpost.api.lists import ListQuery, number
 from otpost.api.moments import moment
 from otpost.domain.errors import NotFound, invalid, refusal
 from otpost.domain.outcome import OutcomeName, ReasonName
-from otpost.domain.policy import NoRoute
+from otpost.domain.policy import NoRoute, Route
 from otpost.senders.base import found
 from otpost.senders.settings import Field, form
 from otpost.services.idempotency import Answer
 from otpost.services.policy import draft
 from otpost.services.policy import revisions as policy
 from otpost.services.policy.accounts import AccountState, list_accounts
+from otpost.services.policy.routes import explain_saved_route
 from otpost.services.policy.test_send import send_test
 
 REVISION_DIGITS = 10
@@ -61,6 +62,12 @@ class RouteQuery(msgspec.Struct):
 
     to: str
     application: str | None = None
+
+
+class ExplainedShape(shapes.RouteShape):
+    """The route of a number; `fallback` are the ways that a text may go where this one fails, in their order."""
+
+    fallback: list[shapes.RouteShape]
 
 
 class AccountShape(msgspec.Struct):
@@ -153,10 +160,14 @@ async def test(call: Call[dict[str, Any]]) -> Reply | Answer:
 async def route(call: Call[None]) -> Reply:
     query: RouteQuery = call.query
     to = number(query.to, "to")
-    taken = await policy.route(call.context, call.principal.tenant.sid, to, query.application)
+    taken, others = await explain_saved_route(call.context, call.principal.tenant.sid, to, query.application)
     if isinstance(taken, NoRoute):
         raise invalid("to", "dialing_code_refused", taken.reason)
-    return Reply(200, shapes.RouteShape(taken.service, taken.account_sid, taken.origin, taken.reason))
+    return Reply(200, ExplainedShape(*_route(taken), [shapes.RouteShape(*_route(way.route)) for way in others]))
+
+
+def _route(taken: Route) -> tuple[str, str, str, str]:
+    return taken.service, taken.account_sid, taken.origin, taken.reason
 
 
 async def accounts(call: Call[None]) -> Reply:
@@ -316,7 +327,7 @@ ENDPOINTS = (
         route,
         "What production would do with a number, and why",
         "admin",
-        {200: shapes.RouteShape},
+        {200: ExplainedShape},
         query=RouteQuery,
         refuses=("not_found", "sender_policy_incomplete"),
     ),

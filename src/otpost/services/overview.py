@@ -11,7 +11,6 @@ from otpost.services.paging import earliest_sid
 from otpost.store.kinds import (
     API_KEYS,
     MESSAGES,
-    POLICIES,
     VERIFICATIONS,
 )
 
@@ -38,8 +37,6 @@ class Day(NamedTuple):
 class SetUp(NamedTuple):
     """What is set up, for the first page to say what is not."""
 
-    sender_service: str | None
-    ready: bool
     keys: int
     ever_verified: bool
 
@@ -72,16 +69,10 @@ async def count_day(context: Context, tenant: str) -> Day:
 
 
 async def read_set_up(context: Context, tenant: str) -> SetUp:
-    policy = await context.store.get(POLICIES, tenant)
     keys = API_KEYS.table.c
     counted = await context.store.select(
         select(func.count()).select_from(API_KEYS.table).where(keys.tenant == tenant, keys.revoked_at.is_(None))
     )
     of = VERIFICATIONS.table.c
     any_verification = await context.store.select(select(of.sid).where(of.tenant == tenant).limit(1))
-    return SetUp(
-        policy.sender_service if policy else None,
-        policy is not None and policy.sender_service is not None and not policy.incomplete,
-        counted[0][0],
-        bool(any_verification),
-    )
+    return SetUp(counted[0][0], bool(any_verification))

@@ -15,14 +15,15 @@ from otpost.senders.settings import join, places, plain
 from otpost.services.policy import draft
 from otpost.services.policy import revisions as policies
 from otpost.services.policy.accounts import list_notices
+from otpost.services.policy.plan import read_plan
 from otpost.store.kinds import POLICIES
 from otpost.web.policy_form import PolicyForm, Row, part_of, read_form, read_row, saved_form, section
 from otpost.web.policy_revisions import ROOMS as REVISIONS
 from otpost.web.policy_routes import ROOMS as ROUTES
-from otpost.web.policy_routes import Explained, TooMany, explain, split
+from otpost.web.policy_routes import Explained, TooMany, by_form, lines, split
 from otpost.web.policy_seals import Held, Seals
 from otpost.web.policy_standby import FIELDS as STANDBY_FIELDS
-from otpost.web.policy_standby import resting
+from otpost.web.policy_standby import follows, obstacles, resting
 from otpost.web.policy_trial import compared, send, test
 from otpost.web.policy_view import View, stored_secrets
 from otpost.web.visit import Room, Visit, Wrong
@@ -183,10 +184,9 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         return await _page(visit, policy_form, list(refused.errors))
     except RevisionConflict:
         return await _page_after_conflict(visit, policy_form)
-    said = "The messaging service uses it from the next text on."
     typed = {"to": policy_form.to, "message": policy_form.message}
     kept = {name: text for name, text in typed.items() if len(text.encode()) <= KEPT_BYTES}
-    return visit.go(PATH, flash=f"Saved as revision {done.policy.revision}. {said}", once=kept)
+    return visit.go(PATH, flash=f"Saved as revision {done.policy.revision}. {await follows(visit)}", once=kept)
 
 
 async def _page_after_conflict(visit: Visit, policy_form: PolicyForm) -> Response:
@@ -249,11 +249,12 @@ async def _explain(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         message = "Type a number, or paste a list." if service else "Choose a sender service first."
         where = "numbers" if service else "sender_service"
         return await _page(visit, policy_form, [FieldError(where, "required", message)], what="Nothing to explain")
-    committed = policy_form.body(policy_form.chosen)[service.NAME]
-    settings = read(service.Settings, committed, service.NAME).settings
-    lines = explain(service, settings, numbers)
-    told = f"{len(lines)} numbers are explained." if len(lines) > 1 else "One number is explained."
-    return await _page(visit, policy_form, explained=lines, focus="explained", said=told)
+    made = by_form(policy_form, await stored_secrets(visit.context, visit.tenant))
+    if made.obstacle:
+        return await _page(visit, policy_form, notice=made.obstacle)
+    explained = lines(made, numbers)
+    told = f"{len(explained)} numbers are explained." if len(explained) > 1 else "One number is explained."
+    return await _page(visit, policy_form, explained=explained, focus="explained", said=told)
 
 
 def _not_committed(policy_form: PolicyForm) -> list[FieldError]:
@@ -285,7 +286,8 @@ async def _page(
     """The page, or for htmx the form alone; `said` is what a screen reader says of what was just done."""
     wrong = Wrong(_at_what_is_shown(policy_form, errors))
     seals = Seals(visit, policy_form.id)
-    saved = await _saved(visit)
+    made = await read_plan(visit.context, visit.tenant)
+    saved = made.policy
     view = View(visit, policy_form, seals, await stored_secrets(visit.context, visit.tenant), wrong, filled)
     focus = "" if wrong or newer else focus
     outcome = await compared(visit, policy_form, seals)
@@ -302,6 +304,7 @@ async def _page(
         "form": policy_form,
         "saved": saved,
         "saved_title": _title(saved.sender_service),
+        **obstacles(made),
         "services": [("", "None: no text is sent"), *((name, one.TITLE) for name, one in found().items())],
         "section": view.section(policy_form.chosen) if policy_form.chosen else None,
         "carried": list(view.carried()),

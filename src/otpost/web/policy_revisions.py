@@ -19,6 +19,7 @@ from otpost.services.policy import draft
 from otpost.services.policy import revisions as policies
 from otpost.store.kinds import POLICIES, REVISIONS
 from otpost.web.policy_seals import Held, Seals
+from otpost.web.policy_standby import follows
 from otpost.web.policy_view import TYPED, Stored, stored_secrets
 from otpost.web.visit import Room, Visit, Wrong
 
@@ -69,7 +70,7 @@ async def restore(visit: Visit) -> Response:
     except RevisionConflict:
         return await _page(visit, revision, form_id, typed, conflict=True)
     words = f"Revision {revision.number} is restored, as revision {saved.policy.revision}."
-    return visit.go("/sender-policy", flash=f"{words} The messaging service uses it from the next text on.")
+    return visit.go("/sender-policy", flash=f"{words} {await follows(visit)}")
 
 
 async def _page(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 
 from otpost.domain.errors import FieldError
-from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
-from otpost.domain.policy import NoRoute, Policy, closest_filter
+from otpost.domain.phone import NumberRefused, parse_recipient
+from otpost.domain.policy import NoRoute, Policy
 from otpost.domain.sid import is_sid
-from otpost.senders.base import SenderService, found
-from otpost.senders.settings import form, load
-from otpost.store.kinds import POLICIES
+from otpost.senders.base import found
+from otpost.senders.reading import read
+from otpost.services.policy.plan import Plan, lacking, read_plan
+from otpost.services.policy.routes import explain_route, name_sender
+from otpost.web.policy_form import PolicyForm, section
+from otpost.web.policy_view import Stored
 from otpost.web.visit import Room, Visit, Wrong
 
 MANY: Final = 500
@@ -56,54 +59,38 @@ def split(text: str) -> list[str]:
     return numbers
 
 
-def explain(service: SenderService, settings: Any, numbers: list[str]) -> list[Explained]:
-    """What these settings do with each number."""
-    found_lines = []
-    for typed in numbers:
-        try:
-            to = parse_recipient(typed)
-        except NumberRefused as refused:
-            kind = "wrong" if refused.code == "invalid_number" else "refused"
-            found_lines.append(Explained(typed, typed[:40], kind, refused.message))
-        else:
-            found_lines.append(_one(service, settings, typed, to))
-    return found_lines
+def lines(made: Plan, numbers: list[str]) -> list[Explained]:
+    """What this plan does with each number; SenderPolicyIncomplete with the cause where nothing can be sent."""
+    return [_line(made, typed) for typed in numbers]
 
 
-def saved(policy: Policy) -> tuple[SenderService, Any] | None:
-    """The chosen service with its saved settings; None while none is chosen."""
-    service = found().get(policy.sender_service or "")
-    if service is None:
-        return None
-    return service, load(service.Settings, policy.sections.get(service.NAME, {}))
+def _line(made: Plan, typed: str) -> Explained:
+    try:
+        to = parse_recipient(typed)
+    except NumberRefused as refused:
+        return Explained(typed, typed[:40], "wrong" if refused.code == "invalid_number" else "refused", refused.message)
+    told = explain_route(made, to)
+    words = f"{to.e164}: {told.sentence}"
+    if isinstance(told.route, NoRoute):
+        return Explained(typed, to.e164, "refused", words)
+    if told.others:
+        ways = [f"{name_sender(way.route)} from {way.route.origin}" for way in told.others]
+        words = f"{words} Where that fails: {', then '.join(ways)}."
+    return Explained(typed, to.e164, "sent", words, told.route.origin)
 
 
-def _one(service: SenderService, settings: Any, typed: str, to: PhoneNumber) -> Explained:
-    route = service.route(settings, to)
-    if isinstance(route, NoRoute):
-        return Explained(typed, to.e164, "refused", f"{to.e164} gets no text. {route.reason}")
-    if not route.account_sid:
-        return Explained(typed, to.e164, "sent", f"{to.e164} goes to {route.origin}. {route.reason}", route.origin)
-    words = f"{to.e164} goes through the main account {route.account_sid}. {route.reason}"
-    if (row := _matched(settings, to)) is not None and row[2] == route.account_sid:
-        words = f"{to.e164} goes through {row[0]} {route.account_sid} because {row[1]} is the longest match."
-    return Explained(typed, to.e164, "sent", words, route.origin)
-
-
-def _matched(settings: Any, to: PhoneNumber) -> tuple[str, str, str] | None:
-    """The row whose filter is the longest prefix of the number: what rows are called, the filter, the account."""
-    for one in form(type(settings)):
-        if one.row is None:
-            continue
-        key = next((part.name for part in form(one.row) if part.key and part.kind == "dialing_code"), None)
-        owner = next((part.owner for part in form(one.row) if part.owner), "")
-        if key is None or not owner:
-            continue
-        rows = {getattr(row, key): row for row in getattr(settings, one.name) if getattr(row, key)}
-        best = closest_filter(to, rows)
-        if best is not None:
-            return one.row_label.lower(), best, str(getattr(rows[best], owner))
-    return None
+def by_form(policy_form: PolicyForm, stored: Stored) -> Plan:
+    """The plan that the form's committed rows and fields would make; `stored` are the secrets that are kept."""
+    fallback = tuple(policy_form.standing_in)
+    settings, lacks = {}, {}
+    for name in (policy_form.chosen, *fallback):
+        service = found()[name]
+        reading = read(service.Settings, section(service.Settings, policy_form.parts[name]), name)
+        kept = {ref for of, ref in stored if of == name and ref not in reading.cleared}
+        settings[name] = reading.settings
+        lacks[name] = lacking(reading.settings, kept | reading.typed.keys())
+    policy = Policy("", sender_service=policy_form.chosen, fallback=fallback, incomplete=False)
+    return Plan(policy, settings, lacks)
 
 
 async def ask(visit: Visit) -> Response:
@@ -115,9 +102,8 @@ async def answer(visit: Visit) -> Response:
 
 
 async def _page(visit: Visit, numbers: str, *, asked: bool = False) -> Response:
-    row = await visit.context.store.get(POLICIES, visit.tenant) or Policy(visit.tenant)
-    known = saved(row)
-    wrong, lines = Wrong(), list[Explained]()
+    made = await read_plan(visit.context, visit.tenant)
+    wrong, explained = Wrong(), list[Explained]()
     try:
         typed = split(numbers)
     except TooMany as refused:
@@ -125,15 +111,17 @@ async def _page(visit: Visit, numbers: str, *, asked: bool = False) -> Response:
     else:
         if asked and not typed:
             wrong = Wrong([FieldError("numbers", "required", "Type a number, or paste a list.")])
-        if known is not None:
-            lines = explain(*known, typed)
+        if made.ready:
+            explained = lines(made, typed)
     return await visit.page(
         "policy_routes.html",
         422 if wrong else 200,
         numbers=numbers,
         wrong=wrong,
-        lines=lines,
-        service=known[0] if known else None,
+        lines=explained,
+        chosen=made.policy.sender_service,
+        obstacle=made.obstacle,
+        left_out=made.left_out,
         many=MANY,
     )
 

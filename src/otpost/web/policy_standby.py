@@ -12,6 +12,7 @@ from otpost.domain.policy import Breaker, Policy
 from otpost.senders.base import found
 from otpost.services.policy.accounts import open_breakers
 from otpost.services.policy.draft import MOST_RATES
+from otpost.services.policy.plan import Plan, read_plan
 from otpost.web.visit import Form, Visit
 
 FIELDS: Final = ("fallback", "failover_after_s", "rates")
@@ -142,6 +143,18 @@ class Resting:
     detail: str
     remedy: str
     probe_at: int | None
+
+
+def obstacles(made: Plan) -> dict[str, Any]:
+    """What pages say of a saved policy by which nothing can be sent, or that lacks something for a fallback."""
+    chosen = made.policy.sender_service is not None
+    return {"obstacle": made.obstacle if chosen else "", "left_out": made.left_out}
+
+
+async def follows(visit: Visit) -> str:
+    """What follows from the Save that was just made."""
+    made = await read_plan(visit.context, visit.tenant)
+    return made.obstacle or "The messaging service uses it from the next text on."
 
 
 async def resting(visit: Visit) -> list[Resting]:

@@ -12,8 +12,7 @@ from otpost.domain.policy import Breaker, Notice, Policy, closest_filter
 from otpost.senders.settings import form
 from otpost.services.context import Context
 from otpost.services.messages.reports import too_long
-from otpost.services.policy import plan
-from otpost.services.policy.plan import Plan
+from otpost.services.policy.plan import Plan, read_plan
 from otpost.store.base import rows_of
 from otpost.store.kinds import (
     BREAKERS,
@@ -52,13 +51,13 @@ async def list_accounts(context: Context, tenant: str) -> list[AccountState]:
 
     Empty while no sender service is ready.
     """
-    policy = await context.store.get(POLICIES, tenant) or Policy(tenant)
-    made = plan.make(context, policy, [])
+    made = await read_plan(context, tenant)
+    policy = made.policy
     if not made.ready:
         return []
     resting = {(breaker.service, breaker.account_sid): breaker for breaker in await _open(context, policy)}
     routes = [way.route for to in _numbers(made) for way in made.ways(to)]
-    order = (policy.sender_service, *policy.fallback)
+    order = (policy.sender_service, *made.fallback)
     routes.sort(key=lambda route: order.index(route.service))
     named = dict.fromkeys([*((route.service, route.account_sid) for route in routes), *resting])
     return [AccountState(*account, resting.get(account)) for account in named]
@@ -80,7 +79,7 @@ def _numbers(made: Plan) -> Iterator[PhoneNumber]:
 
 
 def _filters(made: Plan) -> Iterable[str]:
-    for name in (made.policy.sender_service, *made.policy.fallback):
+    for name in (made.policy.sender_service, *made.fallback):
         settings = made.settings.get(name or "")
         for field in form(type(settings)) if settings is not None else ():
             keys = [] if field.row is None else [one.name for one in form(field.row) if one.kind == "dialing_code"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from otpost.domain.delivery import Way
@@ -12,7 +12,7 @@ from otpost.domain.phone import PhoneNumber, trusted
 from otpost.domain.policy import CountrySender, NoRoute, Policy, Route, StoredSecret, lane_of
 from otpost.domain.secret import Secret
 from otpost.senders.base import Account, FallsBack, HasAccounts, SenderService, by_country, falls_back, found
-from otpost.senders.settings import SecretRef, fill, load
+from otpost.senders.settings import SecretRef, fill, load, places
 from otpost.services.context import Context
 from otpost.store.kinds import APPLICATIONS, POLICIES, SECRETS
 from otpost.store.units import Rows, Unit, look
@@ -30,23 +30,49 @@ class Tokens(NamedTuple):
 
 
 class Plan:
-    """The policy in force, with every section's settings and secrets."""
+    """The policy in force, with every section's settings and secrets.
 
-    def __init__(self, policy: Policy, settings: dict[str, Any]) -> None:
+    `lacks` tells of the chosen service and of the fallbacks which secrets they still need, as people call them. A
+    fallback that lacks one stands in for nobody: `fallback` are those that can.
+    """
+
+    def __init__(self, policy: Policy, settings: dict[str, Any], lacks: Mapping[str, Sequence[str]]) -> None:
         self.policy = policy
         self.settings = settings
+        self.lacks = lacks
+        self.fallback = tuple(name for name in policy.fallback if name in settings and not lacks.get(name))
         self._rates = {rate.origin: rate.messages_per_second for rate in policy.rates}
 
     @property
     def ready(self) -> bool:
         """Whether the chosen service has all that it needs."""
-        return self.policy.sender_service is not None and not self.policy.incomplete
+        chosen = self.policy.sender_service
+        return chosen in self.settings and not self.policy.incomplete and not self.lacks.get(chosen)
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing can be sent at all, in a sentence for the administrator; empty while the service is ready."""
+        chosen = self.policy.sender_service
+        if self.ready:
+            return ""
+        if chosen is None:
+            return "Nothing can be sent: no sender service is chosen."
+        if chosen not in self.settings:
+            return f"Nothing can be sent: the service {chosen} is not installed here."
+        return f"Nothing can be sent: {_lacking(found()[chosen].TITLE, self.lacks.get(chosen, ()))}"
+
+    @property
+    def left_out(self) -> list[str]:
+        """Why some of the fallbacks stand in for nobody, each in a sentence for the administrator."""
+        return [
+            _lacking(found()[name].TITLE, self.lacks[name]) for name in self.policy.fallback if self.lacks.get(name)
+        ]
 
     def service(self) -> SenderService:
         """The chosen service; SenderPolicyIncomplete while none is ready."""
-        if self.policy.sender_service is None or self.policy.incomplete:
+        if not self.ready:
             raise SenderPolicyIncomplete
-        return found()[self.policy.sender_service]
+        return found()[str(self.policy.sender_service)]
 
     def route(self, to: PhoneNumber, chosen: CountrySender | None = None) -> Route | NoRoute:
         """What production does with this number; SenderPolicyIncomplete while no service is ready.
@@ -76,10 +102,8 @@ class Plan:
             other = service.other_route(self.settings[service.NAME], first) if isinstance(service, FallsBack) else None
         if other is not None:
             ways.append(Way(other, for_account_reasons=True))
-        for name in self.policy.fallback:
-            stand_in = found().get(name)
-            route = self._route(stand_in, to, chosen) if stand_in is not None else None
-            if isinstance(route, Route):
+        for name in self.fallback:
+            if isinstance(route := self._route(found()[name], to, chosen), Route):
                 ways.append(Way(route))
         return ways
 
@@ -91,7 +115,7 @@ class Plan:
         `first` is its route; `of_lane` tells how long it would wait there.
         """
         wait = of_lane(lane_of(self.policy.tenant, first))
-        if not wait or not self.policy.fallback:
+        if not wait or not self.fallback:
             return wait
         others = [way.route for way in self.ways(to, chosen) if not way.for_account_reasons]
         return min([wait, *(of_lane(lane_of(self.policy.tenant, route)) for route in others)])
@@ -99,7 +123,7 @@ class Plan:
     @property
     def has_other_ways(self) -> bool:
         """Whether a text may have more than one way."""
-        return bool(self.policy.fallback) or falls_back(self.service())
+        return bool(self.fallback) or falls_back(self.service())
 
     def rate(self, origin: str) -> float | None:
         """How many messages a second the origin may send, where the policy says so."""
@@ -144,6 +168,7 @@ def seen(context: Context, tenants: Sequence[str]) -> Unit[None]:
 
 def make(context: Context, policy: Policy, secrets: list[StoredSecret]) -> Plan:
     settings: dict[str, Any] = {}
+    lacks: dict[str, list[str]] = {}
     for name, service in found().items():
         own = {
             ref_of(secret): opened(context, secret)
@@ -151,7 +176,24 @@ def make(context: Context, policy: Policy, secrets: list[StoredSecret]) -> Plan:
             if secret.service == name and secret.retired_at is None
         }
         settings[name] = fill(load(service.Settings, policy.sections.get(name, {})), own)
-    return Plan(policy, settings)
+        if name in (policy.sender_service, *policy.fallback):
+            lacks[name] = lacking(settings[name], own)
+    return Plan(policy, settings, lacks)
+
+
+async def read_plan(context: Context, tenant: str) -> Plan:
+    """The plan of the saved policy, made anew, for somebody who is no unit of work."""
+    policy = await context.store.get(POLICIES, tenant) or Policy(tenant)
+    return make(context, policy, await context.store.find(SECRETS, "tenant", tenant))
+
+
+def lacking(settings: object, kept: Container[SecretRef]) -> list[str]:
+    """The secrets without which these settings cannot send and that are not among the `kept`, as people call them."""
+    return [place.label for place in places(settings, "") if place.field.required and place.ref not in kept]
+
+
+def _lacking(title: str, labels: Sequence[str]) -> str:
+    return f"{title} lacks {', '.join(labels) or 'a setting'}."
 
 
 async def accounts(context: Context, tenant: str, route: Route) -> list[Account]:

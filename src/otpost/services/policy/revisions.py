@@ -14,8 +14,7 @@ from sqlalchemy import select
 
 from otpost.domain.access import Actor
 from otpost.domain.errors import FieldError, RevisionConflict, invalid, refusal
-from otpost.domain.phone import PhoneNumber
-from otpost.domain.policy import NoRoute, Policy, Revision, Route, StoredSecret
+from otpost.domain.policy import Policy, Revision, StoredSecret
 from otpost.senders.base import SenderService, found
 from otpost.senders.reading import Reading
 from otpost.senders.sandbox import NAME as SANDBOX
@@ -25,7 +24,6 @@ from otpost.services.context import Context
 from otpost.services.paging import Page
 from otpost.services.policy import plan
 from otpost.services.policy.draft import Draft
-from otpost.services.tenants.applications import read_application
 from otpost.store.base import rows_of
 from otpost.store.kinds import POLICIES, REVISIONS, SANDBOX_TEXTS, SECRETS
 from otpost.store.units import Rows, Unit, lock, lock_by
@@ -155,16 +153,6 @@ async def revisions(context: Context, tenant: str, *, limit: int, cursor: str | 
         statement = statement.where(table.number < int(cursor))
     rows = list(await rows_of(context.store, REVISIONS, statement))
     return Page(rows[:limit], str(rows[limit - 1].number) if len(rows) > limit else None)
-
-
-async def route(context: Context, tenant: str, to: PhoneNumber, application: str | None = None) -> Route | NoRoute:
-    """What production does with this number by the saved policy; SenderPolicyIncomplete while none is ready.
-
-    With an application: with its verifications' texts. NotFound for another tenant's.
-    """
-    asking = None if application is None else await read_application(context, tenant, application)
-    policy = await context.store.get(POLICIES, tenant) or Policy(tenant)
-    return plan.make(context, policy, []).route(to, None if asking is None else asking.sender_for(to))
 
 
 @dataclass(frozen=True, slots=True)

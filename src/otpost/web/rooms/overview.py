@@ -8,8 +8,9 @@ from starlette.responses import Response
 
 from otpost.services.overview import SetUp, count_day, read_set_up
 from otpost.services.policy.accounts import list_notices
+from otpost.services.policy.plan import read_plan
 from otpost.services.webhooks import endpoints
-from otpost.web.policy_standby import resting
+from otpost.web.policy_standby import obstacles, resting
 from otpost.web.rooms.timeline import service_title
 from otpost.web.visit import Room, Visit
 
@@ -19,24 +20,27 @@ MESSAGE_STATUSES: Final = (
 
 
 async def overview(visit: Visit) -> Response:
+    made = await read_plan(visit.context, visit.tenant)
     there = await read_set_up(visit.context, visit.tenant)
+    chosen = made.policy.sender_service
     return await visit.page(
         "overview.html",
         day=await count_day(visit.context, visit.tenant),
-        steps=_steps(there),
+        steps=_steps(there, chosen=chosen is not None),
+        **obstacles(made),
         notices=await list_notices(visit.context, visit.tenant, visit.surroundings.public_url),
         resting=await resting(visit),
         webhooks=await endpoints.disabled(visit.context, visit.tenant),
-        service=service_title(there.sender_service) if there.sender_service else "",
+        service=service_title(chosen) if chosen is not None and made.ready else "",
         statuses=MESSAGE_STATUSES,
     )
 
 
-def _steps(there: SetUp) -> list[tuple[bool, str, str, str, str]]:
+def _steps(there: SetUp, *, chosen: bool) -> list[tuple[bool, str, str, str, str]]:
     """What a new installation needs, in order: done, what, what happens meanwhile, where, the step in words."""
     return [
         (
-            there.ready,
+            chosen,
             "Choose who sends your texts",
             "Until then starts and messages are refused. The sandbox needs no account: its texts stay in this console.",
             "/sender-policy",
