@@ -177,7 +177,7 @@ async def test_a_test_saves_nothing_of_the_policy_and_leaves_an_audit_line(conte
     assert MARK not in rows
     assert TEXT not in rows
     assert "+4915112345678" not in rows
-    ((_, _, at, who, what, detail),) = await context.store.select(select(AUDIT.table))
+    ((_, _, at, who, what, detail, _),) = await context.store.select(select(AUDIT.table))
     assert (at, who, what) == (NOW, "ada", "sender policy tested")
     assert detail == f"twilio {MAIN} to +49••••••••678"
 
