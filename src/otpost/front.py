@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from otpost.address import Network, read_caller
-from otpost.api.http import refused, respond
+from otpost.api.native.endpoint import refused, respond
 from otpost.api.problems import Internal
 from otpost.server import Asgi, Message
 from otpost.telemetry import REQUEST_ID

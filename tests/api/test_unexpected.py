@@ -17,11 +17,11 @@ from installation import Installation
 from otpost import telemetry
 from otpost.api import Surroundings
 from otpost.api.callbacks import PATH, Callbacks
-from otpost.api.http import Endpoint, Reply
+from otpost.api.native.endpoint import Endpoint, Reply
 from otpost.api.problems import STATUS, problem, retry_after_s, status_of
 from otpost.api.routes import Address
-from otpost.api.twilio.http import Endpoint as ShapedEndpoint
-from otpost.api.twilio.http import Reply as ShapedReply
+from otpost.api.twilio.endpoint import Endpoint as ShapedEndpoint
+from otpost.api.twilio.endpoint import Reply as ShapedReply
 from otpost.domain.errors import FieldError, LimitReached, NotFound, Refusal, Unavailable
 from otpost.store.base import Store
 

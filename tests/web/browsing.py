@@ -14,7 +14,7 @@ from asgi import Answered, ask
 from installation import Installation
 from otpost.api import Surroundings as ApiSurroundings
 from otpost.api import application
-from otpost.api.openapi import described
+from otpost.api.native.openapi import described
 from otpost.api.routes import ENDPOINTS
 from otpost.domain.access import User
 from otpost.services.audit import command_line_actor

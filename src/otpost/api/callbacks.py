@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote
 from starlette.types import Receive, Scope, Send
 
 from otpost.api import problems
-from otpost.api.http import Surroundings, read_all, refused, respond
+from otpost.api.native.endpoint import Surroundings, read_all, refused, respond
 from otpost.api.problems import Internal, MethodNotAllowed
 from otpost.domain.errors import NotFound, Refusal, Unavailable
 from otpost.domain.sid import ATTEMPT, TENANT, is_sid, lengthened

@@ -8,8 +8,9 @@ from typing import Any
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from otpost.api import applications, callbacks, messages, openapi, policy, templates, twilio, verifications, webhooks
-from otpost.api.http import Endpoint, Surroundings, json_answer, prove, refused, respond
+from otpost.api import callbacks, twilio
+from otpost.api.native import applications, messages, openapi, policy, templates, verifications, webhooks
+from otpost.api.native.endpoint import Endpoint, Surroundings, json_answer, prove, refused, respond
 from otpost.api.problems import MethodNotAllowed
 from otpost.domain.errors import NotFound, Refusal, ScopeMissing
 from otpost.telemetry import METRICS_CONTENT_TYPE

@@ -8,8 +8,8 @@ import msgspec
 
 from otpost.api.twilio import paging
 from otpost.api.twilio.dates import Span, iso, read_span
+from otpost.api.twilio.endpoint import Call, Endpoint, Reply
 from otpost.api.twilio.errors import wrong
-from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.api.twilio.verifications import attempt_sid
 from otpost.domain.phone import NumberRefused, parse_recipient, region_known, trusted
 from otpost.domain.sid import APPLICATION, MESSAGE, VERIFICATION, is_sid

@@ -17,8 +17,8 @@ from sqlalchemy import ColumnElement, func, select
 from otpost.api.lists import number
 from otpost.api.twilio import paging
 from otpost.api.twilio.dates import read_span, rfc_2822, rfc_2822_or_none
+from otpost.api.twilio.endpoint import Call, Endpoint, Reply
 from otpost.api.twilio.errors import TwilioError, missing
-from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.message import Attempt, Message
 from otpost.domain.outcome import REASONS
 from otpost.domain.phone import NumberRefused, parse_origin, parse_recipient

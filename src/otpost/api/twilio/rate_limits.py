@@ -8,8 +8,8 @@ import msgspec
 
 from otpost.api.twilio import paging
 from otpost.api.twilio.dates import iso
+from otpost.api.twilio.endpoint import Call, Endpoint, Reply
 from otpost.api.twilio.errors import TwilioError, missing, wrong
-from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.limits import Bucket, RateLimit
 from otpost.services.verifications.rate_limits import (
     bucket_of,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from otpost.api.http import Surroundings, respond
+from otpost.api.native.endpoint import Surroundings, respond
 from otpost.api.twilio import (
     attempts,
     messages,
@@ -19,8 +19,8 @@ from otpost.api.twilio import (
     templates,
     verifications,
 )
+from otpost.api.twilio.endpoint import Endpoint, refused, resource_of
 from otpost.api.twilio.errors import TwilioError, not_found
-from otpost.api.twilio.http import Endpoint, refused, resource_of
 
 PREFIXES = ("/v2/", "/2010-04-01/")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from otpost.api.twilio.endpoint import Call, Endpoint, Reply
 from otpost.api.twilio.errors import wrong
-from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.limits import SafeNumber
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
 from otpost.services.verifications.safe_numbers import add_safe_number, read_safe_number, remove_safe_number

@@ -10,8 +10,8 @@ import msgspec
 
 from otpost.api.twilio import paging
 from otpost.api.twilio.dates import iso
+from otpost.api.twilio.endpoint import Call, Endpoint, Reply
 from otpost.api.twilio.errors import wrong
-from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.application import Application, Features, Rules
 from otpost.domain.text import TextRefused, read_name
 from otpost.domain.text.characters import named

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from otpost.api.twilio.endpoint import Call
 from otpost.api.twilio.errors import TwilioError, wrong
-from otpost.api.twilio.http import Call
 from otpost.api.twilio.services import read_friendly_name
 from otpost.domain.application import Application
 from otpost.domain.errors import NotFound

@@ -8,7 +8,7 @@ import msgspec
 
 from otpost.api.twilio import paging
 from otpost.api.twilio.dates import iso
-from otpost.api.twilio.http import Call, Endpoint, Reply
+from otpost.api.twilio.endpoint import Call, Endpoint, Reply
 from otpost.domain.locale import Template, twilio_translations
 from otpost.services.verifications.templates import every_template
 

@@ -8,8 +8,8 @@ import msgspec
 
 from otpost.api.twilio import starting
 from otpost.api.twilio.dates import iso
+from otpost.api.twilio.endpoint import Call, Endpoint, Reply
 from otpost.api.twilio.errors import TwilioError, wrong
-from otpost.api.twilio.http import Call, Endpoint, Reply
 from otpost.domain.application import Application
 from otpost.domain.errors import Refusal
 from otpost.domain.sid import VERIFICATION, is_sid

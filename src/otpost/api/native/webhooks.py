@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from otpost.api import shapes
-from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery
 from otpost.api.moments import moment, moment_or_none, read_moment
+from otpost.api.native import shapes
+from otpost.api.native.endpoint import Call, Endpoint, Reply
 from otpost.domain.errors import NotFound, invalid, refusal
 from otpost.domain.sid import DELIVERY, WEBHOOK
 from otpost.domain.text.characters import trimmed, unwrapped

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from otpost.address import LONGEST
-from otpost.api import shapes
-from otpost.api.http import Call, Counted, Endpoint, Reply
 from otpost.api.lists import SearchQuery, number
+from otpost.api.native import shapes
+from otpost.api.native.endpoint import Call, Counted, Endpoint, Reply
 from otpost.domain.errors import FieldError, NotFound, refusal
 from otpost.domain.sid import VERIFICATION
 from otpost.domain.text import TextRefused, read_variable

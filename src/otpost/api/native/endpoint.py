@@ -18,8 +18,8 @@ from prometheus_client import Counter
 from starlette.types import Receive, Scope, Send
 
 from otpost.address import Caller, Network, read_caller
+from otpost.api.native.fields import read_body, read_query
 from otpost.api.problems import Internal, TooLarge, UnsupportedMediaType, problem, retry_after_s, status_of
-from otpost.api.reading import read_body, read_query
 from otpost.domain.errors import Malformed, Refusal, ScopeMissing, Unauthenticated, invalid
 from otpost.outbound import Outbound
 from otpost.services import idempotency

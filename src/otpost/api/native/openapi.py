@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from otpost import __version__
-from otpost.api.http import Endpoint
+from otpost.api.native.endpoint import Endpoint
 from otpost.api.problems import STATUS, Problem
 
 _PARAMETER = re.compile(r"\{(\w+)\}")

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from otpost.api import shapes
-from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery
 from otpost.api.moments import moment
+from otpost.api.native import shapes
+from otpost.api.native.endpoint import Call, Endpoint, Reply
 from otpost.domain.locale import FALLBACK, Template
 from otpost.domain.sid import TEMPLATE
 from otpost.services.idempotency import Answer

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from otpost.api import shapes
-from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery, number
 from otpost.api.moments import moment
+from otpost.api.native import shapes
+from otpost.api.native.endpoint import Call, Endpoint, Reply
 from otpost.domain.errors import NotFound, invalid, refusal
 from otpost.domain.outcome import OutcomeName, ReasonName
 from otpost.domain.policy import NoRoute, Route

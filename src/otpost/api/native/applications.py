@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from otpost.api import shapes
-from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery
+from otpost.api.native import shapes
+from otpost.api.native.endpoint import Call, Endpoint, Reply
 from otpost.domain.access import Scope
 from otpost.domain.application import NAME_LENGTH, Rules
 from otpost.domain.errors import invalid, refusal

@@ -9,7 +9,7 @@ import pytest
 
 from api.world import told
 from installation import TO, Installation
-from otpost.api.reading import errors_in
+from otpost.api.native.fields import errors_in
 from otpost.api.routes import ENDPOINTS
 
 

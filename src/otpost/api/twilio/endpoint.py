@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from otpost.api.http import Headers, Surroundings, read_all, respond
+from otpost.api.native.endpoint import Headers, Surroundings, read_all, respond
 from otpost.api.problems import Internal
 from otpost.api.twilio.errors import ErrorBody, TwilioError, missing, not_found, translated, wrong
 from otpost.domain.application import Application

@@ -7,11 +7,11 @@ from typing import Annotated
 import msgspec
 from sqlalchemy import delete
 
-from otpost.api import shapes
-from otpost.api.http import Call, Endpoint, Reply
 from otpost.api.lists import ListQuery, SearchQuery, number
 from otpost.api.moments import moment, read_moment
-from otpost.api.verifications import whose
+from otpost.api.native import shapes
+from otpost.api.native.endpoint import Call, Endpoint, Reply
+from otpost.api.native.verifications import whose
 from otpost.domain.errors import invalid
 from otpost.domain.message import MessageStatus
 from otpost.domain.outcome import REASONS
