@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-import uuid_utils
-
 from otpost.domain.message import PLAIN_AFTER_MS
+from otpost.domain.sid import Sids
 from otpost.services.keyring import KeyRing
 from otpost.store import clocks
 from otpost.store.base import Store
@@ -17,12 +17,6 @@ from otpost.store.clocks import Clock, HasTime
 
 if TYPE_CHECKING:
     from otpost.services.policy.plan import Plan, Tokens
-
-
-def new_sid(prefix: str) -> str:
-    """A new string identifier."""
-    return prefix + uuid_utils.uuid7().hex
-
 
 STEP_MS = 10
 LONGEST_LEAD_MS = 300_000
@@ -88,7 +82,7 @@ class Context:
     store: Store
     ring: KeyRing
     clock: Clock = clocks.wall
-    sid: Callable[[str], str] = new_sid
+    sid: Callable[[str], str] = field(default=Sids(clocks.wall, os.urandom))
     chance: Callable[[], float] = field(default=Random().random)  # noqa: S311  # spreads retries; nothing secret hangs on it
     lane_wait_ms: Callable[[str, str, bool], int] = lambda lane, application, plain: 0
     turns: QueueOrder = field(default_factory=QueueOrder)
