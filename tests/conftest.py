@@ -70,6 +70,7 @@ logging.getLogger("asyncio").addFilter(_loop_errors)
 
 def pytest_runtest_setup() -> None:
     # A test before this one may have told the program's own commands to be quiet.
+    logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.NOTSET)
 
 
