@@ -9,15 +9,16 @@ from sqlalchemy import update
 
 from installation import Installation
 from messaging.through_gateway import section
-from messaging.through_twilio import INDIA, MAIN, TEXT, attempts, message, policy, start
+from messaging.through_twilio import INDIA, MAIN, TEXT, attempts, message, policy, send, start
 from otpost.domain.delivery import Rest
 from otpost.domain.message import Message
 from otpost.domain.outcome import Accepted, Unavailable, Vendor
-from otpost.senders.base import Listed, LookUpFailed
+from otpost.senders.base import Listed, LookUpFailed, Reported
 from otpost.services.messages.attempts import claim_messages, settle_attempt
 from otpost.services.messages.lookups import due_questions, keep_listing, look_again
 from otpost.services.messages.nodes import settle_lost
-from otpost.store.kinds import ATTEMPTS, MESSAGES
+from otpost.services.messages.reports import report_early
+from otpost.store.kinds import ATTEMPTS, EARLY_REPORTS, MESSAGES
 from otpost.store.units import Unit, lock
 from services.by_hand import LOST, NODE, NOWHERE, PUBLIC_URL, Idle, answer, claim, listed, report, sent
 
@@ -300,6 +301,42 @@ async def test_a_node_that_dies_with_the_second_text_in_hand_leaves_no_third(sti
     row = await message(still, sid)
     assert (row.status, row.reason) == ("unconfirmed", "answer_lost")
     assert await claim(still) == []
+
+
+@pytest.mark.parametrize(("failover_after_s", "goes_after_s"), [(10, 15), (60, 60)])
+async def test_a_text_that_a_node_lost_goes_another_way_when_its_time_has_come(
+    still: Installation, failover_after_s: int, goes_after_s: int
+) -> None:
+    """As one whose answer was lost does; a time that has passed meanwhile is now."""
+    body = {**policy(NOWHERE), "generic": section("https://sms.example.com"), "fallback": ["generic"]}
+    await still.ok("PUT", "/v1/sender-policy", {**body, "failover_after_s": failover_after_s})
+    sid = (await send(still))["sid"]
+    (handover,) = await claim(still)
+    begun = still.clock()
+    still.clock.advance(15)
+    assert await still.store.run(settle_lost(still.context, alone=True)) == 1
+    row = await message(still, sid)
+    assert (row.status, row.due_at) == ("sending", begun + goes_after_s * 1000)
+    await looked_out(still, handover.attempt.sid)
+    assert [one.service.NAME for one in await claim(still)] == ["generic"]
+
+
+async def test_a_report_that_came_before_its_text_was_adopted_counts_then(still: Installation) -> None:
+    api_url = "https://xxxxx.api.infobip.com"
+    infobip = {"api_url": api_url, "api_key": "key", "sender": "MyBrand"}
+    await still.ok("PUT", "/v1/sender-policy", {"sender_service": "infobip", "infobip": infobip})
+    await send(still)
+    (handover,) = await claim(still)
+    account = handover.attempt.account_sid
+    early = Reported("delivered", "DELIVERED_TO_HANDSET", None, "ib-1", account)
+    kept = await still.store.run(report_early(still.context, "infobip", still.tenant.sid, [early]))
+    assert kept == ([early], [])
+    await still.store.run(settle_attempt(still.context, handover, LOST))
+    still.clock.advance(2)
+    in_log = Listed("ib-1", still.clock(), TEXT, Reported("sent", "PENDING_ENROUTE", None, "ib-1", account))
+    row, attempt = await answer(still, handover.attempt.sid, in_log)
+    assert (row.status, attempt.vendor_sid, attempt.status) == ("delivered", "ib-1", "delivered")
+    assert await still.store.find(EARLY_REPORTS, "service", still.tenant.sid, "infobip") == []
 
 
 async def test_a_lost_answer_sends_the_second_text_another_way_and_a_second_one_ends_it(still: Installation) -> None:

@@ -30,6 +30,7 @@ from otpost.domain.delivery.settling import (
     is_news,
     reported,
     settle,
+    wait_for_failover,
 )
 from otpost.domain.delivery.ways import (
     MOST_TEXTS,
@@ -82,4 +83,5 @@ __all__ = [
     "takes",
     "to_look_for",
     "unconfirmed",
+    "wait_for_failover",
 ]

@@ -100,14 +100,21 @@ def settle(
             attempt = msgspec.structs.replace(attempt, outcome="unknown", answered=outcome.answered, unknown_at=now)
             if can_look or can_report:
                 look_at = next_look(attempt, now) if can_look else message.valid_until
-                if mine and failover_at is not None and not message.handed_over:
-                    message = msgspec.structs.replace(message, due_at=max(now, failover_at))
-                return message, msgspec.structs.replace(attempt, look_at=look_at)
+                return wait_for_failover(message, attempt, failover_at, now), msgspec.structs.replace(
+                    attempt, look_at=look_at
+                )
             if mine and sends_again and may_follow((*others, attempt)):
                 return _later(message, attempt, outcome, now, jitter, ways, others, resting), attempt
             return (given_up(message, "unconfirmed", outcome.reason, others) if mine else message), attempt
         case _:
             assert_never(outcome)
+
+
+def wait_for_failover(message: Message, attempt: Attempt, failover_at: int | None, now: int) -> Message:
+    """The message while nobody knows of its attempt's text: at `failover_at`, if there is one, it goes another way."""
+    if failover_at is None or message.handed_over or not hangs_on(message, attempt):
+        return message
+    return msgspec.structs.replace(message, due_at=max(now, failover_at))
 
 
 def is_news(attempt: Attempt, status: ReportStatus) -> bool:

@@ -114,9 +114,9 @@ def keep_listing(
         before = rows.get(MESSAGES, asked.message)
         if before is None:
             return None
-        message, undecided = before, True
+        message, undecided, adopted = before, True, list[Attempt]()
         if not isinstance(listed, LookUpFailed):
-            message, undecided = _adopted(context, rows, message, asked, listed, asked_at, now)
+            message, undecided, adopted = _adopted(context, rows, message, asked, listed, asked_at, now)
         attempt = rows.get(ATTEMPTS, asked.sid)
         if attempt is not None and attempt.outcome == "unknown" and attempt.look_at is not None:
             others = others_of(rows, attempt)
@@ -131,6 +131,8 @@ def keep_listing(
         if message is not before:
             rows.put(MESSAGES, message.filed(now))
             webhooks.told(rows, before, message, now)
+        for one in adopted:
+            message = reports.take_early(context, rows, one, now) or message
         if message.due_at is not None:
             rows.signal(MESSAGES_DUE)
         return message
@@ -146,8 +148,10 @@ def _adopted(
     listed: Sequence[Listed],
     asked_at: int,
     now: int,
-) -> tuple[Message, bool]:
+) -> tuple[Message, bool, list[Attempt]]:
     """The message after its lost attempts on the account that was asked have been given the texts that it shows.
+
+    With whether that leaves something undecided, and the attempts as they are after it.
 
     Of those that match as many of the newest are left as attempts to that number are in flight there: they may be
     theirs, and where one was left that may be ours as well, nothing is decided.
@@ -156,7 +160,7 @@ def _adopted(
     account = (asked.service, asked.account_sid)
     lost = [one for one in attempts if one.outcome == "unknown" and (one.service, one.account_sid) == account]
     if not lost:
-        return message, False
+        return message, False, []
     first_intent_at = min(attempt.started_at for attempt in attempts)
     at_end = message.verification is None
     matching = rules.matching(first_intent_at, listed, _needle(context, rows, message), at_end=at_end)
@@ -166,17 +170,17 @@ def _adopted(
     in_flight = rows.find(ATTEMPTS, "in_flight", asked.tenant, asked.service, locked=False) if free else []
     rivals = sum((one.account_sid, one.to) == (asked.account_sid, asked.to) for one in in_flight)
     ours = free[: max(0, len(free) - rivals)]
-    settled = set()
+    settled: dict[str, Attempt] = {}
     for attempt, row in rules.recognised(lost, listed, ours):
         vendor = Vendor(sid=row.sid, status=row.told.vendor_status, code=row.told.vendor_code)
         known = msgspec.structs.replace(attempt, looked_at=asked_at)
         message, after = reports.moved(context, rows, message, known, row.told, vendor, now)
-        rows.put(ATTEMPTS, reports.awaited(after, now))
-        settled.add(attempt.sid)
+        settled[attempt.sid] = reports.awaited(after, now)
+        rows.put(ATTEMPTS, settled[attempt.sid])
     for attempt in lost:
         if attempt.look_at is None and attempt.sid not in settled:
             rows.put(ATTEMPTS, msgspec.structs.replace(attempt, looked_at=asked_at))
-    return message, len(settled) < len(lost) and len(ours) < len(free)
+    return message, len(settled) < len(lost) and len(ours) < len(free), list(settled.values())
 
 
 def _needle(context: Context, rows: Rows, message: Message) -> str:

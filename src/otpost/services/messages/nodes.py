@@ -8,10 +8,11 @@ import msgspec
 
 from otpost.domain import delivery as rules
 from otpost.domain.message import Attempt, Node
-from otpost.senders.base import found, looks_up, reads_reports
+from otpost.senders.base import fetches_reports, found, looks_up, reads_reports
 from otpost.services import webhooks
 from otpost.services.context import Context
-from otpost.services.messages.reports import others_of
+from otpost.services.messages.reports import failover_at_of, others_of
+from otpost.store.base import MESSAGES_DUE
 from otpost.store.kinds import ATTEMPTS, MESSAGES, NODES
 from otpost.store.units import Query, Rows, Unit, lock
 
@@ -56,7 +57,7 @@ def settle_lost(context: Context, *, alone: bool) -> Unit[int]:
         alive=now if alone else now - LOST_MS,
         many=500,
     )
-    return _lost(query, "Otpost was stopped while it was being sent.", now)
+    return _lost(context, query, "Otpost was stopped while it was being sent.", now)
 
 
 def settle_stray(context: Context, node: str, in_hand: Sequence[str]) -> Unit[int]:
@@ -75,10 +76,10 @@ def settle_stray(context: Context, node: str, in_hand: Sequence[str]) -> Unit[in
         in_hand=list(in_hand),
         many=500,
     )
-    return _lost(query, "Otpost lost sight of it while it was being sent.", now)
+    return _lost(context, query, "Otpost lost sight of it while it was being sent.", now)
 
 
-def _lost(query: Query[Attempt], reason: str, now: int) -> Unit[int]:
+def _lost(context: Context, query: Query[Attempt], reason: str, now: int) -> Unit[int]:
     def decide(rows: Rows) -> int:
         attempts = rows.found(query)
         rows.require(*(lock(MESSAGES, attempt.message) for attempt in attempts))
@@ -86,13 +87,23 @@ def _lost(query: Query[Attempt], reason: str, now: int) -> Unit[int]:
             message = rows.get(MESSAGES, attempt.message)
             gone = rules.lost(attempt, now, reason)
             service = found().get(attempt.service)
-            if message is not None and service is not None and reads_reports(service) and not looks_up(service):
-                gone = msgspec.structs.replace(gone, look_at=message.valid_until)
-            elif message is not None and (service is None or not looks_up(service)):
+            can_look = service is not None and looks_up(service)
+            can_report = service is not None and reads_reports(service)
+            changed = message
+            if message is not None and not can_look and not can_report:
                 changed, gone = rules.unconfirmed(message, gone, others_of(rows, attempt))
-                rows.put(MESSAGES, changed)
-                webhooks.told(rows, message, changed, now)
+            elif message is not None:
+                if not can_look:
+                    gone = msgspec.structs.replace(gone, look_at=message.valid_until)
+                if can_report or (service is not None and fetches_reports(service)):
+                    failover_at = failover_at_of(context, rows, message, attempt, now)
+                    changed = rules.wait_for_failover(message, gone, failover_at, now)
             rows.put(ATTEMPTS, gone)
+            if message is not None and changed is not None and changed is not message:
+                rows.put(MESSAGES, changed.filed(now))
+                webhooks.told(rows, message, changed, now)
+                if changed.due_at is not None:
+                    rows.signal(MESSAGES_DUE)
         return len(attempts)
 
     return Unit(decide, query=query)
