@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import ipaddress
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from random import SystemRandom
 from typing import Any
 
 from starlette.types import ASGIApp
@@ -25,7 +27,7 @@ from otpost.services.keyring import KeyRing
 from otpost.services.tenants.keys import NewKey, make_key
 from otpost.services.tenants.tenants import keep_key_checks, make_default_tenant
 from otpost.store.base import Store
-from otpost.store.clocks import wall
+from otpost.store.clocks import HasTime, wall
 
 RING = KeyRing.read("k1:" + base64.b64encode(bytes(range(32))).decode())
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -45,6 +47,13 @@ class Clock:
     def monotonic(self) -> int:
         """The clock that nobody sets."""
         return self.now - self.stepped
+
+    def wall(self) -> int:
+        """The machine's own clock, which goes with the database's."""
+        return self()
+
+    async def learn(self, database: HasTime) -> None:
+        """It goes its own way."""
 
     def advance(self, seconds: float) -> None:
         self.now += int(seconds * 1000)
@@ -70,6 +79,11 @@ def sids(now: Clock) -> Callable[[str], str]:
     return make
 
 
+def context_of(store: Store, now: Clock, keyring: KeyRing = RING) -> Context:
+    """What use cases are given where no node sends."""
+    return Context(store, keyring, now, sids(now), SystemRandom())
+
+
 class Installation:
     """Call its API with `call`; `admin` and `verify` are keys of the default tenant."""
 
@@ -79,16 +93,9 @@ class Installation:
         self.clock = now
         self.store = store
         self.http = http or Outbound(allow=LOOPBACK)
-        self.context = Context(
-            store,
-            RING,
-            clock=now,
-            monotonic=now.monotonic,
-            wall=now,
-            sid=sids(now),
-            lane_wait_ms=lambda *asked: self.messaging.pace.wait_ms(*asked),
-        )
+        self.context = context_of(store, now)
         self.messaging = Messaging(self.context, self.http, public_url=public_url, alone=alone, every_s=0.05)
+        self.context = dataclasses.replace(self.context, lanes=self.messaging.pace)
         self.app: ASGIApp = application(
             Surroundings(self.context, self.http, public_url, (), ready=self._ready, metrics=lambda: b"")
         )

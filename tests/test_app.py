@@ -30,7 +30,7 @@ from otpost.services.tenants.tenants import make_default_tenant
 from otpost.services.tenants.users import make_user
 from otpost.store import tables
 from otpost.store.base import rows_of
-from otpost.store.clocks import wall
+from otpost.store.clocks import DatabaseClock, wall
 from otpost.store.kinds import API_KEYS, ATTEMPTS, TENANTS
 from standins.receiver import receiving
 from standins.twilio import TwilioStandIn
@@ -109,7 +109,8 @@ async def test_a_service_that_stops_has_written_down_when_its_keys_were_used(cho
 async def test_a_messaging_service_that_stands_still_is_not_ready(chosen: Config) -> None:
     async with serving(chosen) as app:
         assert app.messaging is not None
-        later = dataclasses.replace(app.context, monotonic=lambda: app.context.monotonic() + 60_000)
+        clock = DatabaseClock(monotonic=lambda: app.context.clock.monotonic() + 60_000)
+        later = dataclasses.replace(app.context, clock=clock)
         late = dataclasses.replace(app, context=later)
         assert await late.ready() == {"messaging": "The messaging service has not come round for 15 s."}
 

@@ -62,9 +62,9 @@ class App:
         except errors.Unavailable as refusal:
             return {"database": refusal.detail}
         wrong = {}
-        if sentences := judge_key_ring(self.context.ring, checks):
+        if sentences := judge_key_ring(self.context.keyring, checks):
             wrong["key_ring"] = " ".join(sentences)
-        if self.messaging is not None and self.context.monotonic() - self.messaging.alive_at > MESSAGING_LATE_MS:
+        if self.messaging is not None and self.context.clock.monotonic() - self.messaging.alive_at > MESSAGING_LATE_MS:
             wrong["messaging"] = "The messaging service has not come round for 15 s."
         if (sentence := self.time.sentence) is not None:
             wrong["clock"] = sentence
@@ -81,7 +81,7 @@ async def running(here: Installation) -> AsyncIterator[App]:
         context, messaging, parts = here.context, None, Parts(())
         if "messaging" in config.roles:
             messaging = Messaging(context, http, public_url=config.public_url, alone=config.database_file is not None)
-            context = dataclasses.replace(context, lane_wait_ms=messaging.pace.wait_ms)
+            context = dataclasses.replace(context, lanes=messaging.pace)
             posts = Outbound(allow=config.outbound_allow, proxy=config.outbound_proxy, connections=CONNECTIONS)
             held.push_async_callback(posts.close)
             poster = Posting(context, posts)
@@ -156,7 +156,7 @@ async def _learn_forever(context: Context) -> None:
     """Ask the database now and then for its time, and for what waits, so that turns are shared out by it."""
     while True:
         with contextlib.suppress(errors.Unavailable):
-            await context.learn(context.store)
+            await context.clock.learn(context.store)
             await waiting.counted(context)
         await asyncio.sleep(LEARNS_EVERY_S)
 

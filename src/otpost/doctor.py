@@ -28,7 +28,7 @@ from otpost.services.messages.reports import too_long
 from otpost.services.policy.plan import lacking, ref_of
 from otpost.store import clocks, tables
 from otpost.store.base import Store, rows_of
-from otpost.store.clocks import Clock, DatabaseClock
+from otpost.store.clocks import DatabaseClock, Ticks
 from otpost.store.kinds import BREAKERS, NOTICES, POLICIES, SECRETS, TENANTS
 from otpost.store.sqlite import damage
 
@@ -46,7 +46,7 @@ class Finding:
     remedy: str = ""
 
 
-async def examine(environment: Mapping[str, str], *, wall: Clock = clocks.wall) -> list[Finding]:
+async def examine(environment: Mapping[str, str], *, wall: Ticks = clocks.wall) -> list[Finding]:
     """Look at everything without changing anything and without calling any sender service."""
     try:
         chosen = config.read(environment)
@@ -90,7 +90,7 @@ def _folder(chosen: Config) -> list[Finding]:
     return [Finding("ok", f"data directory: {folder}")]
 
 
-async def _database(chosen: Config, wall: Clock) -> AsyncIterator[Finding]:
+async def _database(chosen: Config, wall: Ticks) -> AsyncIterator[Finding]:
     file = chosen.database_file
     if file is not None:
         try:
@@ -148,7 +148,7 @@ async def _database(chosen: Config, wall: Clock) -> AsyncIterator[Finding]:
         await store.close()
 
 
-async def _clock(store: Store, wall: Clock) -> Finding:
+async def _clock(store: Store, wall: Ticks) -> Finding:
     time = DatabaseClock(wall)
     await time.learn(store)
     if (sentence := time.sentence) is None:

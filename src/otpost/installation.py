@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 from typing import Final
 
 import asyncpg
@@ -19,12 +20,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from otpost.config import Config
 from otpost.domain import errors
 from otpost.domain.access import KeyCheck, Tenant
+from otpost.domain.sid import Sids
 from otpost.services.context import Context
 from otpost.services.keyring import KeyRing, KeyRingError, judge_key_ring, make_key_ring, read_key_ring
 from otpost.services.tenants.tenants import keep_key_checks, make_default_tenant
 from otpost.store import clocks, migrate, sessions, tables
 from otpost.store.base import Store, rows_of
-from otpost.store.clocks import Clock, DatabaseClock
+from otpost.store.clocks import DatabaseClock, Ticks
 from otpost.store.kinds import KEY_CHECKS
 from otpost.store.postgresql import PostgresStore
 from otpost.store.sqlite import SqliteStore
@@ -60,7 +62,7 @@ async def opened(
     make: bool = True,
     serving: bool = False,
     say: Callable[[str], None] | None = None,
-    wall: Clock = clocks.wall,
+    wall: Ticks = clocks.wall,
 ) -> AsyncIterator[Installation]:
     """Open an installation, and make what a new one lacks; NotReady where something stands in the way.
 
@@ -207,7 +209,7 @@ def sign_in_address(config: Config, token: str) -> str:
 
 
 async def _settled(config: Config, store: Store, time: DatabaseClock, *, make: bool) -> tuple[Context, Tenant]:
-    checks = await key_checks(store)
+    checks, random = await key_checks(store), SystemRandom()
     ring, made = read_ring(config), False
     if ring is None:
         if checks:
@@ -216,13 +218,13 @@ async def _settled(config: Config, store: Store, time: DatabaseClock, *, make: b
             raise NotReady(_nothing_in(config, config.data))
         _make_folder(config.data)
         try:
-            ring, made = make_key_ring(config.key_ring_file), True
+            ring, made = make_key_ring(config.key_ring_file, random), True
         except OSError as error:
             raise NotReady(
                 f"{config.key_ring_file} cannot be written ({error.strerror}): check OTPOST_DATA."
             ) from error
     _judge(ring, checks)
-    context = Context(store, ring, clock=time, learn=time.learn, wall=time.wall)
+    context = Context(store, ring, time, Sids(time, random.randbytes), random)
     tenant = await store.run(make_default_tenant(context))
     if {check.key_id for check in checks} != set(ring.ids):
         await store.run(keep_key_checks(context))

@@ -157,7 +157,7 @@ async def test_a_text_of_a_caller_that_cannot_be_read_any_more_ends_and_stops_no
     broken = (await send(otpost))["sid"]
     await until(lambda: message(otpost, broken), lambda row: row.tries == 1)
     own = tables.messages
-    sealed = otpost.context.ring.seal("elsewhere", "a text", "another message")
+    sealed = otpost.context.keyring.seal("elsewhere", "a text", "another message")
     await otpost.store.sweep(update(own).where(own.c.sid == broken).values(body=sealed))
     otpost.clock.advance(5)
     other = (await send(otpost, "+14155550620"))["sid"]

@@ -14,13 +14,12 @@ import msgspec
 import pytest
 
 import virtual
-from installation import RING
+from installation import Clock, context_of
 from otpost.domain.phone import trusted
 from otpost.domain.policy import Policy, Rate
 from otpost.messaging.loop import Messaging
 from otpost.messaging.posting import Posting
 from otpost.outbound import Outbound
-from otpost.services.context import Context
 from otpost.services.messages.send import send_message
 from otpost.services.tenants.tenants import make_default_tenant
 from otpost.store.base import MESSAGES_DUE
@@ -33,6 +32,20 @@ MINUTE_S = 60.0
 BUDGET = {"run": (480, 500), "sweep": (280, 300), "select": (115, 130)}
 """Units of work, sweeps and reads of an idle minute, at least and at most."""
 WAKE_UPS = 3_000
+
+
+class VirtualClock(Clock):
+    """The time of an event loop."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def __call__(self) -> int:
+        return self._loop.now()
+
+    def monotonic(self) -> int:
+        return self._loop.now()
 
 
 class Counted:
@@ -55,7 +68,7 @@ class Idle:
         self.loop = loop
         self.inner = SqliteStore(path, gather_s=0)
         self.store: Any = Counted(self.inner)
-        self.context = Context(self.store, RING, clock=loop.now, monotonic=loop.now, wall=loop.now, chance=lambda: 0.5)
+        self.context = context_of(self.store, VirtualClock(loop))
         self.http = Outbound()
         self.messaging = Messaging(self.context, self.http, public_url=None, alone=True)
         self.posting = Posting(self.context, self.http)

@@ -80,11 +80,8 @@ async def test_a_node_that_was_paused_after_it_began_to_connect_writes_nothing(
 def test_an_intent_is_the_nodes_own_for_ten_seconds_by_both_clocks() -> None:
     clock = Clock()
 
-    class House:
-        monotonic, wall = clock.monotonic, clock
-
     def judged(happens: Callable[[], None]) -> tuple[bool, bool]:
-        lease: Any = Lease(House)  # type: ignore[arg-type]
+        lease: Any = Lease(clock)
         claimed = lease.now()
         happens()
         return lease.fresh, lease.holds(claimed)
@@ -100,10 +97,7 @@ def test_an_intent_is_the_nodes_own_for_ten_seconds_by_both_clocks() -> None:
 def test_a_heartbeat_renews_the_node_and_not_what_it_claimed_before() -> None:
     clock = Clock()
 
-    class House:
-        monotonic, wall = clock.monotonic, clock
-
-    lease: Any = Lease(House)  # type: ignore[arg-type]
+    lease: Any = Lease(clock)
     claimed = lease.now()
     clock.advance(11)
     lease.renewed(lease.now())

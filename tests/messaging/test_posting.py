@@ -44,7 +44,7 @@ async def made(otpost: Installation, url: str) -> MadeWebhook:
 
 async def happen(otpost: Installation, status: str = "delivered") -> str:
     """A message comes to something; its SID."""
-    now, sid = otpost.clock(), otpost.context.sid("SM")
+    now, sid = otpost.clock(), otpost.context.ids("SM")
     message = examples.message(
         sid, tenant=otpost.tenant.sid, application=otpost.tenant.default_application, status=status
     )

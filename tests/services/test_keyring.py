@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from random import SystemRandom
 
 import pytest
 
@@ -86,12 +87,12 @@ def test_a_ring_does_not_print_its_keys() -> None:
 
 def test_a_new_ring_is_a_file_of_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "data" / "key-ring"
-    made = make_key_ring(path)
+    made = make_key_ring(path, SystemRandom())
     assert path.stat().st_mode & 0o777 == 0o600
     assert read_key_ring(path).check_values() == made.check_values()
     with pytest.raises(FileExistsError):
-        make_key_ring(path)
-    assert make_key_ring(tmp_path / "another").check_values() != made.check_values()
+        make_key_ring(path, SystemRandom())
+    assert make_key_ring(tmp_path / "another", SystemRandom()).check_values() != made.check_values()
     for mode in (0o640, 0o604, 0o660):
         path.chmod(mode)
         with pytest.raises(KeyRingError, match=f"mode {mode:o}.*chmod 600"):

@@ -40,7 +40,7 @@ async def make(console: Console, browser: Browser, url: str) -> tuple[Seen, str]
 
 async def happen(console: Console, status: str = "delivered") -> str:
     here = console.here
-    now, sid, own = here.clock(), here.context.sid("SM"), here.tenant.default_application
+    now, sid, own = here.clock(), here.context.ids("SM"), here.tenant.default_application
     message = examples.message(sid, tenant=here.tenant.sid, application=own, to=TO, status=status)
 
     def decide(rows: Rows) -> None:

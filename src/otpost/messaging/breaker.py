@@ -153,7 +153,7 @@ def of_own_clock(stored: Breaker, ahead: int, now: int) -> Breaker:
 
 def keep(context: Context, lane: str, own: Breaker | None) -> Unit[None]:
     """Write down that a breaker opened (or how long it rests now), or that it closed."""
-    ahead, breaker = context.clock() - context.monotonic(), own
+    ahead, breaker = context.clock() - context.clock.monotonic(), own
     if breaker is not None:
         moments = {"opened_at": breaker.opened_at + ahead, "probe_at": breaker.probe_at + ahead}
         breaker = msgspec.structs.replace(breaker, **moments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from otpost.services.context import Context
+from otpost.store.clocks import Clock
 
 HOLDS_MS: Final = 10_000
 """How old a heartbeat and an intent may be when a text is sent: five seconds less than others wait for the node."""
@@ -22,12 +22,12 @@ class Moment(NamedTuple):
 class Lease:
     """A node's right to send what it has claimed: as long as it beats, and has not been paused since it claimed."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._beat = self.now()
 
     def now(self) -> Moment:
-        return Moment(self._context.monotonic(), self._context.wall())
+        return Moment(self._clock.monotonic(), self._clock.wall())
 
     def renewed(self, began: Moment) -> None:
         """The node's heartbeat, which was begun then, is in the database."""

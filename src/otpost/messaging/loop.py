@@ -59,9 +59,9 @@ class Messaging:
         self, context: Context, http: Outbound, *, public_url: str | None, alone: bool, every_s: float = 0.25
     ) -> None:
         self.context = context
-        self.node = context.sid("ND")
-        self.pace = Pace(context.monotonic, plans=context.plans)
-        self._lease = Lease(context)
+        self.node = context.ids("ND")
+        self.pace = Pace(context.clock.monotonic, plans=context.plans)
+        self._lease = Lease(context.clock)
         self._beating = asyncio.Lock()
         self._http = http
         self._public_url = public_url
@@ -183,7 +183,7 @@ class Messaging:
         lane = handover.lane
         outcome = await self._send(handover, claimed)
         self._keeping.add(handover.attempt.sid)
-        now = self.context.monotonic()
+        now = self.context.clock.monotonic()
         revision = handover.plan.policy.revision
         was_full = self.pace.free(lane, revision) == 0
         took_ms = now - claimed.monotonic
@@ -289,7 +289,7 @@ class Messaging:
 
     async def _beat_once(self) -> None:
         began = self._lease.now()
-        await self.context.learn(self.context.store)
+        await self.context.clock.learn(self.context.store)
         ahead = self._ahead()
         if self._clock_ahead - ahead > stepping.SET_BACK_MS:
             _log.warning("the clock was set back by %d s", (self._clock_ahead - ahead) // 1000)
@@ -298,10 +298,10 @@ class Messaging:
         self._clock_ahead = ahead
         await self.context.store.run(record_heartbeat(self.context, self.node, self._started_at))
         self._lease.renewed(began)
-        self.alive_at = self.context.monotonic()
+        self.alive_at = self.context.clock.monotonic()
 
     def _ahead(self) -> int:
-        return self.context.clock() - self.context.monotonic()
+        return self.context.clock() - self.context.clock.monotonic()
 
     async def _live(self) -> None:
         while await self.context.store.run(settle_stray(self.context, self.node, list(self._sending))):
@@ -325,7 +325,7 @@ class Messaging:
 
     async def _share_breakers(self) -> None:
         """Learn from the other nodes which accounts rest, and how many nodes share an origin's rate."""
-        now, breakers, policies = self.context.monotonic(), tables.breakers, tables.policies
+        now, breakers, policies = self.context.clock.monotonic(), tables.breakers, tables.policies
         outdated = (policies.c.tenant == breakers.c.tenant) & (policies.c.revision != breakers.c.revision)
         if saved := [lane for (lane,) in await self.context.store.select(select(breakers.c.lane).where(outdated))]:
             await self.context.store.sweep(delete(breakers).where(breakers.c.lane.in_(saved), exists().where(outdated)))

@@ -20,7 +20,7 @@ async def counted(context: Context) -> Sequence[Waiting]:
         .where(messages.due_at.is_not(None), messages.due_at <= context.clock(), messages.status == "queued")
         .group_by(messages.lane, messages.application, plain)
     )
-    context.turns.keep(
+    context.queue_order.keep(
         [Standing(lane, application, bool(is_plain), turn) for lane, application, is_plain, _, turn in rows]
     )
     return [(lane, application, bool(is_plain), count) for lane, application, is_plain, count, _ in rows]

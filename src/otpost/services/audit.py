@@ -18,7 +18,7 @@ def add_line(context: Context, rows: Rows, line_sid: str, now: int, actor: Actor
 
 def record_act(context: Context, actor: Actor, what: str, detail: str = "") -> Unit[None]:
     """Write an audit line by itself."""
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
     return Unit(lambda rows: add_line(context, rows, line, now, actor, what, detail))
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Awaitable, Callable, Sequence
+import base64
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from otpost.domain.message import PLAIN_AFTER_MS
-from otpost.domain.sid import Sids
 from otpost.services.keyring import KeyRing
-from otpost.store import clocks
 from otpost.store.base import Store
-from otpost.store.clocks import Clock, HasTime
+from otpost.store.clocks import Clock
 
 if TYPE_CHECKING:
     from otpost.services.policy.plan import Plan, Tokens
@@ -66,29 +64,40 @@ class QueueOrder:
             self._reached[lane, plain] = min(own, self._reached.get((lane, plain), own))
 
 
+class Lanes(Protocol):
+    """What the accounts of this node have done so far, as far as a new message asks."""
+
+    def wait_ms(self, name: str, application: str, plain: bool) -> int:
+        """How long a message that an application hands to a lane now would wait before it is sent."""
+        ...
+
+
+class FreeLanes:
+    """For a process that sends nothing: there, nobody knows of a wait."""
+
+    def wait_ms(self, name: str, application: str, plain: bool) -> int:
+        return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The parts that use cases work with; tests bring clocks that they move and dice that they know.
 
-    `clock` is the database's time: every moment that is kept, and every one that is due, is one of it. `monotonic`
-    measures what passes within this process; `wall` is the machine's own clock, which may be off. `learn` asks the
-    database for its time.
-    `lane_wait_ms` is how long a message that an application hands to a lane now would wait before it is sent; the last
-    argument tells a plain message. `plans` and `tokens` are the
-    sender policies and their secrets as last seen, by tenant; `uses` is when each key was last used in this process, as
-    far as the database does not know it yet.
+    `clock` tells the database's time, by which everything is kept, and has the machine's own clocks beside it. `ids`
+    makes a SID with the prefix that it is given.
     """
 
     store: Store
-    ring: KeyRing
-    clock: Clock = clocks.wall
-    sid: Callable[[str], str] = field(default=Sids(clocks.wall, os.urandom))
-    chance: Callable[[], float] = field(default=Random().random)  # noqa: S311  # spreads retries; nothing secret hangs on it
-    lane_wait_ms: Callable[[str, str, bool], int] = lambda lane, application, plain: 0
-    turns: QueueOrder = field(default_factory=QueueOrder)
-    learn: Callable[[HasTime], Awaitable[None]] = clocks.nothing_to_learn
-    monotonic: Clock = clocks.monotonic
-    wall: Clock = clocks.wall
+    keyring: KeyRing
+    clock: Clock
+    ids: Callable[[str], str]
+    random: Random
+    lanes: Lanes = field(default_factory=FreeLanes)
+    queue_order: QueueOrder = field(default_factory=QueueOrder)
     plans: dict[str, Plan] = field(default_factory=dict)
     tokens: dict[str, Tokens] = field(default_factory=dict)
     uses: dict[str, int] = field(default_factory=dict)
+
+    def secret_text(self, size: int = 32) -> str:
+        """So many random bytes, in letters that can stand in an address."""
+        return base64.urlsafe_b64encode(self.random.randbytes(size)).rstrip(b"=").decode()

@@ -123,11 +123,11 @@ def _first(context: Context, rows: Rows, call: Call, now: int) -> Answer | None:
     row = rows.get(FIRST_ANSWERS, call.scope, call.call, call.key)
     if row is None or row.until <= now:
         return None
-    if not context.ring.hashes_to(HASH, call.body, row.body_hash):
+    if not context.keyring.hashes_to(HASH, call.body, row.body_hash):
         raise IdempotencyKeyReused
     if row.answer is None:
         raise Unavailable("The first request with this Idempotency-Key is still in work.", retry_at=now + 1000)
-    return Answer(row.status, context.ring.open(SEAL, row.answer, _place(call)).reveal().encode(), replayed=True)
+    return Answer(row.status, context.keyring.open(SEAL, row.answer, _place(call)).reveal().encode(), replayed=True)
 
 
 def _kept(context: Context, call: Call, answer: Answer | None, now: int) -> FirstAnswer:
@@ -135,8 +135,8 @@ def _kept(context: Context, call: Call, answer: Answer | None, now: int) -> Firs
         scope=call.scope,
         call=call.call,
         key=call.key,
-        body_hash=context.ring.hash(HASH, call.body),
+        body_hash=context.keyring.hash(HASH, call.body),
         status=answer.status if answer else 0,
-        answer=context.ring.seal(SEAL, answer.body.decode(), _place(call)) if answer else None,
+        answer=context.keyring.seal(SEAL, answer.body.decode(), _place(call)) if answer else None,
         until=now + (KEPT_MS if answer else IN_WORK_MS),
     )

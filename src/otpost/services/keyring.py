@@ -7,9 +7,9 @@ import binascii
 import hashlib
 import hmac
 import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random, SystemRandom
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -31,11 +31,13 @@ class KeyRingError(Exception):
 class KeyRing:
     """Keys by id, the first for new values. Each purpose has keys of its own, derived from them.
 
-    A line is `id:base64 of 32 bytes`; ids are 1 to 32 letters, digits, `-` and `_`.
+    A line is `id:base64 of 32 bytes`; ids are 1 to 32 letters, digits, `-` and `_`. `random` makes what is sealed
+    different each time.
     """
 
-    def __init__(self, keys: dict[str, bytes]) -> None:
+    def __init__(self, keys: dict[str, bytes], random: Random | None = None) -> None:
         self._keys = keys
+        self._random = random or SystemRandom()
         self._derived: dict[tuple[str, str], bytes] = {}
         self._ciphers: dict[tuple[str, str], AESGCM] = {}
         self.current = next(iter(keys))
@@ -88,7 +90,7 @@ class KeyRing:
 
     def seal(self, purpose: str, text: str, place: str) -> str:
         """Encrypt; `place` (the SID of the row, say) binds the value to where it stands."""
-        nonce = os.urandom(NONCE_BYTES)
+        nonce = self._random.randbytes(NONCE_BYTES)
         sealed = self._cipher(purpose, self.current).encrypt(nonce, text.encode(), place.encode())
         return f"{self.current}:{base64.b64encode(nonce + sealed).decode()}"
 
@@ -129,9 +131,9 @@ def _is_id(text: str) -> bool:
     return 1 <= len(text) <= 32 and text.isascii() and text.replace("-", "").replace("_", "").isalnum()
 
 
-def make_key_ring(path: Path) -> KeyRing:
+def make_key_ring(path: Path, random: Random) -> KeyRing:
     """Make a ring with one new key in a file that only its owner reads; an existing file is left alone."""
-    line = f"k1:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}\n"
+    line = f"k1:{base64.b64encode(random.randbytes(KEY_BYTES)).decode()}\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-Clock = Callable[[], int]
+Ticks = Callable[[], int]
 """Milliseconds: of a clock on the wall since the epoch, of a monotonic one since a moment that nobody knows."""
 
 TELLS_MS: Final = 2_000
@@ -33,8 +33,24 @@ class HasTime(Protocol):
     async def now(self) -> int | None: ...
 
 
-async def nothing_to_learn(database: HasTime) -> None:
-    """For a clock that does not follow the database's."""
+class Clock(Protocol):
+    """The database's time, by which everything is kept that several nodes read, and the machine's own two clocks."""
+
+    def __call__(self) -> int:
+        """Every moment that is kept, and every one that is due, is one of the database's."""
+        ...
+
+    def monotonic(self) -> int:
+        """It measures what passes within this process."""
+        ...
+
+    def wall(self) -> int:
+        """The machine's own clock, which may be off."""
+        ...
+
+    async def learn(self, database: HasTime) -> None:
+        """Ask the database for its time."""
+        ...
 
 
 class DatabaseClock:
@@ -43,14 +59,14 @@ class DatabaseClock:
     Until it has told, and where the database is a file of this machine, it is the machine's own clock.
     """
 
-    def __init__(self, wall: Clock = wall, monotonic: Clock = monotonic) -> None:
+    def __init__(self, wall: Ticks = wall, monotonic: Ticks = monotonic) -> None:
         self.wall = wall
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._ahead: int | None = None
         self._told = False
 
     def __call__(self) -> int:
-        return self.wall() if self._ahead is None else self._monotonic() + self._ahead
+        return self.wall() if self._ahead is None else self.monotonic() + self._ahead
 
     @property
     def off_ms(self) -> int:
@@ -72,11 +88,11 @@ class DatabaseClock:
         The answer is taken for the middle of the time that it took; one that fits what is known changes nothing, so
         that this clock does not go to and fro with every answer.
         """
-        asked_at = self._monotonic()
+        asked_at = self.monotonic()
         told = await database.now()
         if told is None:
             return
-        took_ms = self._monotonic() - asked_at
+        took_ms = self.monotonic() - asked_at
         ahead = told - asked_at - took_ms // 2
         if self._ahead is None or abs(ahead - self._ahead) > took_ms // 2 + 1:
             self._ahead = ahead

@@ -39,14 +39,14 @@ def seal(visit: Visit, user: str, room: str) -> str:
     pairs = [(name, value) for name in visit.form for value in visit.form.all(name)]
     kept = Kept(user, room, dict(visit.path), visit.here, pairs, visit.now + KEPT_MS)
     text = msgspec.json.encode(kept).decode()
-    return visit.context.ring.seal(SEAL, text, _context(visit)) if len(text) <= LONGEST else ""
+    return visit.context.keyring.seal(SEAL, text, _context(visit)) if len(text) <= LONGEST else ""
 
 
 def opened(visit: Visit, user: str) -> Kept | None:
     """The form that came along with a sign-in; None if there is none, or if it was begun by somebody else."""
     try:
         kept = msgspec.json.decode(
-            visit.context.ring.open(SEAL, visit.form.get("kept"), _context(visit)).reveal(), type=Kept
+            visit.context.keyring.open(SEAL, visit.form.get("kept"), _context(visit)).reveal(), type=Kept
         )
     except (KeyRingError, ValueError):
         return None

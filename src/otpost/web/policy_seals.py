@@ -50,7 +50,7 @@ class Seals:
     """Seals what a page carries for this session and this form."""
 
     def __init__(self, visit: Visit, form_id: str) -> None:
-        self._ring, self._now = visit.context.ring, visit.now
+        self._ring, self._now = visit.context.keyring, visit.now
         self._place = f"{visit.who.session.token_sha256} {form_id}"
 
     def close(self, held: Held) -> str:

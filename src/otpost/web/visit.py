@@ -196,7 +196,7 @@ class Visit:
             path = where.partition("#")[0].partition("?")[0] if once else ""
             told = Flash(tone, flash, self.now + FLASH_S * 1000, path, dict(once or {}))
             said = msgspec.json.encode(told).decode()
-            sealed = self.context.ring.seal(FLASH_SEAL, said, self.who.session.token_sha256)
+            sealed = self.context.keyring.seal(FLASH_SEAL, said, self.who.session.token_sha256)
             self._set_cookie(FLASH, quote(sealed, safe=""), FLASH_S)
         headers = {"HX-Redirect": where} if self.htmx else {"Location": where}
         return self._with_cookies(Response(status_code=204 if self.htmx else 303, headers=headers))
@@ -233,7 +233,7 @@ class Visit:
             return self._flash
         self._flash_taken = True
         try:
-            said = self.context.ring.open(FLASH_SEAL, unquote(sealed), self.who.session.token_sha256).reveal()
+            said = self.context.keyring.open(FLASH_SEAL, unquote(sealed), self.who.session.token_sha256).reveal()
             flash = msgspec.json.decode(said, type=Flash)
         except (KeyRingError, ValueError):
             flash = None

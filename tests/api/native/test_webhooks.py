@@ -51,7 +51,7 @@ async def make(otpost: Installation, url: str = URL, **fields: Any) -> dict[str,
 
 async def happen(otpost: Installation) -> str:
     """A message is delivered; its SID."""
-    now, sid, own = otpost.clock(), otpost.context.sid("SM"), otpost.tenant.default_application
+    now, sid, own = otpost.clock(), otpost.context.ids("SM"), otpost.tenant.default_application
     message = examples.message(sid, tenant=otpost.tenant.sid, application=own, status="delivered")
 
     def decide(rows: Rows) -> None:

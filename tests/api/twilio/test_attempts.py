@@ -55,7 +55,7 @@ async def test_each_text_is_an_attempt_and_the_last_one_before_the_approval_is_c
     sent = [second["message"]["sid"], first["message"]["sid"]]
     assert first["sid"] == second["sid"]
     assert await listed(sandbox) == sent
-    code = sandbox.context.ring.code(first["sid"], sandbox.context.ring.current, 7)
+    code = sandbox.context.keyring.code(first["sid"], sandbox.context.keyring.current, 7)
     await sandbox.ok("POST", f"/v1/verifications/{first['sid']}/check", {"code": code})
     page = await ok(sandbox, "GET", ATTEMPTS)
     assert page["meta"]["key"] == "attempts"

@@ -469,7 +469,7 @@ async def test_a_payment_is_proven_by_its_code_its_amount_and_its_payee(otpost: 
 
 async def template(otpost: Installation, tenant: str, texts: dict[str, str]) -> str:
     """A template's SID, as a tenant has it."""
-    sid, now = otpost.context.sid("HJ"), otpost.clock()
+    sid, now = otpost.context.ids("HJ"), otpost.clock()
     row = Template(sid, tenant, "Bank", texts, now, now)
     await otpost.store.run(Unit(lambda rows: rows.put(TEMPLATES, row)))
     return sid

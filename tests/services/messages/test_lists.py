@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from installation import RING
-from otpost.services.context import Context
+from installation import Clock, context_of
 from otpost.services.messages.search import Search, search_messages, select_wanted
 from otpost.services.paging import JUDGED, Tenancy, read_page, read_part
 from otpost.services.verifications import attempts
@@ -74,7 +73,7 @@ async def context(store, database_url):
 
     await store.run(Unit(decide))
     await asked(database_url, "ANALYZE")
-    return Context(Listening(store), RING, clock=lambda: BEGAN + ROWS * 1_000)
+    return context_of(Listening(store), Clock(BEGAN + ROWS * 1_000))
 
 
 async def every(page):
@@ -180,7 +179,7 @@ async def test_a_summary_counts_every_part_and_without_dates_the_last_thirty_day
     ca, all_of_them = Asked(Search(country="CA")), Asked(Search())
     assert await summarise_attempts(context, TENANT, ca) == (len(RARE), 0)
     assert await summarise_attempts(context, TENANT, all_of_them) == (ROWS, ROWS - len(RARE))
-    late = Context(context.store, RING, clock=lambda: BEGAN + SUMMED_MS + (ROWS - 10) * 1_000)
+    late = context_of(context.store, Clock(BEGAN + SUMMED_MS + (ROWS - 10) * 1_000))
     assert await summarise_attempts(late, TENANT, all_of_them) == (10, 10)
     assert await summarise_attempts(late, TENANT, Asked(Search(since=0))) == (ROWS, ROWS - len(RARE))
     assert await summarise_attempts(late, TENANT, Asked(Search(until=BEGAN + 5_000))) == (5, 4)

@@ -29,7 +29,7 @@ async def test_reports_move_forward_only_and_count_once(still: Installation) -> 
         (["delivered", "undelivered"], "delivered"),
         (["failed", "sent"], "failed"),
     ):
-        sid, attempt_sid = await sent(still, Accepted(Vendor(sid=f"SM{still.context.sid('')}", status="queued")))
+        sid, attempt_sid = await sent(still, Accepted(Vendor(sid=f"SM{still.context.ids('')}", status="queued")))
         (attempt,) = await attempts(still, sid)
         for status in order:
             await report(still, attempt_sid, status, str(attempt.vendor_sid))

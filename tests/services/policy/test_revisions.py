@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
+from installation import Clock, context_of
 from otpost.domain.access import Actor
 from otpost.domain.errors import Invalid, NotFound, RevisionConflict, SenderPolicyIncomplete
 from otpost.domain.message import SandboxText
@@ -41,12 +42,12 @@ INDIAN = {"dialing_code": "+91", "account_sid": INDIA, "auth_token": f"{MARK}-in
 
 @pytest.fixture
 def context(store: Store) -> Context:
-    return Context(store, KeyRing({"k1": b"1" * 32}), lambda: NOW)
+    return context_of(store, Clock(NOW), KeyRing({"k1": b"1" * 32}))
 
 
 def at(context: Context, now: int) -> Context:
     """The same house at another moment."""
-    return dataclasses.replace(context, clock=lambda: now)
+    return dataclasses.replace(context, clock=Clock(now))
 
 
 def twilio(**changed: object) -> dict[str, Any]:

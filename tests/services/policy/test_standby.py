@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from installation import Clock, context_of
 from otpost.domain.access import Actor
 from otpost.domain.errors import Invalid
 from otpost.domain.policy import Breaker, Rate
@@ -29,7 +30,7 @@ PHONE = "+15005550006"
 
 @pytest.fixture
 def context(store: Store) -> Context:
-    return Context(store, KeyRing({"k1": b"1" * 32}), lambda: NOW)
+    return context_of(store, Clock(NOW), KeyRing({"k1": b"1" * 32}))
 
 
 def row(dialing_code: str, account_sid: str) -> dict[str, Any]:

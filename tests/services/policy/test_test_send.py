@@ -13,6 +13,7 @@ from aiohttp import BasicAuth, web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from sqlalchemy import select
 
+from installation import Clock, context_of
 from otpost.domain import errors
 from otpost.domain.access import Actor
 from otpost.domain.outcome import Vendor
@@ -75,7 +76,7 @@ async def http() -> AsyncIterator[Outbound]:
 
 @pytest.fixture
 def context(store: Store) -> Context:
-    return Context(store, KeyRing({"k1": b"1" * 32}), lambda: NOW)
+    return context_of(store, Clock(NOW), KeyRing({"k1": b"1" * 32}))
 
 
 def twilio(url: str, **changed: object) -> dict[str, Any]:
@@ -273,7 +274,7 @@ async def test_ten_tests_a_minute_for_each_key_or_user(context, http, gateway):
     assert (refusal.value.code, refusal.value.retry_at) == ("tests_reached", NOW + 60_000)
     assert len(gateway.asked) == 10
     await send_test(context, http, KEY, asked(gateway.url))
-    await send_test(dataclasses.replace(context, clock=lambda: NOW + 60_000), http, ADA, asked(gateway.url))
+    await send_test(dataclasses.replace(context, clock=Clock(NOW + 60_000)), http, ADA, asked(gateway.url))
     assert len(gateway.asked) == 12
 
 

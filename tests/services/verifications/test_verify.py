@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import select
@@ -32,6 +32,15 @@ from otpost.services.verifications.start import Started, start_verification
 from otpost.store import columns, tables
 
 NUMBER = parse_recipient(TO)
+
+
+class Full(NamedTuple):
+    """Every lane is full for so long."""
+
+    ms: int
+
+    def wait_ms(self, name: str, application: str, plain: bool) -> int:
+        return self.ms
 
 
 @pytest.fixture
@@ -93,12 +102,12 @@ async def test_a_rotation_of_the_key_ring_leaves_live_codes_valid(otpost: Instal
     row = (await start(otpost)).verification
     old = base64.b64encode(bytes(range(32))).decode()
     new = base64.b64encode(bytes(range(1, 33))).decode()
-    rotated = dataclasses.replace(otpost.context, ring=KeyRing.read(f"k2:{new},k1:{old}"), plans={})
+    rotated = dataclasses.replace(otpost.context, keyring=KeyRing.read(f"k2:{new},k1:{old}"), plans={})
     checked = await check(otpost, row, code_of(row), rotated)
     assert (checked.valid, checked.verification.key_id) == (True, "k1")
     second = (await start(otpost, rotated)).verification
     assert second.key_id == "k2"
-    assert (await check(otpost, second, code_of(second, rotated.ring), rotated)).valid
+    assert (await check(otpost, second, code_of(second, rotated.keyring), rotated)).valid
 
 
 async def test_no_row_holds_the_code_or_the_text_with_it(otpost: Installation) -> None:
@@ -116,7 +125,7 @@ async def test_a_start_that_fails_for_any_reason_leaves_nothing(otpost: Installa
     with pytest.raises(SenderPolicyIncomplete):
         await start(otpost)
     await otpost.choose_sandbox()
-    hopeless = dataclasses.replace(otpost.context, lane_wait_ms=lambda *_: 290_001)
+    hopeless = dataclasses.replace(otpost.context, lanes=Full(290_001))
     with pytest.raises(Unavailable) as told:
         await start(otpost, hopeless)
     assert told.value.retry_at == otpost.clock.now + 290_001
@@ -126,7 +135,7 @@ async def test_a_start_that_fails_for_any_reason_leaves_nothing(otpost: Installa
         await otpost.store.run(start_verification(otpost.context, "AC0", otpost.tenant.default_application, NUMBER))
     for table in (tables.verifications, tables.messages, tables.number_limits, tables.windows):
         assert await otpost.store.select(select(*table.columns)) == [], table.name
-    just_in_time = dataclasses.replace(otpost.context, lane_wait_ms=lambda *_: 290_000)
+    just_in_time = dataclasses.replace(otpost.context, lanes=Full(290_000))
     assert (await start(otpost, just_in_time)).created
 
 

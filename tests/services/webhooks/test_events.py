@@ -43,7 +43,7 @@ async def made(otpost: Installation, *events: str, url: str = URL, application: 
 
 async def a_verification(otpost: Installation, to: str = TO, **fields: Any) -> Verification:
     """A pending one with its message, both in the database."""
-    now, sid, message_sid = otpost.clock(), otpost.context.sid("VE"), otpost.context.sid("SM")
+    now, sid, message_sid = otpost.clock(), otpost.context.ids("VE"), otpost.context.ids("SM")
     owner = {"tenant": otpost.tenant.sid, "application": otpost.tenant.default_application, "to": to}
     message = examples.message(message_sid, verification=sid, created_at=now, valid_until=now + 300_000, **owner)
     row = examples.verification(

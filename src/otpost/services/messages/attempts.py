@@ -127,7 +127,7 @@ def claim_messages(context: Context, node: str, pacing: Pacing, public_url: str 
     services call back, if they can. Messages that can no longer be of use end here.
     """
     now = context.clock()
-    attempts = [context.sid(sid.ATTEMPT) for _ in range(DUE_AT_ONCE)]
+    attempts = [context.ids(sid.ATTEMPT) for _ in range(DUE_AT_ONCE)]
     dry = pacing.dry()
     lists: dict[str, list[str]] = {"full": pacing.full(), **({"dry": dry} if dry else {})}
     query = Query(
@@ -184,7 +184,7 @@ def claim_messages(context: Context, node: str, pacing: Pacing, public_url: str 
                 if public_url is not None and reads_reports(service) and (notice is None or notice.until <= now)
                 else None,
             )
-            context.turns.reached(lane, message.turn, plain=message.verification is None)
+            context.queue_order.reached(lane, message.turn, plain=message.verification is None)
             handovers.append(Handover(message, attempt, service, plan, route, text, notice))
         gone = len(handovers) + len(unsettled) + passed_on
         return Claimed(handovers, len(due) == DUE_AT_ONCE and gone > 0, unsettled)
@@ -299,7 +299,7 @@ def text_of(context: Context, rows: Rows, message: Message, now: int) -> str | N
     """The text as it is sent now: rendered with its code, or the caller's own, decrypted; None where it is gone."""
     try:
         if message.verification is None:
-            return context.ring.open(BODY_SEAL, message.body, message.sid).reveal() if message.body else None
+            return context.keyring.open(BODY_SEAL, message.body, message.sid).reveal() if message.body else None
         verification = rows.look(VERIFICATIONS, message.verification)
         app = rows.look(APPLICATIONS, message.application)
         if verification is None or app is None:
@@ -322,7 +322,7 @@ def settle_attempt(
     context: Context, handover: Handover, outcome: Outcome, resting: Resting = rules.never_resting
 ) -> Unit[Settlement]:
     """Keep what an attempt came to; `resting` tells which accounts take nothing now."""
-    now, jitter = context.clock(), context.chance()
+    now, jitter = context.clock(), context.random.random()
     attempt_sid, message_sid = handover.attempt.sid, handover.message.sid
     service, plan = handover.service, handover.plan
     vendor_sid = outcome.vendor.sid
@@ -371,7 +371,7 @@ def settle_attempt(
             rows.put(MESSAGES, changed.filed(now))
             webhooks.told(rows, message, changed, now)
         if isinstance(outcome, Accepted) and outcome.copy is not None:
-            sealed = context.ring.seal(SANDBOX_SEAL, outcome.copy, attempt_sid)
+            sealed = context.keyring.seal(SANDBOX_SEAL, outcome.copy, attempt_sid)
             rows.put(SANDBOX_TEXTS, SandboxText(attempt_sid, message.tenant, message.to, sealed, now))
         if settled.vendor_sid is not None and proven_by_address(service):
             changed = take_early(context, rows, settled, now) or changed

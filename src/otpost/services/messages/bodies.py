@@ -12,4 +12,4 @@ def body_of(context: Context, message: Message) -> str:
     """The caller's text while it is kept; empty once it is erased, and for a verification's text."""
     if message.verification is not None or message.body is None:
         return ""
-    return context.ring.open(SEAL, message.body, message.sid).reveal()
+    return context.keyring.open(SEAL, message.body, message.sid).reveal()

@@ -187,7 +187,7 @@ def _needle(context: Context, rows: Rows, message: Message) -> str:
     """What a listed text must hold to be this message's; empty where nobody can tell any more."""
     try:
         if message.verification is None:
-            return context.ring.open(BODY_SEAL, message.body, message.sid).reveal() if message.body else ""
+            return context.keyring.open(BODY_SEAL, message.body, message.sid).reveal() if message.body else ""
         verification = rows.look(VERIFICATIONS, message.verification)
         assert verification is not None
         return code_of(context, verification)

@@ -43,18 +43,18 @@ Prove = Callable[[Rows, str], Judgement]
 
 def make_proof(context: Context, service: str, subject: str) -> str:
     """What proves an address that a service without signatures calls: `subject` is an attempt's SID or a tenant's."""
-    return _proof(context, context.ring.current, service, subject)
+    return _proof(context, context.keyring.current, service, subject)
 
 
 def is_proof(context: Context, service: str, subject: str, given: str) -> bool:
     """Whether `given` is the proof of that address, under any key that the ring still has."""
-    proofs = [_proof(context, key_id, service, subject) for key_id in context.ring.ids]
+    proofs = [_proof(context, key_id, service, subject) for key_id in context.keyring.ids]
     return any([hmac.compare_digest(make_proof.encode(), given.encode()) for make_proof in proofs])  # noqa: C419  # none is skipped
 
 
 def _proof(context: Context, key_id: str, service: str, subject: str) -> str:
     """96 bits, as 16 characters: some services take no address of more than 100."""
-    digest = hmac.digest(context.ring.derived(PURPOSE, key_id), f"{service} {subject}".encode(), "sha256")
+    digest = hmac.digest(context.keyring.derived(PURPOSE, key_id), f"{service} {subject}".encode(), "sha256")
     return base64.urlsafe_b64encode(digest[:12]).decode()
 
 

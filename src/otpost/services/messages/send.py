@@ -57,9 +57,9 @@ def send_message(
     Raises Invalid, SenderPolicyIncomplete, NotFound, or Unavailable where the text could not leave in time.
     """
     now = context.clock()
-    message_sid = context.sid(sid.MESSAGE)
+    message_sid = context.ids(sid.MESSAGE)
     body = read_body(body)
-    sealed = context.ring.seal(SEAL, body, message_sid)
+    sealed = context.keyring.seal(SEAL, body, message_sid)
     segments = text.segments(body).count
 
     def decide(rows: Rows) -> Message:
@@ -75,7 +75,7 @@ def send_message(
                 own = f"from {route.origin}" if route.origin else "from a sender that the service chooses"
                 raise invalid(field, "sender_refused", f"The sender policy texts this number {own}; name it or none.")
         valid_until = now + valid_for_s * 1000
-        wait_ms = plan.wait_ms(lambda lane: context.lane_wait_ms(lane, application, True), route, to)
+        wait_ms = plan.wait_ms(lambda lane: context.lanes.wait_ms(lane, application, True), route, to)
         if now + wait_ms > valid_until - NO_STALE_TEXT_S * 1000:
             raise Unavailable("The sender service cannot take the text in time.", retry_at=now + wait_ms)
         message = queued(
@@ -88,7 +88,7 @@ def send_message(
             valid_until=valid_until,
             segments=segments,
             body=sealed,
-            turn=context.turns.take(lane_of(tenant, route), application, now, plain=True),
+            turn=context.queue_order.take(lane_of(tenant, route), application, now, plain=True),
         )
         if status_callback is not None:
             owner = rows.look(TENANTS, tenant)
@@ -122,7 +122,7 @@ def erase_message(context: Context, actor: Actor, message_sid: str) -> Unit[None
 
     Raises NotFound, or Invalid (`not_complete`) while something may become of it.
     """
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> None:
         _, attempts = _complete(rows, actor.tenant, message_sid)

@@ -142,7 +142,7 @@ def ref_of(secret: StoredSecret) -> SecretRef:
 
 def opened(context: Context, secret: StoredSecret) -> Secret:
     """The secret itself."""
-    return context.ring.open(SEAL, secret.sealed, secret.sid)
+    return context.keyring.open(SEAL, secret.sealed, secret.sid)
 
 
 def plan_of(context: Context, rows: Rows, tenant: str) -> Plan:

@@ -78,7 +78,7 @@ def save(context: Context, actor: Actor, draft: Draft) -> Unit[Saved]:
     Secrets that were replaced, cleared, or stand nowhere any more are retired. When the choice goes to or away from the
     sandbox, the texts on its phone are erased. Raises RevisionConflict, Invalid.
     """
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
     typed = _sealed(context, actor, draft, now)
 
     def decide(rows: Rows) -> Saved:
@@ -235,7 +235,7 @@ def _sealed(context: Context, actor: Actor, draft: Draft, now: int) -> Typed:
     typed = {}
     for name, section in draft.sections.items():
         for ref, secret in section.typed.items():
-            row = context.sid("SE")
+            row = context.ids("SE")
             typed[name, ref] = StoredSecret(
                 sid=row,
                 tenant=actor.tenant,
@@ -243,7 +243,7 @@ def _sealed(context: Context, actor: Actor, draft: Draft, now: int) -> Typed:
                 field=ref.field,
                 owner=ref.owner,
                 destination=ref.destination,
-                sealed=context.ring.seal(plan.SEAL, secret.reveal(), row),
+                sealed=context.keyring.seal(plan.SEAL, secret.reveal(), row),
                 set_at=now,
                 set_by=actor.name,
             )

@@ -37,7 +37,7 @@ async def list_inbox(context: Context, tenant: str, *, to: str | None, limit: in
     wanted = Wanted(SANDBOX_TEXTS, [table.tenant == tenant], [] if to is None else [table.to == to])
     page = await read_page(context.store, wanted, limit, cursor)
     return Page(
-        [InboxText(row, context.ring.open(SANDBOX_SEAL, row.body, row.sid).reveal()) for row in page.rows], page.next
+        [InboxText(row, context.keyring.open(SANDBOX_SEAL, row.body, row.sid).reveal()) for row in page.rows], page.next
     )
 
 

@@ -62,7 +62,7 @@ async def send_test(context: Context, http: Outbound, actor: Actor, body: object
     service, settings, route = _ready(draft, to)
     if errors := await url_errors(http, draft, [service.NAME]):
         raise refusal(errors)
-    attempt = context.sid(sid.ATTEMPT)
+    attempt = context.ids(sid.ATTEMPT)
     await context.store.run(_begin(context, actor, service, route, to))
     started_at = context.clock()
     outcome = await service.send(http, settings, route, Text(attempt, to, message, VALID_FOR_S))
@@ -153,7 +153,7 @@ def _ready(draft: Draft, to: PhoneNumber) -> tuple[SenderService, Any, Route]:
 
 def _begin(context: Context, actor: Actor, service: SenderService, route: Route, to: PhoneNumber) -> Unit[None]:
     """Take one of the minute's places, and write down who tests what."""
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
     key = f"{actor.tenant} {actor.kind} {actor.sid}"
 
     def decide(rows: Rows) -> None:
@@ -168,7 +168,7 @@ def _begin(context: Context, actor: Actor, service: SenderService, route: Route,
 
 
 def _show_on_sandbox_phone(context: Context, tenant: str, attempt: str, to: PhoneNumber, copy: str) -> Unit[None]:
-    now, sealed = context.clock(), context.ring.seal(SANDBOX_SEAL, copy, attempt)
+    now, sealed = context.clock(), context.keyring.seal(SANDBOX_SEAL, copy, attempt)
 
     def decide(rows: Rows) -> None:
         policy = rows.look(POLICIES, tenant)

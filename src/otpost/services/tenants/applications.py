@@ -48,7 +48,7 @@ Judge = Callable[[Application], None]
 def make_application(
     context: Context, actor: Actor, name: str, rules: Rules, features: Features | None = None
 ) -> Unit[Application]:
-    now, application_sid, line = context.clock(), context.sid(sid.APPLICATION), context.sid("AU")
+    now, application_sid, line = context.clock(), context.ids(sid.APPLICATION), context.ids("AU")
 
     def decide(rows: Rows) -> Application:
         application = Application(application_sid, actor.tenant, name, now, now, rules, features or Features())
@@ -71,7 +71,7 @@ def change_application(
     """Change some of an application's rules; `judge` raises Invalid for what it then would be."""
     if not sid.is_sid(application_sid, sid.APPLICATION):
         raise NotFound(NO_APPLICATION)
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> Application:
         application = rows.get(APPLICATIONS, application_sid)
@@ -100,7 +100,7 @@ def delete_application(context: Context, actor: Actor, application_sid: str) -> 
     """
     if not sid.is_sid(application_sid, sid.APPLICATION):
         raise NotFound(NO_APPLICATION)
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> None:
         application, tenant = rows.get(APPLICATIONS, application_sid), rows.look(TENANTS, actor.tenant)

@@ -29,7 +29,7 @@ def make_country_sender(
     context: Context, actor: Actor, application: str, country: str, service_sid: str
 ) -> Unit[MessagingConfiguration]:
     """Invalid where the country has one already."""
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
     made = MessagingConfiguration(service_sid, now, now)
 
     def decide(rows: Rows) -> MessagingConfiguration:
@@ -47,7 +47,7 @@ def make_country_sender(
 def change_country_sender(
     context: Context, actor: Actor, application: str, country: str, service_sid: str
 ) -> Unit[MessagingConfiguration]:
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> MessagingConfiguration:
         app = _application(rows, actor, application)
@@ -61,7 +61,7 @@ def change_country_sender(
 
 def remove_country_sender(context: Context, actor: Actor, application: str, country: str) -> Unit[None]:
     """From now on the account's own choice holds for the country."""
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> None:
         app = _application(rows, actor, application)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -109,10 +108,10 @@ def make_key(context: Context, actor: Actor, scope: Scope, application: str | No
     """A new key. Scope `verify` needs an application of the tenant, scope `admin` has none."""
     if application is not None and not sid.is_sid(application, sid.APPLICATION):
         raise NotFound(NO_APPLICATION)
-    now, line = context.clock(), context.sid("AU")
-    secret = secrets.token_urlsafe(SECRET_BYTES)
+    now, line = context.clock(), context.ids("AU")
+    secret = context.secret_text(SECRET_BYTES)
     key = ApiKey(
-        context.sid(sid.KEY),
+        context.ids(sid.KEY),
         actor.tenant,
         scope,
         application,
@@ -138,7 +137,7 @@ def revoke_key(context: Context, actor: Actor, key_sid: str, application: str | 
     """End a key of the tenant, or of one `application`, at once. Raises NotFound, for a revoked one as well."""
     if not sid.is_sid(key_sid, sid.KEY):
         raise NotFound(NO_KEY)
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> ApiKey:
         key = rows.get(API_KEYS, key_sid)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -37,7 +36,7 @@ class Passwords:
         self._hasher = hasher or PasswordHasher()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="otpost-passwords")
         self._free = places
-        self._decoy = cache(lambda: self._hasher.hash(secrets.token_urlsafe(24)))
+        self._decoy = cache(lambda: self._hasher.hash("nobody's password"))
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import secrets
 
 import msgspec
 from sqlalchemy import select
@@ -107,7 +106,7 @@ async def sign_in(
         if user is not None:
             await context.store.run(_refused(context, user, address))
         raise SignInRefused
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
     made = _session(context, user)
     known = user
 
@@ -129,7 +128,7 @@ async def sign_in(
 
 def sign_out(context: Context, who: SignedIn) -> Unit[None]:
     """End a session."""
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> None:
         if rows.get(SESSIONS, who.session.token_sha256) is not None:
@@ -171,8 +170,8 @@ async def use_link(
     with passwords.place():
         hashed = await passwords.hash(password)
     tries = SignInLimits(name, address)
-    now, line, user_sid = context.clock(), context.sid("AU"), context.sid(sid.USER)
-    new_token = secrets.token_urlsafe(32)
+    now, line, user_sid = context.clock(), context.ids("AU"), context.ids(sid.USER)
+    new_token = context.secret_text()
 
     def decide(rows: Rows) -> NewSession:
         row = rows.get(SIGN_IN_LINKS, _sha256(token))
@@ -244,7 +243,7 @@ def _begin(rows: Rows, made: NewSession, former: str | None, now: int) -> None:
 
 
 def _refused(context: Context, user: User, address: str) -> Unit[None]:
-    now, line, actor = context.clock(), context.sid("AU"), _actor(user, address)
+    now, line, actor = context.clock(), context.ids("AU"), _actor(user, address)
     return Unit(lambda rows: add_line(context, rows, line, now, actor, "sign-in refused", "wrong password"))
 
 
@@ -258,7 +257,7 @@ def _seen(token_sha256: str, now: int) -> Unit[None]:
 
 
 def _session(context: Context, user: User) -> NewSession:
-    token = secrets.token_urlsafe(32)
+    token = context.secret_text()
     return NewSession(token, _new_session(user, token, context.clock()))
 
 

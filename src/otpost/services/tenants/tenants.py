@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import secrets
 
 import msgspec
 
@@ -57,14 +56,14 @@ def auth_tokens(context: Context, tenant: Tenant) -> list[Secret]:
     sealed = [tenant.auth_token]
     if tenant.former_until is not None and context.clock() < tenant.former_until:
         sealed.append(tenant.former_token)
-    return [context.ring.open(SEAL, token, tenant.sid) for token in sealed if token is not None]
+    return [context.keyring.open(SEAL, token, tenant.sid) for token in sealed if token is not None]
 
 
 def renew_auth_token(context: Context, actor: Actor) -> Unit[NewAuthToken]:
     """A new auth token for the actor's tenant, shown this once; the one before is good for another 24 hours."""
-    now, line = context.clock(), context.sid("AU")
-    token = secrets.token_hex(TOKEN_BYTES)
-    sealed = context.ring.seal(SEAL, token, actor.tenant)
+    now, line = context.clock(), context.ids("AU")
+    token = context.random.randbytes(TOKEN_BYTES).hex()
+    sealed = context.keyring.seal(SEAL, token, actor.tenant)
 
     def decide(rows: Rows) -> NewAuthToken:
         tenant = rows.get(TENANTS, actor.tenant)
@@ -95,7 +94,7 @@ def make_tenant(context: Context, name: str) -> Unit[Tenant]:
 
 
 def _tenant(context: Context, name: str, *, anew: bool) -> Unit[Tenant]:
-    now, tenant_sid, application_sid = context.clock(), context.sid(sid.TENANT), context.sid(sid.APPLICATION)
+    now, tenant_sid, application_sid = context.clock(), context.ids(sid.TENANT), context.ids(sid.APPLICATION)
 
     def decide(rows: Rows) -> Tenant:
         there = rows.find(TENANTS, "name", name)
@@ -113,7 +112,7 @@ def _tenant(context: Context, name: str, *, anew: bool) -> Unit[Tenant]:
 
 def keep_key_checks(context: Context) -> Unit[None]:
     """Remember the check values of keys that the database does not know yet."""
-    now, values = context.clock(), context.ring.check_values()
+    now, values = context.clock(), context.keyring.check_values()
 
     def decide(rows: Rows) -> None:
         for key_id, value in values.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from typing import Any
 
 import msgspec
@@ -34,7 +33,7 @@ class NewLink(msgspec.Struct, frozen=True):
 
 def make_user(context: Context, actor: Actor, name: str, password: str | None) -> Unit[User]:
     """A new user; `password` is its argon2 hash, or None where a one-time link will set it."""
-    now, user_sid, line = context.clock(), context.sid(sid.USER), context.sid("AU")
+    now, user_sid, line = context.clock(), context.ids(sid.USER), context.ids("AU")
 
     def decide(rows: Rows) -> User:
         if rows.find(USERS, "name", name):
@@ -49,7 +48,7 @@ def make_user(context: Context, actor: Actor, name: str, password: str | None) -
 
 def make_link(context: Context, tenant: str, user: str | None) -> Unit[NewLink]:
     """A one-time link to the console, for one hour: for a user, or for the installation's first one."""
-    token, expires_at = secrets.token_urlsafe(32), context.clock() + LINK_LIFE_MS
+    token, expires_at = context.secret_text(), context.clock() + LINK_LIFE_MS
     link = SignInLink(hashlib.sha256(token.encode()).hexdigest(), tenant, user, expires_at)
 
     def decide(rows: Rows) -> NewLink:
@@ -74,7 +73,7 @@ async def list_users(context: Context, tenant: str) -> list[User]:
 
 def make_user_link(context: Context, actor: Actor, *, user_sid: str = "", name: str = "") -> Unit[UserLink]:
     """A one-time link for a user, named by SID or by name. Raises NotFound."""
-    now, line, token = context.clock(), context.sid("AU"), secrets.token_urlsafe(32)
+    now, line, token = context.clock(), context.ids("AU"), context.secret_text()
     made = NewLink(token, now + LINK_LIFE_MS)
 
     def decide(rows: Rows) -> UserLink:
@@ -91,7 +90,7 @@ def make_user_link(context: Context, actor: Actor, *, user_sid: str = "", name: 
 
 def remove_user(context: Context, actor: Actor, user_sid: str) -> Unit[User]:
     """Take a user's access away at once. Raises NotFound; nobody removes himself."""
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> User:
         user = rows.get(USERS, user_sid)

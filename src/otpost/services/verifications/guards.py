@@ -18,7 +18,7 @@ def unlock_number(context: Context, actor: Actor, to: str) -> Unit[int]:
 
     Raises NotFound where the number is not locked.
     """
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> int:
         locked = [row for row in rows.find(NUMBER_LIMITS, "number", actor.tenant, to) if row.locked_at is not None]

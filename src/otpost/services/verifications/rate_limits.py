@@ -31,7 +31,7 @@ def meter_start(context: Context, rows: Rows, application: str, given: Mapping[s
         return []
     rows.require(look_by(RATE_LIMITS, "application", application))
     places = [
-        (limit.unique_name, bucket, f"{bucket.sid} {context.ring.hash(SCOPE, given[limit.unique_name].encode())}")
+        (limit.unique_name, bucket, f"{bucket.sid} {context.keyring.hash(SCOPE, given[limit.unique_name].encode())}")
         for limit in rows.find(RATE_LIMITS, "application", application, locked=False)
         if limit.unique_name in given
         for bucket in limit.buckets
@@ -64,7 +64,7 @@ def make_rate_limit(
     context: Context, actor: Actor, application: str, unique_name: str, description: str | None
 ) -> Unit[RateLimit]:
     """A new limit without buckets; Invalid where the name is taken, or there are too many."""
-    now, limit_sid, line = context.clock(), context.sid(sid.RATE_LIMIT), context.sid("AU")
+    now, limit_sid, line = context.clock(), context.ids(sid.RATE_LIMIT), context.ids("AU")
 
     def decide(rows: Rows) -> RateLimit:
         known = _owned(rows, actor, application)
@@ -84,7 +84,7 @@ def describe_rate_limit(
     context: Context, actor: Actor, application: str, named: str, description: str | None
 ) -> Unit[RateLimit]:
     """Change what a limit is said to be for."""
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> RateLimit:
         limit = _named(_owned(rows, actor, application), named)
@@ -98,7 +98,7 @@ def describe_rate_limit(
 
 def remove_rate_limit(context: Context, actor: Actor, application: str, named: str) -> Unit[None]:
     """End a limit and its buckets at once."""
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> None:
         limit = _named(_owned(rows, actor, application), named)
@@ -112,8 +112,8 @@ def make_bucket(
     context: Context, actor: Actor, application: str, named: str, most: int, interval_s: int
 ) -> Unit[Bucket]:
     """One more bucket of a limit; Invalid where one has this interval, or there are too many."""
-    now, line = context.clock(), context.sid("AU")
-    made = Bucket(context.sid(sid.BUCKET), most, interval_s, now, now)
+    now, line = context.clock(), context.ids("AU")
+    made = Bucket(context.ids(sid.BUCKET), most, interval_s, now, now)
 
     def decide(rows: Rows) -> Bucket:
         limit = _named(_owned(rows, actor, application), named)
@@ -136,7 +136,7 @@ def change_bucket(
     interval_s: int | None,
 ) -> Unit[Bucket]:
     """Change a bucket's numbers; what was counted counts on."""
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> Bucket:
         limit = _named(_owned(rows, actor, application), named)
@@ -157,7 +157,7 @@ def change_bucket(
 
 def remove_bucket(context: Context, actor: Actor, application: str, named: str, bucket_sid: str) -> Unit[None]:
     """End a bucket at once."""
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> None:
         limit = _named(_owned(rows, actor, application), named)

@@ -29,8 +29,8 @@ async def read_safe_number(context: Context, tenant: str, to: PhoneNumber) -> Sa
 
 def add_safe_number(context: Context, actor: Actor, to: PhoneNumber) -> Unit[SafeNumber]:
     """Invalid where the number is on the list already."""
-    now, line = context.clock(), context.sid("AU")
-    made = SafeNumber(context.sid(sid.SAFE_NUMBER), actor.tenant, to.e164, now)
+    now, line = context.clock(), context.ids("AU")
+    made = SafeNumber(context.ids(sid.SAFE_NUMBER), actor.tenant, to.e164, now)
 
     def decide(rows: Rows) -> SafeNumber:
         if rows.get(SAFE_NUMBERS, actor.tenant, to.e164) is not None:
@@ -43,7 +43,7 @@ def add_safe_number(context: Context, actor: Actor, to: PhoneNumber) -> Unit[Saf
 
 
 def remove_safe_number(context: Context, actor: Actor, to: PhoneNumber) -> Unit[None]:
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> None:
         if rows.get(SAFE_NUMBERS, actor.tenant, to.e164) is None:

@@ -64,7 +64,7 @@ def start_verification(
     Raises Invalid, SenderPolicyIncomplete, LimitReached, or Unavailable where the text could not leave in time.
     """
     now = context.clock()
-    new_verification, new_message = context.sid(sid.VERIFICATION), context.sid(sid.MESSAGE)
+    new_verification, new_message = context.ids(sid.VERIFICATION), context.ids(sid.MESSAGE)
     given, shaped = dict(variables or {}), extras is not None
     client = None if client_ip is None else client_network(client_ip)
 
@@ -113,7 +113,7 @@ def start_verification(
             created_at=now,
             expires_at=now + rules.lifetime_s * 1000,
             resend_at=now,
-            key_id=context.ring.current,
+            key_id=context.keyring.current,
             code_length=rules.code_length,
             lifetime_s=rules.lifetime_s,
             max_checks=rules.max_checks,
@@ -127,7 +127,7 @@ def start_verification(
             variables=given,
             extras=_joined(verification.extras, extras),
         )
-        wait_ms = plan.wait_ms(lambda lane: context.lane_wait_ms(lane, application, False), route, to, sender)
+        wait_ms = plan.wait_ms(lambda lane: context.lanes.wait_ms(lane, application, False), route, to, sender)
         message = _message(context, app, verification, route, new_message, wait_ms, now)
         rows.put(VERIFICATIONS, verification)
         rows.put(NUMBER_LIMITS, known.sent(now, verification.resend_after_s))
@@ -202,5 +202,5 @@ def _message(
         segments=segments,
         verification=verification.sid,
         number=verification.sends,
-        turn=context.turns.take(lane_of(app.tenant, route), app.sid, now),
+        turn=context.queue_order.take(lane_of(app.tenant, route), app.sid, now),
     )

@@ -49,9 +49,9 @@ def make_template(
     context: Context, actor: Actor, friendly_name: str, translations: Mapping[str, str], default_locale: str
 ) -> Unit[Template]:
     """A new template; Invalid at `friendly_name`, `translations` or `default_locale`."""
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
     made = _read(
-        Template(context.sid(sid.TEMPLATE), actor.tenant, friendly_name, dict(translations), now, now, default_locale)
+        Template(context.ids(sid.TEMPLATE), actor.tenant, friendly_name, dict(translations), now, now, default_locale)
     )
 
     def decide(rows: Rows) -> Template:
@@ -68,7 +68,7 @@ def change_template(context: Context, actor: Actor, template_sid: str, changes: 
     """Change some of `friendly_name`, `translations` (all of them) and `default_locale`, for starts to come."""
     if not sid.is_sid(template_sid, sid.TEMPLATE):
         raise NotFound(NO_TEMPLATE)
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> Template:
         changed = _read(msgspec.structs.replace(_owned(rows, actor, template_sid), updated_at=now, **changes))
@@ -83,7 +83,7 @@ def remove_template(context: Context, actor: Actor, template_sid: str) -> Unit[N
     """Delete a template; starts can name it no more. Invalid while it is the default of an application."""
     if not sid.is_sid(template_sid, sid.TEMPLATE):
         raise NotFound(NO_TEMPLATE)
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     users = Query(
         APPLICATIONS,

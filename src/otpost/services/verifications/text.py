@@ -77,13 +77,13 @@ def code_of(context: Context, verification: Verification) -> str:
     extras = verification.extras
     if extras is not None and extras.custom_code is not None:
         place = _place(verification.application, verification.to)
-        return context.ring.open(SEAL, extras.custom_code, place).reveal()
-    return context.ring.code(verification.sid, verification.key_id, verification.code_length)
+        return context.keyring.open(SEAL, extras.custom_code, place).reveal()
+    return context.keyring.code(verification.sid, verification.key_id, verification.code_length)
 
 
 def seal_custom_code(context: Context, application: str, to: PhoneNumber, code: str) -> str:
     """A caller's own code as it is kept until the verification ends."""
-    return context.ring.seal(SEAL, code, _place(application, to.e164))
+    return context.keyring.seal(SEAL, code, _place(application, to.e164))
 
 
 def _place(application: str, to: str) -> str:

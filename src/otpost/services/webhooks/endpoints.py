@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 
 import msgspec
@@ -82,9 +81,9 @@ def make(
     context: Context, actor: Actor, application: str, url: str, events: Sequence[Event], description: str
 ) -> Unit[MadeWebhook]:
     """A new webhook, enabled; its fields are judged already. Raises NotFound, and Invalid for one too many."""
-    now, sid, line = context.clock(), context.sid(WEBHOOK), context.sid("AU")
-    secret = secret_text(secrets.token_bytes(SECRET_BYTES))
-    kept = SigningSecret(context.ring.seal(SEAL, secret, sid), now)
+    now, sid, line = context.clock(), context.ids(WEBHOOK), context.ids("AU")
+    secret = secret_text(context.random.randbytes(SECRET_BYTES))
+    kept = SigningSecret(context.keyring.seal(SEAL, secret, sid), now)
 
     def decide(rows: Rows) -> MadeWebhook:
         owner = rows.look(APPLICATIONS, application)
@@ -126,7 +125,7 @@ def change(
 ) -> Unit[Webhook]:
     """Change some of a webhook; None leaves it as it is. What waits in its queue goes to the new address."""
     _known(webhook_sid)
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
     given = {"url": url, "events": None if events is None else tuple(events), "description": description}
     changes = {name: value for name, value in given.items() if value is not None}
 
@@ -150,9 +149,9 @@ def change(
 def rotate(context: Context, actor: Actor, application: str, webhook_sid: str) -> Unit[MadeWebhook]:
     """Give a webhook a new secret; for 24 h the one before it signs as well."""
     _known(webhook_sid)
-    now, line = context.clock(), context.sid("AU")
-    secret = secret_text(secrets.token_bytes(SECRET_BYTES))
-    sealed = context.ring.seal(SEAL, secret, webhook_sid)
+    now, line = context.clock(), context.ids("AU")
+    secret = secret_text(context.random.randbytes(SECRET_BYTES))
+    sealed = context.keyring.seal(SEAL, secret, webhook_sid)
 
     def decide(rows: Rows) -> MadeWebhook:
         webhook = _own(rows.get(WEBHOOKS, webhook_sid), actor.tenant, application).rotated(sealed, now)
@@ -166,7 +165,7 @@ def rotate(context: Context, actor: Actor, application: str, webhook_sid: str) -
 async def remove(context: Context, actor: Actor, application: str, webhook_sid: str) -> None:
     """Take a webhook away with its queue and its log."""
     _known(webhook_sid)
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> None:
         webhook = _own(rows.get(WEBHOOKS, webhook_sid), actor.tenant, application)
@@ -181,7 +180,7 @@ async def remove(context: Context, actor: Actor, application: str, webhook_sid: 
 async def test(context: Context, http: Outbound, actor: Actor, application: str, webhook_sid: str) -> Delivery:
     """Post a `webhook.test` now, once, and keep it in the log. Ten a minute for each webhook; TestsReached beyond."""
     _known(webhook_sid)
-    sid, line = context.sid(DELIVERY), context.sid("AU")
+    sid, line = context.ids(DELIVERY), context.ids("AU")
     body = post_body(TEST, context.clock(), {"sid": webhook_sid, "application": application})
     webhook, request = await context.store.run(_begin_test(context, actor, application, webhook_sid, sid, body, line))
     answer = request if isinstance(request, Answer) else await ask(context, http, request)
@@ -232,7 +231,7 @@ def replay_one(context: Context, actor: Actor, application: str, webhook_sid: st
     _known(webhook_sid)
     if not is_sid(delivery_sid, DELIVERY):
         raise NotFound(NO_DELIVERY)
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
 
     def decide(rows: Rows) -> Delivery:
         webhook = _own(rows.look(WEBHOOKS, webhook_sid), actor.tenant, application)
@@ -251,7 +250,7 @@ def replay_one(context: Context, actor: Actor, application: str, webhook_sid: st
 
 async def replay_failed(context: Context, actor: Actor, application: str, webhook_sid: str, since: int) -> int:
     """Post again every event since then whose delivery has failed, tests apart; their count."""
-    now, line = context.clock(), context.sid("AU")
+    now, line = context.clock(), context.ids("AU")
     webhook = await one(context, actor.tenant, application, webhook_sid)
     _judge_enabled(webhook)
     count, after = 0, ""

@@ -97,7 +97,7 @@ def standard(context: Context, webhook: Webhook, delivery_sid: str, body: str, n
     """A post to a webhook, signed with all secrets that are in force; Cannot where none can be opened."""
     raw = body.encode()
     try:
-        secrets = [context.ring.open(SEAL, secret.sealed, webhook.sid) for secret in webhook.secrets_at(now)]
+        secrets = [context.keyring.open(SEAL, secret.sealed, webhook.sid) for secret in webhook.secrets_at(now)]
     except KeyRingError as error:
         raise Cannot(f"It cannot be signed: {error}") from None
     return Request(webhook.url, signed_headers(secrets, delivery_sid, now // 1000, raw), raw)
@@ -166,7 +166,7 @@ def _seconds(wait: str) -> float | None:
 
 def settle(context: Context, claimed: Delivery, answer: Answer) -> Unit[Delivery | None]:
     """Keep what a try came to; None where the lease has run out and the delivery is in other hands."""
-    now, jitter, line = context.clock(), context.chance(), context.sid("AU")
+    now, jitter, line = context.clock(), context.random.random(), context.ids("AU")
 
     def decide(rows: Rows) -> Delivery | None:
         delivery = rows.get(WEBHOOK_DELIVERIES, claimed.sid)

@@ -112,11 +112,11 @@ def _by_number(asked: Search) -> Search:
 
 
 def _seal(visit: Visit, q: str) -> str:
-    return visit.context.ring.seal(SEAL, q, visit.tenant) if q else ""
+    return visit.context.keyring.seal(SEAL, q, visit.tenant) if q else ""
 
 
 def _opened(visit: Visit) -> str:
     try:
-        return visit.context.ring.open(SEAL, visit.query.get(SEALED), visit.tenant).reveal()
+        return visit.context.keyring.open(SEAL, visit.query.get(SEALED), visit.tenant).reveal()
     except (KeyRingError, ValueError):
         return ""
