@@ -242,8 +242,7 @@ def begin(folder: str, known: Known) -> None:
     import jsonschema  # noqa: F401
     import pytest_asyncio  # noqa: F401
 
-    import otpost.app
-    import otpost.cli  # noqa: F401
+    import otpost.app  # noqa: F401
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "otpost"]:
         del sys.modules[name]

@@ -11,7 +11,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from otpost import config
 from otpost.demo import MARKER, show
@@ -25,7 +24,7 @@ def environment(tmp_path: Path, free_port: int) -> dict[str, str]:
 
 async def shown(environment: dict[str, str]) -> str:
     screen = io.StringIO()
-    await show(environment, stay=False, console=Console(file=screen, highlight=False, soft_wrap=True, width=80))
+    await show(environment, stay=False, screen=screen)
     return screen.getvalue()
 
 

@@ -9,13 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from otpost import cli, config, telemetry
+from otpost import config, telemetry
 from otpost.api.problems import STATUS
 from otpost.api.routes import ENDPOINTS
+from otpost.cli.commands import COMMANDS, GROUPS
 from otpost.domain import errors
 from otpost.domain.application import RANGES, Rules
 from otpost.domain.errors import LimitReached
@@ -41,15 +41,6 @@ def sections(page: str, level: str) -> dict[str, str]:
     """A page's sections by their headings, as they stand there."""
     parts = re.split(rf"(?m)^{level} (.+)$", page)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-def commands(app: Any = cli.app, path: tuple[str, ...] = ("otpost",)) -> Iterator[tuple[str, Any]]:
-    """Every command by its words, groups apart."""
-    for name in app:
-        if not name.startswith("-"):
-            if app[name].default_command:
-                yield " ".join((*path, name)), app[name]
-            yield from commands(app[name], (*path, name))
 
 
 def lies_in(page: str, wanted: str) -> bool:
@@ -121,18 +112,16 @@ def test_no_page_names_a_variable_that_there_is_not() -> None:
 def test_every_command_is_described_with_its_options() -> None:
     described = sections(text("command-line.md"), "##")
     described.pop("Exit codes")
-    known = dict(commands())
+    known = {f"otpost {command.words}": command for command in COMMANDS}
     assert set(described) == set(known)
     for words, command in known.items():
-        names = [name for argument in command.assemble_argument_collection() for name in argument.names]
-        options = {name for name in names if name.startswith("--")}
+        options = {argument.name for argument in command.arguments if argument.is_option}
         assert set(re.findall(r"(?m)^- `(--[a-z-]+)", described[words])) == options, words
         assert f"[`{words}`](#{words.replace(' ', '-')})" in text("command-line.md")
 
 
 def test_no_page_names_a_command_that_there_is_not() -> None:
-    groups = {words.rpartition(" ")[0] for words, _ in commands()}
-    known = {words for words, _ in commands()} | groups
+    known = {f"otpost {words}" for words in (*GROUPS, *(command.words for command in COMMANDS))}
     named = [
         (page.name, match[0])
         for page in PAGES

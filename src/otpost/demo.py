@@ -7,14 +7,14 @@ import base64
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, Final
-
-from rich.console import Console
+from typing import Any, Final, TextIO
 
 from otpost import config
 from otpost.app import running, settle_memory
@@ -37,21 +37,39 @@ ARRIVES_IN_S: Final = 20
 LOOKS_EVERY_S: Final = 0.05
 _LOCAL: Final = tuple(ip_network(cidr) for cidr in ("127.0.0.0/8", "::1/128"))
 _CODE: Final = re.compile(r"(?<!\d)\d{6}(?!\d)")
+_BOLD, _DIM, _GREEN = "1", "2", "32"
 
 
-async def show(environment: Mapping[str, str], *, stay: bool, console: Console | None = None) -> None:
+class _Screen:
+    """Where the demo shows what it does; on a terminal with a little style, unless NO_COLOR is set."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._is_styled = file.isatty() and not os.environ.get("NO_COLOR")
+
+    def bold(self, text: str) -> str:
+        return self._styled(text, _BOLD)
+
+    def print(self, text: str, style: str = "") -> None:
+        print(self._styled(text, style), file=self._file, flush=True)
+
+    def _styled(self, text: str, style: str) -> str:
+        return f"\x1b[{style}m{text}\x1b[0m" if style and self._is_styled else text
+
+
+async def show(environment: Mapping[str, str], *, stay: bool, screen: TextIO | None = None) -> None:
     """Run the demo, and the service with it until it is told to stop; without `stay` only until the code is checked.
 
     NotReady where the directory holds an installation that the demo did not make, or where a step fails.
     """
-    shown = console or Console(highlight=False, soft_wrap=True)
+    shown = _Screen(screen or sys.stdout)
     chosen = _config(environment)
     _claim(chosen.data)
     async with contextlib.AsyncExitStack() as held:
         here = await held.enter_async_context(opened(chosen, serving=True))
         own = held.enter_context(_bound(chosen.listen))
         port = own.getsockname()[1]
-        shown.print(f"[bold]Otpost demo[/] in {chosen.data}")
+        shown.print(f"{shown.bold('Otpost demo')} in {chosen.data}")
         if port != chosen.listen.port:
             shown.print(f"Port {chosen.listen.port} is in use, so the demo takes {port}.")
             chosen = dataclasses.replace(chosen, listen=Listen(chosen.listen.host, port))
@@ -116,7 +134,7 @@ def _bound(listen: Listen) -> Iterator[socket.socket]:
 class _Api:
     """The API as an application would call it, each call shown as the curl command that does the same."""
 
-    def __init__(self, http: Outbound, url: str, key: NewKey, shown: Console) -> None:
+    def __init__(self, http: Outbound, url: str, key: NewKey, shown: _Screen) -> None:
         self._http = http
         self._url = url
         self._login = f"{key.key.sid}:{key.secret}"
@@ -125,7 +143,7 @@ class _Api:
     async def call(self, method: str, path: str, body: Any = None, *, show: bool = True) -> Any:
         """The answer as JSON; NotReady for any refusal."""
         if show:
-            self._shown.print(f"  $ {self._curl(method, path, body)}", style="dim", markup=False)
+            self._shown.print(f"  $ {self._curl(method, path, body)}", _DIM)
         login = base64.b64encode(self._login.encode()).decode()
         headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
@@ -147,29 +165,29 @@ class _Api:
         return " ".join([*parts, f"'{self._url}{path}'"])
 
 
-async def _verification(api: _Api, shown: Console) -> None:
-    shown.print("\n[bold]1.[/] The sandbox phone takes the place of a real service:")
+async def _verification(api: _Api, shown: _Screen) -> None:
+    shown.print(f"\n{shown.bold('1.')} The sandbox phone takes the place of a real service:")
     await api.call("PUT", "/v1/sender-policy", {"sender_service": "sandbox"})
     application = await _application(api)
     query = "/v1/sandbox/messages?to=" + NUMBER.replace("+", "%2B")
     before = {text["sid"] for text in (await api.call("GET", query, show=False))["items"]}
 
-    shown.print(f"\n[bold]2.[/] An application asks to verify {NUMBER}:")
+    shown.print(f"\n{shown.bold('2.')} An application asks to verify {NUMBER}:")
     started = await api.call("POST", "/v1/verifications", {"to": NUMBER, "application": application})
     shown.print(f"  {started['sid']} is {started['status']} until {started['expires_at']}")
 
-    shown.print("\n[bold]3.[/] The text arrives on the sandbox phone:")
+    shown.print(f"\n{shown.bold('3.')} The text arrives on the sandbox phone:")
     body = await _arrived(api, query, before)
-    shown.print(f"  {NUMBER}: {body}", style="green", markup=False)
+    shown.print(f"  {NUMBER}: {body}", _GREEN)
 
-    shown.print("\n[bold]4.[/] The recipient types the code, and the application checks it:")
+    shown.print(f"\n{shown.bold('4.')} The recipient types the code, and the application checks it:")
     code = _CODE.search(body)
     if code is None:
         raise NotReady("The text on the sandbox phone holds no code of six digits: delete the demo's directory.")
     checked = await api.call("POST", f"/v1/verifications/{started['sid']}/check", {"code": code[0]})
     if checked["status"] != "approved":
         raise NotReady(f"The code was not taken: the verification is {checked['status']}.")
-    shown.print("  status: [bold green]approved[/]")
+    shown.print("  status: approved", _GREEN)
 
 
 async def _application(api: _Api) -> str:
@@ -194,7 +212,7 @@ async def _arrived(api: _Api, query: str, before: set[str]) -> str:
     raise NotReady(f"No text arrived on the sandbox phone within {ARRIVES_IN_S} s: look at the log above.")
 
 
-async def _console(here: Installation, shown: Console) -> None:
+async def _console(here: Installation, shown: _Screen) -> None:
     """Where the console is, with a one-time link that signs in the demo's user."""
     store = here.context.store
     user = next(iter(await store.find(USERS, "name", USER)), None)
