@@ -17,10 +17,10 @@ from sqlalchemy import delete, update
 from otpost.domain import errors
 from otpost.domain.message import Node
 from otpost.store import tables
-from otpost.store.held import GIVE_UP_S
 from otpost.store.kinds import NODES, VERIFICATIONS
 from otpost.store.migrate import upgrade
 from otpost.store.units import Unit, lock, lock_by, look
+from otpost.store.writer import GIVE_UP_S
 from store.examples import verification
 
 pytestmark = pytest.mark.postgres
@@ -213,7 +213,7 @@ async def test_a_locked_table_makes_the_node_unready_until_it_is_free(url, open_
 async def test_a_batch_that_hangs_makes_the_node_unready(url, open_store, postgres_server):
     store = await open_store(url)
     await make(store, "ND1")
-    pid = store._writer.get_server_pid()
+    pid = store._driver.pid
     os.kill(pid, signal.SIGSTOP)
     try:
         waiting = asyncio.create_task(store.run(beat("ND1", 2)))

@@ -14,17 +14,13 @@ from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound
 from otpost.senders.base import Account, FetchesReports, LookUpFailed, Reported, fetches_reports, found
 from otpost.services.context import Context
-from otpost.services.messages.lookups import LANE_POSTGRESQL, LANE_SQLITE
+from otpost.services.messages.lookups import IN_RESTING_LANE
 from otpost.services.messages.reports import apply_report
 from otpost.store.kinds import ATTEMPTS
 from otpost.store.units import Query, Rows, Unit, lock
 from otpost.telemetry import REPORTS_FETCHED, REPORTS_MISSING
 
 DUE_AT_ONCE = 64
-
-_DUE = "fetch_at <= :now AND NOT {resting} ORDER BY fetch_at LIMIT :many"
-_DUE_POSTGRESQL = _DUE.format(resting=LANE_POSTGRESQL)
-_DUE_SQLITE = _DUE.format(resting=LANE_SQLITE)
 
 
 class Due(NamedTuple):
@@ -47,7 +43,13 @@ def due(context: Context, resting: Sequence[str] = ()) -> Unit[list[Attempt]]:
     then; one without a `fetch_at` is asked about for the last time.
     """
     now = context.clock()
-    query = Query(ATTEMPTS, _DUE_POSTGRESQL, sqlite=_DUE_SQLITE, now=now, resting=list(resting), many=DUE_AT_ONCE)
+    query = Query(
+        ATTEMPTS,
+        f"fetch_at <= :now AND NOT {IN_RESTING_LANE} ORDER BY fetch_at LIMIT :many",
+        now=now,
+        resting=list(resting),
+        many=DUE_AT_ONCE,
+    )
 
     def decide(rows: Rows) -> list[Attempt]:
         asked = []

@@ -9,7 +9,6 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from sqlalchemy import Delete, Select, Update
 
-from otpost.domain import errors
 from otpost.store.units import Kind, Unit
 
 A = TypeVar("A")
@@ -18,47 +17,17 @@ R = TypeVar("R", bound=msgspec.Struct)
 MESSAGES_DUE = "messages_due"
 """The signal that a message waits for an attempt."""
 
-
 FULL = "The disk of the database is full; nothing was kept."
 OUT_OF_ORDER = "The database cannot take this right now."
 STOPPING = "Otpost is stopping; try again in a moment."
 HELD = "Another session holds a row of the database that this needs; try again in a moment."
 LOCKED = "Another session has locked a table of the database; end it or its transaction."
-STUCK_S = 2.0
-FAILED_S = 5.0
 
 _log = logging.getLogger(__name__)
 
 
 class Rejected(Exception):
     """What a unit wrote breaks a rule of the schema, or does not fit it; to try again would not help."""
-
-
-class Writing:
-    """Whether what is written gets through: what a health answer has to know and cannot try by itself."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-        self._failed: tuple[float, str] | None = None
-
-    def begins(self, now: float) -> None:
-        self._since = now
-
-    def ends(self) -> None:
-        self._since = None
-
-    def went_well(self) -> None:
-        self._failed = None
-
-    def failed(self, now: float, words: str) -> None:
-        self._failed = (now, words)
-
-    def judge(self, now: float) -> None:
-        """Raise `errors.Unavailable` while a batch hangs, and where the latest one failed just now."""
-        if self._since is not None and now - self._since > STUCK_S:
-            raise errors.Unavailable(OUT_OF_ORDER)
-        if self._failed is not None and now - self._failed[0] < FAILED_S:
-            raise errors.Unavailable(self._failed[1])
 
 
 class Store(Protocol):

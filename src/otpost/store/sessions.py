@@ -157,7 +157,7 @@ def words(error: BaseException) -> str:
     return f"{type(error).__name__}: {told}"
 
 
-def unavailable(error: Exception) -> errors.Unavailable:
+def unavailable(error: BaseException) -> errors.Unavailable:
     """What a caller is told of a database that cannot take this right now."""
     _log.error("the database is out of order: %s", words(error))
     return errors.Unavailable(FULL if isinstance(error, asyncpg.DiskFullError) else OUT_OF_ORDER)

@@ -131,13 +131,25 @@ def columns_of(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-_PARAMETER = re.compile(r"(?<!:):(\w+)")
+_LIST = re.compile(r"\bIN :(\w+)")
+_PARAMETER = re.compile(r":(\w+)")
 
 
-def numbered(text: str, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """SQL with `:name` parameters as asyncpg wants it: `$1`, `$2`, …"""
-    names = list(parameters)
-    return _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", text), list(parameters.values())
+@cache
+def sqlite_query(kind: Kind[Any], condition: str) -> tuple[str, frozenset[str]]:
+    """The statement of a query, and the names of those parameters that are lists: each of them is JSON text."""
+    test = _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", condition)
+    text = f"SELECT {listed(kind.columns)} FROM {quoted(kind.name)} WHERE {test}"
+    return text, frozenset(_LIST.findall(condition))
+
+
+@cache
+def postgresql_query(kind: Kind[Any], condition: str) -> tuple[str, tuple[str, ...]]:
+    """The statement of a query, and the names of its parameters in their order."""
+    names = tuple(dict.fromkeys(_PARAMETER.findall(condition)))
+    test = _LIST.sub(r"= ANY(:\1)", condition)
+    test = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", test)
+    return f"SELECT {listed(kind.columns)} FROM {quoted(kind.name)} WHERE {test} FOR UPDATE SKIP LOCKED", names
 
 
 def for_sqlite(statement: ClauseElement) -> tuple[str, Mapping[str, Any]]:

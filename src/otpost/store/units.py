@@ -147,18 +147,16 @@ class Key(NamedTuple):
 
 
 class Query(Generic[R]):
-    """Rows found by a condition of their own, with named parameters `:name`; lists are JSON text on SQLite.
+    """Rows found by a condition of their own, with named parameters `:name`; a list is one in `column IN :name`.
 
-    `sqlite` is the condition there, where it differs. The rows come locked, without waiting for those that
-    somebody else holds.
+    The rows come locked, without waiting for those that somebody else holds.
     """
 
-    __slots__ = ("kind", "parameters", "sql", "sqlite")
+    __slots__ = ("condition", "kind", "parameters")
 
-    def __init__(self, kind: Kind[R], sql: str, *, sqlite: str | None = None, **parameters: Any) -> None:
+    def __init__(self, kind: Kind[R], condition: str, **parameters: Any) -> None:
         self.kind = kind
-        self.sql = sql
-        self.sqlite = sqlite or sql
+        self.condition = condition
         self.parameters = parameters
 
 

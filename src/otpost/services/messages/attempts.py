@@ -55,9 +55,8 @@ _REPEATS_SID = "{} gave the text an ID that another text has, so that a report t
 DUE_AT_ONCE = 64
 
 _DUE = "due_at <= :now AND put_off = 0 AND (NOT ({full}) OR valid_until < :hopeless) ORDER BY turn LIMIT :many"
-_LANE_POSTGRESQL, _ORIGIN_POSTGRESQL = "lane = ANY(:full::text[])", "lane || ' ' || origin = ANY(:dry::text[])"
-_LANE_SQLITE = "lane IN (SELECT value FROM json_each(:full))"
-_ORIGIN_SQLITE = "lane || ' ' || origin IN (SELECT value FROM json_each(:dry))"
+_DUE_IN_FREE_LANES = _DUE.format(full="lane IN :full")
+_DUE_BY_FREE_ORIGINS = _DUE.format(full="lane IN :full OR lane || ' ' || origin IN :dry")
 
 
 class Pacing(Protocol):
@@ -132,8 +131,7 @@ def claim_messages(context: Context, node: str, pacing: Pacing, public_url: str 
     lists: dict[str, list[str]] = {"full": pacing.full(), **({"dry": dry} if dry else {})}
     query = Query(
         MESSAGES,
-        _DUE.format(full=f"{_LANE_POSTGRESQL} OR {_ORIGIN_POSTGRESQL}" if dry else _LANE_POSTGRESQL),
-        sqlite=_DUE.format(full=f"{_LANE_SQLITE} OR {_ORIGIN_SQLITE}" if dry else _LANE_SQLITE),
+        _DUE_BY_FREE_ORIGINS if dry else _DUE_IN_FREE_LANES,
         now=now,
         hopeless=now + NO_STALE_TEXT_S * 1000,
         many=DUE_AT_ONCE,

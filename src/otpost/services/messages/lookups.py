@@ -27,11 +27,8 @@ from otpost.store.units import Query, Rows, Unit, lock, lock_by, look_by
 
 LEASE_MS = 15_000
 
-LANE_POSTGRESQL = "tenant || ':' || service || ':' || account_sid = ANY(:resting::text[])"
-LANE_SQLITE = "tenant || ':' || service || ':' || account_sid IN (SELECT value FROM json_each(:resting))"
-"""Conditions on attempts whose lane is one of the list `resting`."""
-
-_TO_LOOK_UP = "look_at <= :now AND NOT {resting} ORDER BY look_at LIMIT :many"
+IN_RESTING_LANE = "tenant || ':' || service || ':' || account_sid IN :resting"
+"""The condition on attempts whose lane is one of the list `resting`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +49,7 @@ def due_questions(context: Context, resting: Sequence[str] = ()) -> Unit[list[Qu
     now = context.clock()
     query = Query(
         ATTEMPTS,
-        _TO_LOOK_UP.format(resting=LANE_POSTGRESQL),
-        sqlite=_TO_LOOK_UP.format(resting=LANE_SQLITE),
+        f"look_at <= :now AND NOT {IN_RESTING_LANE} ORDER BY look_at LIMIT :many",
         now=now,
         resting=list(resting),
         many=DUE_AT_ONCE,

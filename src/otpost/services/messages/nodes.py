@@ -19,10 +19,6 @@ from otpost.store.units import Query, Rows, Unit, lock
 LOST_MS = 15_000
 STRAY_MS = 20_000
 
-_STRAY = "outcome IS NULL AND node = :node AND started_at <= :before AND NOT {in_hand} LIMIT :many"
-_STRAY_POSTGRESQL = _STRAY.format(in_hand="sid = ANY(:in_hand::text[])")
-_STRAY_SQLITE = _STRAY.format(in_hand="sid IN (SELECT value FROM json_each(:in_hand))")
-
 
 def record_heartbeat(context: Context, node: str, started_at: int) -> Unit[None]:
     """The node lives."""
@@ -69,8 +65,7 @@ def settle_stray(context: Context, node: str, in_hand: Sequence[str]) -> Unit[in
     now = context.clock()
     query = Query(
         ATTEMPTS,
-        _STRAY_POSTGRESQL,
-        sqlite=_STRAY_SQLITE,
+        "outcome IS NULL AND node = :node AND started_at <= :before AND NOT sid IN :in_hand LIMIT :many",
         node=node,
         before=now - STRAY_MS,
         in_hand=list(in_hand),

@@ -25,9 +25,6 @@ DUE_AT_ONCE: Final = 64
 REPLAYED_AT_ONCE: Final = 500
 TIME_OUT_S: Final = 15.0
 
-_DUE: Final = "due_at <= :now AND NOT {full} ORDER BY due_at LIMIT :many"
-_DUE_POSTGRESQL: Final = _DUE.format(full="lane = ANY(:full::text[])")
-_DUE_SQLITE: Final = _DUE.format(full="lane IN (SELECT value FROM json_each(:full))")
 _SECONDS: Final = re.compile(r"[0-9]{1,7}")
 
 
@@ -109,7 +106,13 @@ def claim(context: Context, free: Callable[[str], int], full: Sequence[str], man
     `free` is how many more a lane takes, `full` the lanes that take none, `many` the most that are looked at.
     """
     now = context.clock()
-    query = Query(WEBHOOK_DELIVERIES, _DUE_POSTGRESQL, sqlite=_DUE_SQLITE, now=now, full=list(full), many=many)
+    query = Query(
+        WEBHOOK_DELIVERIES,
+        "due_at <= :now AND NOT lane IN :full ORDER BY due_at LIMIT :many",
+        now=now,
+        full=list(full),
+        many=many,
+    )
 
     def decide(rows: Rows) -> Claimed:
         found = rows.found(query)
