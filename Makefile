@@ -1,7 +1,7 @@
 # `make` alone lists what can be made.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test quick prove lint types format lock
+.PHONY: help setup demo check test quick prove lint types pages format lock
 bin := .venv/bin
 
 help: ## list the targets
@@ -19,13 +19,16 @@ check: setup ## lint, types, and every test that needs no server, browser or pro
 quick: setup
 	@$(bin)/python -m pytest -q -n 2 --dist worksteal -m "not postgres and not browser and not process and not slow and not prove" $(ARGS)
 
-test: lint types ## the gate: lint, types, layers and every test; brings PostgreSQL, Chromium and strace (ARGS= goes to pytest)
+test: lint types pages ## the gate: lint, types, layers and every test; brings PostgreSQL, Chromium and strace (ARGS= goes to pytest)
 	@scripts/test-tools
 	$(bin)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 prove: setup ## run a long proof and keep its output in docs/evidence/ (PART=bench, faults, load, mutants, …)
 	@scripts/test-tools
 	@scripts/prove "$(PART)" $(ARGS)
+
+pages: setup ## makes the tables of docs/reference anew that are made from the code
+	@$(bin)/python tests/test_made_pages.py
 
 lint: setup ## style of the code, and the layers that imports must keep to
 	$(bin)/ruff check .

@@ -1,11 +1,11 @@
-"""docs/reference/delivery.md is what the code does: its tables and times are made from it.
+"""The tables of docs/reference/delivery.md and policy.md are what the code does: they are made from it.
 
-`python tests/test_delivery_page.py` writes them anew.
+`make pages` writes them anew, and so does `make test` before it begins: a new sender service needs no hand there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -17,9 +17,10 @@ from otpost.domain.outcome import REASONS, ReasonName
 from otpost.messaging import breaker, pace
 from otpost.senders._twilio_codes import CODES, RANGES, link
 from otpost.senders.base import fetches_reports, found, looks_up, proven_by_address, reads_reports
+from otpost.senders.settings import Field, form
 from otpost.services.context import LONGEST_LEAD_MS
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "delivery.md"
+REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 HELP = {
     "again": "another try, later",
     "elsewhere": "another account or service, at once",
@@ -109,28 +110,75 @@ def ranges() -> Iterator[str]:
         yield f"| {known.first} | {known.last} | `{known.reason}` | {known.about} |"
 
 
-PARTS: dict[str, Callable[[], Iterator[str]]] = {
-    "statuses": statuses,
-    "reasons": reasons,
-    "times": times,
-    "services": services,
-    "twilio": twilio,
-    "ranges": ranges,
+def settings() -> Iterator[str]:
+    for name, service in found().items():
+        fields = form(service.Settings)
+        yield f"### {service.TITLE}"
+        yield ""
+        if not fields:
+            yield f"`{name}` has no settings."
+            yield ""
+            continue
+        yield f"Its section is `{name}`."
+        yield ""
+        yield from table(fields)
+        rows: dict[type, list[str]] = {}
+        for field in fields:
+            if field.row is not None:
+                rows.setdefault(field.row, []).append(f"`{field.name}`")
+        for row, names in rows.items():
+            yield f"A row of {' or '.join(names)}:"
+            yield ""
+            yield from table(form(row))
+
+
+def table(fields: Sequence[Field]) -> Iterator[str]:
+    yield "| Setting | In the console | What it is |"
+    yield "|---|---|---|"
+    for field in fields:
+        values = [f"`{value}`" if value else "nothing" for value, _ in field.choices]
+        parts = [f"`{part.name}`" for part in form(field.row)] if field.row is not None else []
+        has_default = field.kind in ("url", "number", "choice") and field.default != ""
+        words = [
+            field.help,
+            f"Rows of {', '.join(parts)}." if parts else "",
+            f"One of {', '.join(values)}." if values else "",
+            f"{field.low} to {field.high}." if field.low is not None and field.high is not None else "",
+            "Secret." if field.kind == "secret" else "",
+            "Needed." if field.required else "",
+            f"`{field.default}` unless it is set." if has_default else "",
+        ]
+        told = " ".join(filter(None, words)).replace("|", "\\|")
+        yield f"| `{field.name}` | {field.label} | {told} |"
+    yield ""
+
+
+PAGES: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
+    "delivery.md": {
+        "statuses": statuses,
+        "reasons": reasons,
+        "times": times,
+        "services": services,
+        "twilio": twilio,
+        "ranges": ranges,
+    },
+    "policy.md": {"settings": settings},
 }
 
 
-def written(page: str) -> str:
+def written(name: str, page: str) -> str:
     """The page with its made parts made anew."""
-    for name, part in PARTS.items():
-        before, mark, rest = page.partition(f"<!-- made: {name} -->\n")
-        assert mark, f"the page has no place for {name}"
+    for place, part in PAGES[name].items():
+        before, mark, rest = page.partition(f"<!-- made: {place} -->\n")
+        assert mark, f"the page has no place for {place}"
         page = before + mark + "\n".join(part()) + "\n<!-- end -->" + rest.partition("<!-- end -->")[2]
     return page
 
 
-def test_the_page_says_what_the_code_does() -> None:
-    page = PAGE.read_text()
-    assert page == written(page), "run python tests/test_delivery_page.py"
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_says_what_the_code_does(name: str) -> None:
+    page = (REFERENCE / name).read_text()
+    assert page == written(name, page), "run make pages"
 
 
 def test_every_reason_of_the_vocabulary_has_its_words() -> None:
@@ -151,4 +199,5 @@ def test_what_opens_a_breaker_is_the_accounts_own_trouble_or_the_networks(name: 
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text()))
+    for name in PAGES:
+        (REFERENCE / name).write_text(written(name, (REFERENCE / name).read_text()))
