@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
+from installation import Clock, context_of
 from otpost.domain.errors import Invalid, NotFound
 from otpost.domain.policy import Rate, Revision
 from otpost.outbound import Outbound
 from otpost.senders.base import found
 from otpost.services.context import Context
-from otpost.services.keyring import KeyRing
 from otpost.services.policy.draft import read, restored, url_errors
 from otpost.store.base import Store
 from otpost.store.kinds import REVISIONS
@@ -261,7 +261,7 @@ OLD: dict[str, Any] = {
 @pytest.fixture
 async def context(store: Store) -> Context:
     """A tenant whose first revision has two rows of one account, and one of another."""
-    made = Context(store, KeyRing({"k1": b"1" * 32}), lambda: 1_800_000_000_000)
+    made = context_of(store, Clock(1_800_000_000_000))
     old = Revision(
         TENANT, 1, 1, "ada", (), "twilio", ("messagebird",), {"twilio": OLD, "gone": {}}, 60, (Rate(PHONE, 2.0),)
     )
