@@ -70,7 +70,7 @@ def test_null_is_a_choice_of_none_and_never() -> None:
         ({"revision": 1.0}, "revision", "invalid", "revision is the whole number that was read."),
         ({"revision": "1"}, "revision", "invalid", "revision is the whole number that was read."),
         (
-            {"sender_service": "acme"},
+            {"sender_service": "nosuch"},
             "sender_service",
             "invalid",
             f"This must be one of: {SERVICES}; or null, to choose none.",
@@ -84,7 +84,7 @@ def test_null_is_a_choice_of_none_and_never() -> None:
         ({"fallback": "twilio"}, "fallback", "invalid", "This must be a list of sender services, in their order."),
         ({"fallback": None}, "fallback", "invalid", "This must be a list of sender services, in their order."),
         ({"fallback": ["twilio", "sandbox"]}, "fallback[1]", "invalid", f"A fallback must be one of: {FALLBACKS}."),
-        ({"fallback": ["twilio", "acme"]}, "fallback[1]", "invalid", f"A fallback must be one of: {FALLBACKS}."),
+        ({"fallback": ["twilio", "nosuch"]}, "fallback[1]", "invalid", f"A fallback must be one of: {FALLBACKS}."),
         ({"fallback": [["twilio"]]}, "fallback[0]", "invalid", f"A fallback must be one of: {FALLBACKS}."),
         (
             {"fallback": ["twilio", "generic", "twilio"]},
@@ -156,8 +156,8 @@ def test_null_is_a_choice_of_none_and_never() -> None:
             "There is no such setting. Leave it out.",
         ),
         (
-            {"acme": {}},
-            "acme",
+            {"nosuch": {}},
+            "nosuch",
             "unknown_field",
             f"There is no such setting or sender service. Services are: {SERVICES}.",
         ),
@@ -173,7 +173,7 @@ def test_each_mistake_has_its_sentence_at_its_path(sent: object, field: str, cod
 
 def test_all_mistakes_are_told_at_once() -> None:
     sent = {
-        "acme": 1,
+        "nosuch": 1,
         "revision": "x",
         "sender_service": 1,
         "fallback": ["sandbox"],
@@ -182,7 +182,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         "twilio": [],
     }
     assert [field for field, _, _ in mistakes(sent)] == [
-        "acme",
+        "nosuch",
         "revision",
         "sender_service",
         "fallback[0]",

@@ -710,9 +710,9 @@ async def test_a_fallback_whose_secret_was_cleared_stands_in_for_nobody(context)
 
 
 async def test_nothing_is_sent_by_a_service_that_is_not_installed_any_more(context):
-    gone = Policy(TENANT, revision=1, sender_service="acme", incomplete=False)
+    gone = Policy(TENANT, revision=1, sender_service="nosuch", incomplete=False)
     await context.store.run(Unit(lambda rows: rows.put(POLICIES, gone)))
-    with pytest.raises(SenderPolicyIncomplete, match="the service acme is not installed here"):
+    with pytest.raises(SenderPolicyIncomplete, match="the service nosuch is not installed here"):
         await explain_saved_route(context, TENANT, parse_recipient("+15005550006"))
 
 
