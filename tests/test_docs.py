@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from otpost import config, telemetry
+from otpost.api.native.routes import ENDPOINTS
 from otpost.api.problems import STATUS
-from otpost.api.routes import ENDPOINTS
 from otpost.cli.commands import COMMANDS, GROUPS
 from otpost.domain import errors
 from otpost.domain.application import RANGES, Rules

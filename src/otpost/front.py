@@ -10,8 +10,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from otpost.address import Network, read_caller
-from otpost.api.native.endpoint import refused, respond
 from otpost.api.problems import Internal
+from otpost.api.wire import respond, write_problem
 from otpost.server import Asgi, Message
 from otpost.telemetry import REQUEST_ID
 
@@ -74,7 +74,7 @@ class Front:
             if begun:
                 raise
             _log.exception("%s failed before it was answered", scope["method"])
-            await respond(answer, *refused(Internal(), 0))
+            await respond(answer, *write_problem(Internal(), 0))
 
     def _id_of(self, scope: Message) -> str:
         for name, value in scope["headers"]:

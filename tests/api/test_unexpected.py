@@ -16,12 +16,12 @@ from asgi import ask
 from installation import Installation
 from otpost import telemetry
 from otpost.api import Surroundings
+from otpost.api.addresses import Addresses
 from otpost.api.callbacks import PATH, Callbacks
-from otpost.api.native.endpoint import Endpoint, Reply
+from otpost.api.endpoint import Endpoint, Reply
+from otpost.api.native.endpoint import Endpoint as NativeEndpoint
 from otpost.api.problems import STATUS, problem, retry_after_s, status_of
-from otpost.api.routes import Address
 from otpost.api.twilio.endpoint import Endpoint as ShapedEndpoint
-from otpost.api.twilio.endpoint import Reply as ShapedReply
 from otpost.domain.errors import FieldError, LimitReached, NotFound, Refusal, Unavailable
 from otpost.store.base import Store
 
@@ -38,9 +38,9 @@ def surroundings(otpost: Installation, timer: Callable[[], float] | None = None,
     return Surroundings(context, otpost.http, None, (), ready=otpost._ready, metrics=lambda: b"", **more)
 
 
-def shaped(endpoint: ShapedEndpoint, here: Surroundings) -> ASGIApp:
+def served(endpoint: Endpoint[Any], here: Surroundings) -> ASGIApp:
     async def answer(scope: Any, receive: Any, send: Any) -> None:
-        await endpoint(here, scope, receive, send, {})
+        assert await Addresses([endpoint]).answer(here, scope, receive, send)
 
     return answer
 
@@ -64,8 +64,8 @@ def only(caplog: pytest.LogCaptureFixture) -> tuple[str, str, str]:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_of_our_own_api(otpost: Installation, caplog: pytest.LogCaptureFixture, method: Any) -> None:
-    endpoint = Endpoint(method, "/v1/broken/{sid}", break_down, "Break", "verify", {200: None})
-    app = Router([Route("/v1/broken/{sid}", Address(surroundings(otpost), {method: endpoint}))])
+    endpoint = NativeEndpoint(method, "/v1/broken/{sid}", break_down, "verify", "Break", {200: None})
+    app = served(endpoint, surroundings(otpost))
     headers = {"authorization": f"Bearer {otpost.verify.key.sid}.{otpost.verify.secret}"}
     answer = await ask(app, method, "/v1/broken/+4915123456789", headers=headers)
     assert (answer.status, answer.headers["content-type"]) == (500, "application/problem+json")
@@ -82,7 +82,7 @@ async def test_of_our_own_api(otpost: Installation, caplog: pytest.LogCaptureFix
 async def test_of_twilios_api(otpost: Installation, caplog: pytest.LogCaptureFixture) -> None:
     endpoint = ShapedEndpoint("POST", "/v2/Broken", break_down)
     headers = {"authorization": basic(otpost.admin.key.sid, otpost.admin.secret)}
-    answer = await ask(shaped(endpoint, surroundings(otpost)), "POST", "/v2/Broken", headers=headers)
+    answer = await ask(served(endpoint, surroundings(otpost)), "POST", "/v2/Broken", headers=headers)
     assert answer.status == 500
     assert set(answer.json()) == {"code", "message", "more_info", "status"}
     assert (answer.json()["status"], answer.json()["code"]) == (500, 20500)
@@ -118,16 +118,16 @@ async def test_the_time_from_arrival_to_answer_is_measured(otpost: Installation,
     async def wait(call: Any) -> Any:
         nonlocal now
         now += float(call.query.s if dialect == "native" else call.query["s"])
-        return Reply(200, "done") if dialect == "native" else ShapedReply(200, "done")
+        return Reply(200, "done")
 
     route = f"/timed/{dialect}/{id(timer)}"
     here = surroundings(otpost, timer)
-    app: ASGIApp
+    endpoint: Endpoint[Any]
     if dialect == "native":
-        endpoint = Endpoint("GET", route, wait, "Wait", "verify", {200: str}, query=Wait)
-        app = Router([Route(route, Address(here, {"GET": endpoint}))])
+        endpoint = NativeEndpoint("GET", route, wait, "verify", "Wait", {200: str}, query=Wait)
     else:
-        app = shaped(ShapedEndpoint("GET", route, wait), here)
+        endpoint = ShapedEndpoint("GET", route, wait)
+    app = served(endpoint, here)
     headers = {"authorization": basic(otpost.admin.key.sid, otpost.admin.secret)}
     for seconds in ("0.2", "0.5"):
         assert (await ask(app, "GET", f"{route}?s={seconds}", headers=headers)).status == 200

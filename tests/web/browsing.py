@@ -15,7 +15,7 @@ from installation import Installation
 from otpost.api import Surroundings as ApiSurroundings
 from otpost.api import application
 from otpost.api.native.openapi import described
-from otpost.api.routes import ENDPOINTS
+from otpost.api.native.routes import ENDPOINTS
 from otpost.domain.access import User
 from otpost.services.audit import command_line_actor
 from otpost.services.tenants.passwords import Passwords

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from installation import TO
-from otpost.api.routes import ENDPOINTS
+from otpost.api.native.routes import ENDPOINTS
 from otpost.domain.message import Attempt, Message, Report
 from otpost.domain.policy import callbacks_refused
 from otpost.services.paging import EXAMINED

@@ -9,8 +9,9 @@ from urllib.parse import parse_qs, quote
 from starlette.types import Receive, Scope, Send
 
 from otpost.api import problems
-from otpost.api.native.endpoint import Surroundings, read_all, refused, respond
+from otpost.api.endpoint import Surroundings
 from otpost.api.problems import Internal, MethodNotAllowed
+from otpost.api.wire import read_body, respond, write_problem
 from otpost.domain.errors import NotFound, Refusal, Unavailable
 from otpost.domain.sid import ATTEMPT, TENANT, is_sid, lengthened
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused
@@ -58,15 +59,15 @@ class Callbacks:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         now = self._surroundings.context.clock()
         if scope["method"] not in ("POST", "GET"):
-            await respond(send, *refused(MethodNotAllowed(), now))
+            await respond(send, *write_problem(MethodNotAllowed(), now))
             return
         try:
             answer = await self._take(scope, receive)
         except Refusal as refusal:
-            await respond(send, *refused(refusal, now))
+            await respond(send, *write_problem(refusal, now))
         except Exception:
             _log.exception("%s %s failed", scope["method"], PATH)
-            await respond(send, *refused(Internal(), now))
+            await respond(send, *write_problem(Internal(), now))
         else:
             await respond(send, answer, [(b"content-type", b"text/plain; charset=utf-8")])
 
@@ -74,7 +75,7 @@ class Callbacks:
         context = self._surroundings.context
         name, subject = scope["path_params"]["service"], scope["path_params"]["attempt"]
         subject = lengthened(subject, ATTEMPT) or subject
-        body = await read_all(scope, receive)
+        body = await read_body(receive)
         service = found().get(name)
         if service is None or not reads_reports(service):
             raise NotFound("There is no attempt with this SID.")

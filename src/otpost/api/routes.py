@@ -8,21 +8,19 @@ from typing import Any
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from otpost.api import callbacks, twilio
-from otpost.api.native import applications, messages, openapi, policy, templates, verifications, webhooks
-from otpost.api.native.endpoint import Endpoint, Surroundings, json_answer, prove, refused, respond
+from otpost.api import callbacks
+from otpost.api.addresses import Addresses
+from otpost.api.endpoint import Surroundings
+from otpost.api.native import openapi
+from otpost.api.native import routes as native
+from otpost.api.native.endpoint import Endpoint
 from otpost.api.problems import MethodNotAllowed
+from otpost.api.twilio import routes as twilio
+from otpost.api.twilio.endpoint import name_resource, write_error
+from otpost.api.twilio.errors import not_found
+from otpost.api.wire import respond, write_json, write_problem
 from otpost.domain.errors import NotFound, Refusal, ScopeMissing
 from otpost.telemetry import METRICS_CONTENT_TYPE
-
-ENDPOINTS: tuple[Endpoint, ...] = (
-    *verifications.ENDPOINTS,
-    *messages.ENDPOINTS,
-    *applications.ENDPOINTS,
-    *webhooks.ENDPOINTS,
-    *templates.ENDPOINTS,
-    *policy.ENDPOINTS,
-)
 
 
 def readiness(wrong: dict[str, str]) -> tuple[int, dict[str, str]]:
@@ -33,51 +31,31 @@ def readiness(wrong: dict[str, str]) -> tuple[int, dict[str, str]]:
 
 def description() -> dict[str, Any]:
     """The OpenAPI document of the API."""
-    return openapi.described(ENDPOINTS)
-
-
-class Address:
-    """One path with its methods, as an ASGI application."""
-
-    def __init__(self, surroundings: Surroundings, endpoints: dict[str, Endpoint]) -> None:
-        self._surroundings = surroundings
-        self._endpoints = endpoints
-        self._allow = (b"allow", ", ".join(endpoints).encode())
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._endpoints.get(scope["method"])
-        if endpoint is None:
-            answer, headers = refused(MethodNotAllowed(), 0)
-            await respond(send, answer, [*headers, self._allow])
-            return
-        await endpoint(self._surroundings, scope, receive, send)
+    return openapi.described(native.ENDPOINTS)
 
 
 def application(surroundings: Surroundings, more: Sequence[BaseRoute] = ()) -> ASGIApp:
     """The API as an ASGI application; `more` are the routes of others, the console's among them."""
-    by_path: dict[str, dict[str, Endpoint]] = {}
-    for endpoint in ENDPOINTS:
-        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
-    routes: list[BaseRoute] = [Route(path, Address(surroundings, endpoints)) for path, endpoints in by_path.items()]
-    routes.append(Route(callbacks.PATH, callbacks.Callbacks(surroundings)))
-    described = openapi.encoded(ENDPOINTS)
+    addresses = Addresses((*native.ENDPOINTS, *twilio.ENDPOINTS))
+    routes: list[BaseRoute] = [Route(callbacks.PATH, callbacks.Callbacks(surroundings))]
+    described = openapi.encoded(native.ENDPOINTS)
 
     async def healthz(scope: Scope, receive: Receive, send: Send) -> None:
-        await respond(send, *json_answer(200, {"status": "ok"}))
+        await respond(send, *write_json(200, {"status": "ok"}))
 
     async def readyz(scope: Scope, receive: Receive, send: Send) -> None:
-        await respond(send, *json_answer(*readiness(await surroundings.ready())))
+        await respond(send, *write_json(*readiness(await surroundings.ready())))
 
     async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             headers = dict(scope["headers"])
-            principal = await prove(
+            principal = await Endpoint.prove(
                 surroundings.context, headers.get(b"authorization", b""), lambda: surroundings.caller(scope).address
             )
             if principal.key.scope != "admin":
                 raise ScopeMissing
         except Refusal as refusal:
-            await respond(send, *refused(refusal, surroundings.context.clock()))
+            await respond(send, *write_problem(refusal, surroundings.context.clock()))
             return
         page = surroundings.metrics()
         kind = [(b"content-type", METRICS_CONTENT_TYPE.encode()), (b"content-length", b"%d" % len(page))]
@@ -97,11 +75,16 @@ def application(surroundings: Surroundings, more: Sequence[BaseRoute] = ()) -> A
     ):
         routes.append(Route(path, OnlyGet(page)))
     routes.extend(more)
-    native, shaped = Router(routes, redirect_slashes=False, default=nowhere), twilio.application(surroundings)
+    pages = Router(routes, redirect_slashes=False, default=nowhere)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        known = scope["type"] == "http" and twilio.is_shaped(scope["path"])
-        await (shaped if known else native)(scope, receive, send)
+        if scope["type"] != "http":
+            await pages(scope, receive, send)
+        elif not await addresses.answer(surroundings, scope, receive, send):
+            if twilio.is_shaped(scope["path"]):
+                await respond(send, *write_error(not_found(name_resource(scope))))
+            else:
+                await pages(scope, receive, send)
 
     return answer
 
@@ -116,7 +99,7 @@ class OnlyGet:
         if scope["method"] in ("GET", "HEAD"):
             await self._page(scope, receive, send)
             return
-        answer, headers = refused(MethodNotAllowed(), 0)
+        answer, headers = write_problem(MethodNotAllowed(), 0)
         await respond(send, answer, [*headers, (b"allow", b"GET, HEAD")])
 
 
@@ -126,4 +109,4 @@ async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close", "code": 1000})
         return
     if scope["type"] == "http":
-        await respond(send, *refused(NotFound(), 0))
+        await respond(send, *write_problem(NotFound(), 0))

@@ -9,7 +9,7 @@ import pytest
 
 from api.world import Neighbour, neighbour, picture, quiet, told
 from installation import TO, Installation
-from otpost.api.routes import ENDPOINTS
+from otpost.api.native.routes import ENDPOINTS
 
 NUL, LONG = "a\x00b", "x" * 5000
 HUGE = 10**30

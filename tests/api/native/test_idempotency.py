@@ -13,7 +13,7 @@ from api.world import everything, neighbour, picture, quiet, told
 from asgi import Answered
 from installation import TO, Installation
 from otpost import telemetry
-from otpost.api.routes import ENDPOINTS
+from otpost.api.native.routes import ENDPOINTS
 from otpost.domain.outcome import Unavailable, Vendor
 from otpost.services.tenants.keys import NewKey
 

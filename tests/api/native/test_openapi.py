@@ -29,7 +29,7 @@ from schemathesis.specs.openapi.checks import (
 
 from installation import TO, Installation, installed, until
 from otpost.api.native.openapi import described
-from otpost.api.routes import ENDPOINTS
+from otpost.api.native.routes import ENDPOINTS
 from otpost.store.postgresql import PostgresStore
 from otpost.store.sqlite import SqliteStore
 

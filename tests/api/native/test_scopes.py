@@ -7,7 +7,7 @@ from typing import Any
 from api.world import neighbour, picture, quiet, told
 from asgi import ask
 from installation import TO, Installation
-from otpost.api.routes import ENDPOINTS
+from otpost.api.native.routes import ENDPOINTS
 
 OTHER = "+15005550009"
 

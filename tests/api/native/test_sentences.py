@@ -10,7 +10,7 @@ import pytest
 from api.world import told
 from installation import TO, Installation
 from otpost.api.native.fields import errors_in
-from otpost.api.routes import ENDPOINTS
+from otpost.api.native.routes import ENDPOINTS
 
 
 @pytest.mark.parametrize(

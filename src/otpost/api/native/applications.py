@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from otpost.api.endpoint import Reply
 from otpost.api.lists import ListQuery
 from otpost.api.native import shapes
-from otpost.api.native.endpoint import Call, Endpoint, Reply
+from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.access import Scope
 from otpost.domain.application import NAME_LENGTH, Rules
 from otpost.domain.errors import invalid, refusal
@@ -71,15 +72,13 @@ async def tenant(call: Call[None]) -> Reply:
 
 
 async def renew_token(call: Call[None]) -> Reply | Answer:
-    unit = renew_auth_token(call.context, call.principal.actor)
+    unit = renew_auth_token(call.context, call.actor)
     return await call.run(unit, lambda made: Reply(201, shapes.new_token(made.tenant, made.token)))
 
 
 async def listing(call: Call[None]) -> Reply:
     query: ListQuery = call.query
-    page = await list_applications(
-        call.context, call.principal.tenant.sid, limit=query.limit, cursor=query.at(APPLICATION)
-    )
+    page = await list_applications(call.context, call.tenant, limit=query.limit, cursor=query.at(APPLICATION))
     return Reply(200, shapes.Page([shapes.application(row) for row in page.rows], page.next))
 
 
@@ -87,12 +86,12 @@ async def create(call: Call[ApplicationBody]) -> Reply | Answer:
     name, made, wrong = complete_settings(_given(call.body))
     if wrong:
         raise refusal(wrong)
-    unit = make_application(call.context, call.principal.actor, name, made)
+    unit = make_application(call.context, call.actor, name, made)
     return await call.run(unit, lambda application: Reply(201, shapes.application(application)))
 
 
 async def read(call: Call[None]) -> Reply:
-    application = await read_application(call.context, call.principal.tenant.sid, call.path["sid"])
+    application = await read_application(call.context, call.tenant, call.path["sid"])
     return Reply(200, shapes.application(application))
 
 
@@ -102,7 +101,7 @@ async def change(call: Call[ApplicationPatch]) -> Reply | Answer:
         raise refusal(wrong)
     unit = change_application(
         call.context,
-        call.principal.actor,
+        call.actor,
         call.path["sid"],
         name,
         changed,
@@ -113,7 +112,7 @@ async def change(call: Call[ApplicationPatch]) -> Reply | Answer:
 
 async def keys(call: Call[None]) -> Reply:
     query: ListQuery = call.query
-    tenant = call.principal.tenant.sid
+    tenant = call.tenant
     await read_application(call.context, tenant, call.path["sid"])
     page = await list_keys(call.context, tenant, application=call.path["sid"], limit=query.limit, cursor=query.at(KEY))
     return Reply(200, shapes.Page([shapes.key(row) for row in page.rows], page.next))
@@ -124,13 +123,13 @@ async def create_key(call: Call[KeyBody]) -> Reply | Answer:
         name = read_line(call.body.name, NAME_LENGTH)
     except TextRefused as refused:
         raise invalid("name", refused.code, refused.message) from None
-    unit = make_key(call.context, call.principal.actor, "verify", call.path["sid"], name)
+    unit = make_key(call.context, call.actor, "verify", call.path["sid"], name)
     return await call.run(unit, lambda made: Reply(201, shapes.new_key(made.key, made.secret)))
 
 
 async def revoke_key(call: Call[None]) -> Reply:
-    unit = tenants_keys.revoke_key(call.context, call.principal.actor, call.path["key"], call.path["sid"])
-    await call.held(unit)
+    unit = tenants_keys.revoke_key(call.context, call.actor, call.path["key"], call.path["sid"])
+    await call.decide(unit)
     return Reply(204)
 
 
@@ -138,7 +137,7 @@ async def all_keys(call: Call[None]) -> Reply:
     query: KeyQuery = call.query
     page = await list_keys(
         call.context,
-        call.principal.tenant.sid,
+        call.tenant,
         scope=query.scope,
         application=query.application,
         limit=query.limit,
@@ -148,7 +147,7 @@ async def all_keys(call: Call[None]) -> Reply:
 
 
 async def revoke_any_key(call: Call[None]) -> Reply:
-    await call.held(tenants_keys.revoke_key(call.context, call.principal.actor, call.path["key"]))
+    await call.decide(tenants_keys.revoke_key(call.context, call.actor, call.path["key"]))
     return Reply(204)
 
 
@@ -162,24 +161,24 @@ ENDPOINTS = (
         "GET",
         "/v1/tenant",
         tenant,
-        "Read the tenant: its account SID, and whether it has an auth token",
         "admin",
+        "Read the tenant: its account SID, and whether it has an auth token",
         {200: shapes.TenantShape},
     ),
     Endpoint(
         "POST",
         "/v1/tenant/auth-token",
         renew_token,
-        "Make a new auth token, shown this once; the old one works for 24 h more",
         "admin",
+        "Make a new auth token, shown this once; the old one works for 24 h more",
         {201: shapes.NewTokenShape},
     ),
     Endpoint(
         "GET",
         "/v1/applications",
         listing,
-        "List applications, newest first",
         "admin",
+        "List applications, newest first",
         {200: shapes.Page[shapes.ApplicationShape]},
         query=ListQuery,
     ),
@@ -187,8 +186,8 @@ ENDPOINTS = (
         "POST",
         "/v1/applications",
         create,
-        "Make an application",
         "admin",
+        "Make an application",
         {201: shapes.ApplicationShape},
         body=ApplicationBody,
     ),
@@ -196,8 +195,8 @@ ENDPOINTS = (
         "GET",
         "/v1/applications/{sid}",
         read,
-        "Read an application",
         "admin",
+        "Read an application",
         {200: shapes.ApplicationShape},
         refuses=("not_found",),
     ),
@@ -205,8 +204,8 @@ ENDPOINTS = (
         "PATCH",
         "/v1/applications/{sid}",
         change,
-        "Change an application",
         "admin",
+        "Change an application",
         {200: shapes.ApplicationShape},
         body=ApplicationPatch,
         refuses=("not_found",),
@@ -215,8 +214,8 @@ ENDPOINTS = (
         "GET",
         "/v1/applications/{sid}/keys",
         keys,
-        "List an application's keys",
         "admin",
+        "List an application's keys",
         {200: shapes.Page[shapes.KeyShape]},
         query=ListQuery,
         refuses=("not_found",),
@@ -225,8 +224,8 @@ ENDPOINTS = (
         "POST",
         "/v1/applications/{sid}/keys",
         create_key,
-        "Make a key of scope verify; its secret is shown this once",
         "admin",
+        "Make a key of scope verify; its secret is shown this once",
         {201: shapes.NewKeyShape},
         body=KeyBody,
         body_optional=True,
@@ -236,8 +235,8 @@ ENDPOINTS = (
         "DELETE",
         "/v1/applications/{sid}/keys/{key}",
         revoke_key,
-        "Revoke a key at once",
         "admin",
+        "Revoke a key at once",
         {204: None},
         refuses=("not_found",),
     ),
@@ -245,8 +244,8 @@ ENDPOINTS = (
         "GET",
         "/v1/keys",
         all_keys,
-        "List all keys of the tenant, newest first",
         "admin",
+        "List all keys of the tenant, newest first",
         {200: shapes.Page[shapes.KeyShape]},
         query=KeyQuery,
     ),
@@ -254,8 +253,8 @@ ENDPOINTS = (
         "DELETE",
         "/v1/keys/{key}",
         revoke_any_key,
-        "Revoke any key of the tenant at once",
         "admin",
+        "Revoke any key of the tenant at once",
         {204: None},
         refuses=("not_found",),
     ),

@@ -31,7 +31,7 @@ _WORDS = {
 """What each of JSON's types looks like, in a query as far as the comma."""
 
 
-def read_body(decoder: msgspec.json.Decoder[T], kind: type[T], body: bytes) -> T:
+def decode_body(decoder: msgspec.json.Decoder[T], kind: type[T], body: bytes) -> T:
     """The body as `kind`. Raises Malformed for what is no JSON, Invalid with every wrong field otherwise."""
     try:
         return decoder.decode(body)

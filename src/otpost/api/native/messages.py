@@ -7,11 +7,11 @@ from typing import Annotated
 import msgspec
 from sqlalchemy import delete
 
+from otpost.api.endpoint import Reply
 from otpost.api.lists import ListQuery, SearchQuery, number
 from otpost.api.moments import moment, read_moment
 from otpost.api.native import shapes
-from otpost.api.native.endpoint import Call, Endpoint, Reply
-from otpost.api.native.verifications import whose
+from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.errors import invalid
 from otpost.domain.message import MessageStatus
 from otpost.domain.outcome import REASONS
@@ -52,10 +52,10 @@ class InboxShape(msgspec.Struct):
 
 
 async def send(call: Call[MessageBody]) -> Reply | Answer:
-    app = await read_application(call.context, call.principal.tenant.sid, call.principal.application)
+    app = await read_application(call.context, call.tenant, call.principal.application)
     unit = send_message(
         call.context,
-        call.principal.tenant.sid,
+        call.tenant,
         app.sid,
         number(call.body.to, "to", app.rules.default_region),
         call.body.body,
@@ -65,7 +65,7 @@ async def send(call: Call[MessageBody]) -> Reply | Answer:
 
 
 async def read(call: Call[None]) -> Reply:
-    story = await read_message(call.context, whose(call), call.path["sid"])
+    story = await read_message(call.context, call.tenancy, call.path["sid"])
     return Reply(200, shapes.message(*story))
 
 
@@ -78,27 +78,27 @@ async def listing(call: Call[None]) -> Reply:
     after = None
     if query.after is not None and (after := read_moment(query.after)) is None:
         raise invalid("after", "invalid", "after is an RFC 3339 moment, as in 2026-11-23T02:06:27Z.")
-    search = query.search(whose(call))._replace(
+    search = query.search(call.tenancy)._replace(
         status=query.status,
         after=after,
         account=query.account,
         service=query.service,
         reason=query.reason,
     )
-    page = await list_messages(call.context, whose(call), search, limit=query.limit, cursor=query.at(MESSAGE))
+    page = await list_messages(call.context, call.tenancy, search, limit=query.limit, cursor=query.at(MESSAGE))
     return Reply(200, shapes.Page([shapes.message(*story) for story in page.rows], page.next))
 
 
 async def inbox(call: Call[None]) -> Reply:
     query: InboxQuery = call.query
     to = None if query.to is None else number(query.to, "to").e164
-    page = await list_inbox(call.context, call.principal.tenant.sid, to=to, limit=query.limit, cursor=query.at(ATTEMPT))
+    page = await list_inbox(call.context, call.tenant, to=to, limit=query.limit, cursor=query.at(ATTEMPT))
     items = [InboxShape(text.sid, text.to, body, moment(text.received_at)) for text, body in page.rows]
     return Reply(200, shapes.Page(items, page.next))
 
 
 async def empty_inbox(call: Call[None]) -> Reply:
-    tenant = call.principal.tenant.sid
+    tenant = call.tenant
     await require_sandbox(call.context, tenant)
     await call.context.store.sweep(delete(sandbox_texts).where(sandbox_texts.c.tenant == tenant))
     return Reply(204)
@@ -107,7 +107,7 @@ async def empty_inbox(call: Call[None]) -> Reply:
 async def unlock(call: Call[None]) -> Reply:
     named = call.path["number"]
     to = number(f"+{named.lstrip()}" if named.startswith(" ") else named, "number")
-    await call.held(unlock_number(call.context, call.principal.actor, to.e164))
+    await call.decide(unlock_number(call.context, call.actor, to.e164))
     return Reply(204)
 
 
@@ -116,8 +116,8 @@ ENDPOINTS = (
         "POST",
         "/v1/messages",
         send,
-        "Send a text of your own through the same policy, queue and reports",
         "admin",
+        "Send a text of your own through the same policy, queue and reports",
         {202: shapes.MessageShape},
         body=MessageBody,
         refuses=("sender_policy_incomplete",),
@@ -126,8 +126,8 @@ ENDPOINTS = (
         "GET",
         "/v1/messages",
         listing,
-        "List messages, newest first",
         "verify",
+        "List messages, newest first",
         {200: shapes.Page[shapes.MessageShape]},
         query=MessageQuery,
     ),
@@ -135,8 +135,8 @@ ENDPOINTS = (
         "GET",
         "/v1/messages/{sid}",
         read,
-        "Read a message with its attempts and reports",
         "verify",
+        "Read a message with its attempts and reports",
         {200: shapes.MessageShape},
         refuses=("not_found",),
     ),
@@ -144,8 +144,8 @@ ENDPOINTS = (
         "GET",
         "/v1/sandbox/messages",
         inbox,
-        "The sandbox phone's texts, newest first",
         "admin",
+        "The sandbox phone's texts, newest first",
         {200: shapes.Page[InboxShape]},
         query=InboxQuery,
         refuses=("not_found",),
@@ -154,8 +154,8 @@ ENDPOINTS = (
         "DELETE",
         "/v1/sandbox/messages",
         empty_inbox,
-        "Empty the sandbox phone",
         "admin",
+        "Empty the sandbox phone",
         {204: None},
         refuses=("not_found",),
     ),
@@ -163,8 +163,8 @@ ENDPOINTS = (
         "DELETE",
         "/v1/numbers/{number}/lock",
         unlock,
-        "Lift the lock of a number",
         "admin",
+        "Lift the lock of a number",
         {204: None},
         refuses=("not_found",),
     ),

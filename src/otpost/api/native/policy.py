@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from otpost.api.endpoint import Reply
 from otpost.api.lists import ListQuery, number
 from otpost.api.moments import moment
 from otpost.api.native import shapes
-from otpost.api.native.endpoint import Call, Endpoint, Reply
+from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.errors import NotFound, invalid, refusal
 from otpost.domain.outcome import OutcomeName, ReasonName
 from otpost.domain.policy import NoRoute, Route
@@ -90,7 +91,7 @@ class AccountsShape(msgspec.Struct):
 
 
 async def read(call: Call[None]) -> Reply:
-    return Reply(200, await policy.shown(call.context, call.principal.tenant.sid))
+    return Reply(200, await policy.shown(call.context, call.tenant))
 
 
 async def save(call: Call[dict[str, Any]]) -> Reply | Answer:
@@ -102,9 +103,7 @@ async def save(call: Call[dict[str, Any]]) -> Reply | Answer:
 
 async def revisions(call: Call[None]) -> Reply:
     query: ListQuery = call.query
-    page = await policy.revisions(
-        call.context, call.principal.tenant.sid, limit=query.limit, cursor=query.cursor or None
-    )
+    page = await policy.revisions(call.context, call.tenant, limit=query.limit, cursor=query.cursor or None)
     items = [
         RevisionShape(row.number, moment(row.at), row.who, list(row.changes), row.sender_service) for row in page.rows
     ]
@@ -115,7 +114,7 @@ async def restore(call: Call[dict[str, Any]]) -> Reply | Answer:
     named = call.path["revision"]
     if not (named.isascii() and named.isdigit() and len(named) <= REVISION_DIGITS):
         raise NotFound("There is no such revision.")
-    old = await draft.restored(call.context, call.principal.tenant.sid, int(named), call.body)
+    old = await draft.restored(call.context, call.tenant, int(named), call.body)
     if errors := await draft.url_errors(call.surroundings.http, old):
         raise refusal(errors)
     return await _kept(call, old)
@@ -128,16 +127,16 @@ async def _kept(call: Call[dict[str, Any]], submitted: draft.Draft) -> Reply | A
         made[:] = [saved]
         return Reply(200, saved.shown)
 
-    answer = await call.run(policy.save(call.context, call.principal.actor, submitted), shown)
+    answer = await call.run(policy.save(call.context, call.actor, submitted), shown)
     # A repeated call gets its first answer again and saves nothing.
     for saved in made:
-        policy.tell(call.principal.actor, saved)
+        policy.tell(call.actor, saved)
     return answer
 
 
 async def test(call: Call[dict[str, Any]]) -> Reply | Answer:
     async def tried() -> Reply:
-        done = await send_test(call.context, call.surroundings.http, call.principal.actor, call.body)
+        done = await send_test(call.context, call.surroundings.http, call.actor, call.body)
         said = done.vendor
         return Reply(
             200,
@@ -154,13 +153,13 @@ async def test(call: Call[dict[str, Any]]) -> Reply | Answer:
             ),
         )
 
-    return await call.outside(tried)
+    return await call.run_outside(tried)
 
 
 async def route(call: Call[None]) -> Reply:
     query: RouteQuery = call.query
     to = number(query.to, "to")
-    taken, others = await explain_saved_route(call.context, call.principal.tenant.sid, to, query.application)
+    taken, others = await explain_saved_route(call.context, call.tenant, to, query.application)
     if isinstance(taken, NoRoute):
         raise invalid("to", "dialing_code_refused", taken.reason)
     return Reply(200, ExplainedShape(*_route(taken), [shapes.RouteShape(*_route(way.route)) for way in others]))
@@ -171,9 +170,7 @@ def _route(taken: Route) -> tuple[str, str, str, str]:
 
 
 async def accounts(call: Call[None]) -> Reply:
-    return Reply(
-        200, AccountsShape([_account(one) for one in await list_accounts(call.context, call.principal.tenant.sid)])
-    )
+    return Reply(200, AccountsShape([_account(one) for one in await list_accounts(call.context, call.tenant)]))
 
 
 def _account(one: AccountState) -> AccountShape:
@@ -273,8 +270,8 @@ ENDPOINTS = (
         "GET",
         "/v1/sender-policy",
         read,
-        "Read the sender policy; secrets are null, with …_set",
         "admin",
+        "Read the sender policy; secrets are null, with …_set",
         {200: dict[str, Any]},
         schemas={200: _POLICY},
     ),
@@ -282,8 +279,8 @@ ENDPOINTS = (
         "PUT",
         "/v1/sender-policy",
         save,
-        "Save the sender policy as a new revision",
         "admin",
+        "Save the sender policy as a new revision",
         {200: dict[str, Any]},
         body=dict[str, Any],
         schemas={0: _SENT, 200: _POLICY},
@@ -293,8 +290,8 @@ ENDPOINTS = (
         "GET",
         "/v1/sender-policy/revisions",
         revisions,
-        "List the policy's revisions, newest first",
         "admin",
+        "List the policy's revisions, newest first",
         {200: shapes.Page[RevisionShape]},
         query=ListQuery,
     ),
@@ -302,8 +299,8 @@ ENDPOINTS = (
         "POST",
         "/v1/sender-policy/revisions/{revision}/restore",
         restore,
-        "Save the values of an old revision again",
         "admin",
+        "Save the values of an old revision again",
         {200: dict[str, Any]},
         body=dict[str, Any],
         body_optional=True,
@@ -314,8 +311,8 @@ ENDPOINTS = (
         "POST",
         "/v1/sender-policy/test",
         test,
-        "Send a text now with nothing but the submitted values",
         "admin",
+        "Send a text now with nothing but the submitted values",
         {200: TestShape},
         body=dict[str, Any],
         schemas={0: _TEST},
@@ -325,8 +322,8 @@ ENDPOINTS = (
         "GET",
         "/v1/sender-policy/route",
         route,
-        "What production would do with a number, and why",
         "admin",
+        "What production would do with a number, and why",
         {200: ExplainedShape},
         query=RouteQuery,
         refuses=("not_found", "sender_policy_incomplete"),
@@ -335,8 +332,8 @@ ENDPOINTS = (
         "GET",
         "/v1/sender-policy/accounts",
         accounts,
-        "List the accounts that the policy's routes use, and their circuit breakers",
         "admin",
+        "List the accounts that the policy's routes use, and their circuit breakers",
         {200: AccountsShape},
     ),
 )

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from otpost.api.endpoint import Reply
 from otpost.api.lists import ListQuery
 from otpost.api.moments import moment
 from otpost.api.native import shapes
-from otpost.api.native.endpoint import Call, Endpoint, Reply
+from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.locale import FALLBACK, Template
 from otpost.domain.sid import TEMPLATE
 from otpost.services.idempotency import Answer
@@ -63,30 +64,30 @@ def shape(row: Template) -> TemplateShape:
 
 async def listing(call: Call[None]) -> Reply:
     query: ListQuery = call.query
-    page = await list_templates(call.context, call.principal.tenant.sid, limit=query.limit, cursor=query.at(TEMPLATE))
+    page = await list_templates(call.context, call.tenant, limit=query.limit, cursor=query.at(TEMPLATE))
     return Reply(200, shapes.Page([shape(row) for row in page.rows], page.next))
 
 
 async def create(call: Call[TemplateBody]) -> Reply | Answer:
     body = call.body
-    unit = make_template(call.context, call.principal.actor, body.friendly_name, body.translations, body.default_locale)
+    unit = make_template(call.context, call.actor, body.friendly_name, body.translations, body.default_locale)
     return await call.run(unit, lambda template: Reply(201, shape(template)))
 
 
 async def read(call: Call[None]) -> Reply:
-    return Reply(200, shape(await read_template(call.context, call.principal.tenant.sid, call.path["sid"])))
+    return Reply(200, shape(await read_template(call.context, call.tenant, call.path["sid"])))
 
 
 async def change(call: Call[TemplatePatch]) -> Reply | Answer:
     changes: dict[str, Any] = {
         name: value for name in TemplatePatch.__struct_fields__ if (value := getattr(call.body, name)) is not UNSET
     }
-    unit = change_template(call.context, call.principal.actor, call.path["sid"], changes)
+    unit = change_template(call.context, call.actor, call.path["sid"], changes)
     return await call.run(unit, lambda template: Reply(200, shape(template)))
 
 
 async def remove(call: Call[None]) -> Reply:
-    await call.held(remove_template(call.context, call.principal.actor, call.path["sid"]))
+    await call.decide(remove_template(call.context, call.actor, call.path["sid"]))
     return Reply(204)
 
 
@@ -95,8 +96,8 @@ ENDPOINTS = (
         "GET",
         "/v1/templates",
         listing,
-        "List templates, newest first",
         "admin",
+        "List templates, newest first",
         {200: shapes.Page[TemplateShape]},
         query=ListQuery,
     ),
@@ -104,8 +105,8 @@ ENDPOINTS = (
         "POST",
         "/v1/templates",
         create,
-        "Make a template",
         "admin",
+        "Make a template",
         {201: TemplateShape},
         body=TemplateBody,
     ),
@@ -113,8 +114,8 @@ ENDPOINTS = (
         "GET",
         "/v1/templates/{sid}",
         read,
-        "Read a template",
         "admin",
+        "Read a template",
         {200: TemplateShape},
         refuses=("not_found",),
     ),
@@ -122,8 +123,8 @@ ENDPOINTS = (
         "PATCH",
         "/v1/templates/{sid}",
         change,
-        "Change a template",
         "admin",
+        "Change a template",
         {200: TemplateShape},
         body=TemplatePatch,
         refuses=("not_found",),
@@ -132,8 +133,8 @@ ENDPOINTS = (
         "DELETE",
         "/v1/templates/{sid}",
         remove,
-        "Delete a template",
         "admin",
+        "Delete a template",
         {204: None},
         refuses=("not_found",),
     ),

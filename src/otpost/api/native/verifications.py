@@ -7,20 +7,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from otpost.address import LONGEST
+from otpost.api.counters import CHECKS, STARTS
+from otpost.api.endpoint import Reply
 from otpost.api.lists import SearchQuery, number
 from otpost.api.native import shapes
-from otpost.api.native.endpoint import Call, Counted, Endpoint, Reply
+from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.errors import FieldError, NotFound, refusal
 from otpost.domain.sid import VERIFICATION
 from otpost.domain.text import TextRefused, read_variable
 from otpost.services.idempotency import Answer
-from otpost.services.paging import Tenancy
 from otpost.services.tenants.applications import read_application
-from otpost.services.verifications.check import Checked, cancel_verification, check_code
+from otpost.services.verifications.check import cancel_verification, check_code
 from otpost.services.verifications.read import list_verifications, read_verification
-from otpost.services.verifications.start import Started, start_verification
+from otpost.services.verifications.start import start_verification
 from otpost.services.verifications.text import asked_for
-from otpost.telemetry import CHECKS, STARTS
 
 
 class Variables(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -51,11 +51,6 @@ class VerificationQuery(SearchQuery):
     status: Literal["pending", "approved", "canceled", "expired", "max_attempts_reached"] | None = None
 
 
-def whose(call: Call[Any]) -> Tenancy:
-    """Whose rows the call's key may touch."""
-    return Tenancy(call.principal.tenant.sid, call.principal.key.application)
-
-
 def acts_for(call: Call[Any], named: str | None) -> str:
     """The application that a call acts for; NotFound where the key may not act for the one that it names."""
     own = call.principal.key.application
@@ -64,18 +59,14 @@ def acts_for(call: Call[Any], named: str | None) -> str:
     return call.principal.application if named is None else named
 
 
-STARTED: Counted[Started] = Counted(STARTS, lambda started: "created" if started.created else "resent")
-CHECKED: Counted[Checked] = Counted(CHECKS, lambda checked: "right" if checked.valid else "wrong")
-
-
 async def start(call: Call[StartBody]) -> Reply | Answer:
     body = call.body
     application = acts_for(call, body.application)
-    app = await read_application(call.context, call.principal.tenant.sid, application)
+    app = await read_application(call.context, call.tenant, application)
     variables = _variables(body.variables)
     unit = start_verification(
         call.context,
-        call.principal.tenant.sid,
+        call.tenant,
         application,
         number(body.to, "to", app.rules.default_region),
         locale=asked_for(body.locale),
@@ -88,7 +79,7 @@ async def start(call: Call[StartBody]) -> Reply | Answer:
         lambda started: Reply(
             201 if started.created else 200, shapes.verification(started.verification, started.message, now)
         ),
-        STARTED,
+        STARTS,
     )
 
 
@@ -107,25 +98,25 @@ def _variables(given: Variables | None) -> dict[str, str]:
 
 
 async def check(call: Call[CheckBody]) -> Reply | Answer:
-    unit = check_code(call.context, whose(call), call.path["sid"], call.body.code)
+    unit = check_code(call.context, call.tenancy, call.path["sid"], call.body.code)
     now = call.context.clock()
     return await call.run(
         unit,
         lambda done: Reply(200, shapes.check(done.verification, done.message, now, valid=done.valid)),
-        CHECKED,
+        CHECKS,
     )
 
 
 async def read(call: Call[None]) -> Reply:
-    row, stories = await read_verification(call.context, whose(call), call.path["sid"])
+    row, stories = await read_verification(call.context, call.tenancy, call.path["sid"])
     return Reply(200, shapes.verification_detail(row, stories, call.context.clock()))
 
 
 async def listing(call: Call[None]) -> Reply:
     query: VerificationQuery = call.query
-    search = query.search(whose(call))._replace(status=query.status)
+    search = query.search(call.tenancy)._replace(status=query.status)
     page, latest = await list_verifications(
-        call.context, whose(call), search, limit=query.limit, cursor=query.at(VERIFICATION)
+        call.context, call.tenancy, search, limit=query.limit, cursor=query.at(VERIFICATION)
     )
     now = call.context.clock()
     return Reply(
@@ -135,7 +126,7 @@ async def listing(call: Call[None]) -> Reply:
 
 
 async def cancel(call: Call[Nothing]) -> Reply | Answer:
-    unit = cancel_verification(call.context, whose(call), call.path["sid"])
+    unit = cancel_verification(call.context, call.tenancy, call.path["sid"])
     now = call.context.clock()
     return await call.run(unit, lambda done: Reply(200, shapes.verification(done.verification, done.message, now)))
 
@@ -145,8 +136,8 @@ ENDPOINTS = (
         "POST",
         "/v1/verifications",
         start,
-        "Start a verification, or send one more text for the pending one",
         "verify",
+        "Start a verification, or send one more text for the pending one",
         {201: shapes.VerificationShape, 200: shapes.VerificationShape},
         body=StartBody,
         refuses=(
@@ -165,8 +156,8 @@ ENDPOINTS = (
         "GET",
         "/v1/verifications",
         listing,
-        "List verifications, newest first",
         "verify",
+        "List verifications, newest first",
         {200: shapes.Page[shapes.VerificationShape]},
         query=VerificationQuery,
     ),
@@ -174,8 +165,8 @@ ENDPOINTS = (
         "POST",
         "/v1/verifications/{sid}/check",
         check,
-        "Check a code",
         "verify",
+        "Check a code",
         {200: shapes.CheckShape},
         body=CheckBody,
         refuses=("verification_not_found", "max_checks_reached", "number_checks_reached", "number_locked"),
@@ -184,8 +175,8 @@ ENDPOINTS = (
         "POST",
         "/v1/verifications/{sid}/cancel",
         cancel,
-        "Cancel a verification",
         "verify",
+        "Cancel a verification",
         {200: shapes.VerificationShape},
         body=Nothing,
         body_optional=True,
@@ -195,8 +186,8 @@ ENDPOINTS = (
         "GET",
         "/v1/verifications/{sid}",
         read,
-        "Read a verification with its messages and events",
         "verify",
+        "Read a verification with its messages and events",
         {200: shapes.VerificationDetail},
         refuses=("verification_not_found",),
     ),

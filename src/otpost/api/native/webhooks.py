@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from otpost.api.endpoint import Reply
 from otpost.api.lists import ListQuery
 from otpost.api.moments import moment, moment_or_none, read_moment
 from otpost.api.native import shapes
-from otpost.api.native.endpoint import Call, Endpoint, Reply
+from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.errors import NotFound, invalid, refusal
 from otpost.domain.sid import DELIVERY, WEBHOOK
 from otpost.domain.text.characters import trimmed, unwrapped
@@ -109,9 +110,7 @@ class ReplayedShape(msgspec.Struct):
 async def listing(call: Call[None]) -> Reply:
     query: ListQuery = call.query
     application = await _application(call)
-    page = await endpoints.listing(
-        call.context, call.principal.tenant.sid, application, limit=query.limit, cursor=query.at(WEBHOOK)
-    )
+    page = await endpoints.listing(call.context, call.tenant, application, limit=query.limit, cursor=query.at(WEBHOOK))
     return Reply(200, shapes.Page([shape(row, call.context.clock()) for row in page.rows], page.next))
 
 
@@ -122,7 +121,7 @@ async def create(call: Call[WebhookBody]) -> Reply | Answer:
     wrong += endpoints.event_errors(body.events) + endpoints.description_errors(description)
     if wrong:
         raise refusal(wrong)
-    unit = endpoints.make(call.context, call.principal.actor, application, url, body.events, description)
+    unit = endpoints.make(call.context, call.actor, application, url, body.events, description)
     return await call.run(unit, lambda made: Reply(201, _new(made, call.context.clock())))
 
 
@@ -142,7 +141,7 @@ async def change(call: Call[WebhookPatch]) -> Reply | Answer:
         raise refusal(wrong)
     unit = endpoints.change(
         call.context,
-        call.principal.actor,
+        call.actor,
         application,
         call.path["webhook"],
         url=url,
@@ -155,13 +154,13 @@ async def change(call: Call[WebhookPatch]) -> Reply | Answer:
 
 async def remove(call: Call[None]) -> Reply:
     application = await _application(call)
-    await call.in_force()
-    await endpoints.remove(call.context, call.principal.actor, application, call.path["webhook"])
+    await call.require_key()
+    await endpoints.remove(call.context, call.actor, application, call.path["webhook"])
     return Reply(204)
 
 
 async def rotate(call: Call[None]) -> Reply | Answer:
-    unit = endpoints.rotate(call.context, call.principal.actor, await _application(call), call.path["webhook"])
+    unit = endpoints.rotate(call.context, call.actor, await _application(call), call.path["webhook"])
     return await call.run(unit, lambda made: Reply(200, _new(made, call.context.clock())))
 
 
@@ -169,12 +168,10 @@ async def test(call: Call[None]) -> Reply | Answer:
     application = await _application(call)
 
     async def work() -> Reply:
-        done = await endpoints.test(
-            call.context, call.surroundings.http, call.principal.actor, application, call.path["webhook"]
-        )
+        done = await endpoints.test(call.context, call.surroundings.http, call.actor, application, call.path["webhook"])
         return Reply(200, detail(done))
 
-    return await call.outside(work)
+    return await call.run_outside(work)
 
 
 async def log(call: Call[None]) -> Reply:
@@ -198,7 +195,7 @@ async def read_delivery(call: Call[None]) -> Reply:
 
 
 async def replay(call: Call[None]) -> Reply | Answer:
-    application, actor = await _application(call), call.principal.actor
+    application, actor = await _application(call), call.actor
     unit = endpoints.replay_one(call.context, actor, application, call.path["webhook"], call.path["delivery"])
     return await call.run(unit, lambda again: Reply(202, delivery(again)))
 
@@ -207,12 +204,10 @@ async def replay_failed(call: Call[ReplayBody]) -> Reply | Answer:
     application, since = await _application(call), _moment(call.body.since, "since")
 
     async def work() -> Reply:
-        count = await endpoints.replay_failed(
-            call.context, call.principal.actor, application, call.path["webhook"], since
-        )
+        count = await endpoints.replay_failed(call.context, call.actor, application, call.path["webhook"], since)
         return Reply(202, ReplayedShape(count))
 
-    return await call.outside(work)
+    return await call.run_outside(work)
 
 
 async def _application(call: Call[Any]) -> str:
@@ -220,12 +215,12 @@ async def _application(call: Call[Any]) -> str:
     key, wanted = call.principal.key, call.path["sid"]
     if key.application not in (None, wanted):
         raise NotFound(NO_APPLICATION)
-    return (await read_application(call.context, call.principal.tenant.sid, wanted)).sid
+    return (await read_application(call.context, call.tenant, wanted)).sid
 
 
 async def _webhook(call: Call[None]) -> Webhook:
     application = await _application(call)
-    return await endpoints.one(call.context, call.principal.tenant.sid, application, call.path["webhook"])
+    return await endpoints.one(call.context, call.tenant, application, call.path["webhook"])
 
 
 def _moment(text: str, field: str) -> int:
@@ -286,8 +281,8 @@ ENDPOINTS = (
         "GET",
         _ALL,
         listing,
-        "List an application's webhooks, newest first",
         "verify",
+        "List an application's webhooks, newest first",
         {200: shapes.Page[WebhookShape]},
         query=ListQuery,
         refuses=("not_found",),
@@ -296,32 +291,32 @@ ENDPOINTS = (
         "POST",
         _ALL,
         create,
-        "Make a webhook; its secret is shown this once",
         "verify",
+        "Make a webhook; its secret is shown this once",
         {201: NewSecretShape},
         body=WebhookBody,
         refuses=("not_found",),
     ),
-    Endpoint("GET", _ONE, read, "Read a webhook", "verify", {200: WebhookShape}, refuses=("not_found",)),
+    Endpoint("GET", _ONE, read, "verify", "Read a webhook", {200: WebhookShape}, refuses=("not_found",)),
     Endpoint(
         "PATCH",
         _ONE,
         change,
-        "Change, enable or disable a webhook",
         "verify",
+        "Change, enable or disable a webhook",
         {200: WebhookShape},
         body=WebhookPatch,
         refuses=("not_found",),
     ),
     Endpoint(
-        "DELETE", _ONE, remove, "Remove a webhook with its log at once", "verify", {204: None}, refuses=("not_found",)
+        "DELETE", _ONE, remove, "verify", "Remove a webhook with its log at once", {204: None}, refuses=("not_found",)
     ),
     Endpoint(
         "POST",
         _ONE + "/secret",
         rotate,
-        "Make a new secret, shown this once; the old one signs for 24 h more",
         "verify",
+        "Make a new secret, shown this once; the old one signs for 24 h more",
         {200: NewSecretShape},
         refuses=("not_found",),
     ),
@@ -329,8 +324,8 @@ ENDPOINTS = (
         "POST",
         _ONE + "/test",
         test,
-        "Post a test event now, and tell what was answered",
         "verify",
+        "Post a test event now, and tell what was answered",
         {200: DeliveryDetail},
         refuses=("not_found", "tests_reached"),
     ),
@@ -338,8 +333,8 @@ ENDPOINTS = (
         "POST",
         _ONE + "/replay",
         replay_failed,
-        "Post again every event since a moment whose delivery has failed",
         "verify",
+        "Post again every event since a moment whose delivery has failed",
         {202: ReplayedShape},
         body=ReplayBody,
         refuses=("not_found",),
@@ -348,8 +343,8 @@ ENDPOINTS = (
         "GET",
         _LOG,
         log,
-        "List a webhook's deliveries, newest first",
         "verify",
+        "List a webhook's deliveries, newest first",
         {200: shapes.Page[DeliveryShape]},
         query=LogQuery,
         refuses=("not_found",),
@@ -358,8 +353,8 @@ ENDPOINTS = (
         "GET",
         _LOG + "/{delivery}",
         read_delivery,
-        "Read a delivery with its body and its tries",
         "verify",
+        "Read a delivery with its body and its tries",
         {200: DeliveryDetail},
         refuses=("not_found",),
     ),
@@ -367,8 +362,8 @@ ENDPOINTS = (
         "POST",
         _LOG + "/{delivery}/replay",
         replay,
-        "Post a delivery again",
         "verify",
+        "Post a delivery again",
         {202: DeliveryShape},
         refuses=("not_found",),
     ),

@@ -5,7 +5,7 @@ Twilio's schema, in the schema's order) and ends with `ENDPOINTS`, which `routes
 
     async def fetch(call: Call) -> Reply:
         service = await call.service()                  # the path's {ServiceSid}; Twilio's 404 unless the caller's own
-        row = ...                                       # a use case of `services`, or `call.house.store`
+        row = ...                                       # a use case of `services`, or NotFound
         if row is None:
             call.nothing()                              # Twilio's 404 for this path
         return Reply(200, shape(row, call.base))
@@ -16,8 +16,8 @@ Twilio's schema, in the schema's order) and ends with `ENDPOINTS`, which `routes
     )
 
 - `call.path`, `call.query`, `call.form`: decoded text by Twilio's names; a leading `+` of a path survives. In the form
-  `needed` (20001 where it is not there), `flag`, `whole`. `call.tenant`, `call.whose`, `call.principal.actor`.
-- `await call.run(unit)` runs a unit of work while the caller's key is in force.
+  `needed` (20001 where it is not there), `flag`, `whole`. `call.tenant`, `call.tenancy`, `call.actor`.
+- `await call.decide(unit)` runs a unit of work while the caller's key is in force.
 - `Endpoint.scope`: `verify` (the default) lets keys of one application in, `admin` only those of the tenant.
 - Errors: `TwilioError(60213)` by the number in `errors.DICTIONARY`, `missing(name)`, `wrong(name, detail)`. Refusals of
   use cases are translated: by `Endpoint.numbers`, then the tables in `errors`; an `Invalid` by its first field's name
@@ -29,7 +29,3 @@ Twilio's schema, in the schema's order) and ends with `ENDPOINTS`, which `routes
   The older API's envelope takes its paths from `paging.addresses`.
 - 201 for create, 200 for fetch and update, `Reply(204)` for delete. URLs begin with `call.base`.
 """
-
-from otpost.api.twilio.routes import ENDPOINTS, application, is_shaped
-
-__all__ = ["ENDPOINTS", "application", "is_shaped"]

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from otpost.api.endpoint import Reply
 from otpost.api.twilio import paging
 from otpost.api.twilio.dates import Span, iso, read_span
-from otpost.api.twilio.endpoint import Call, Endpoint, Reply
+from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import wrong
 from otpost.api.twilio.verifications import attempt_sid
 from otpost.domain.phone import NumberRefused, parse_recipient, region_known, trusted
@@ -91,7 +92,7 @@ async def listing(call: Call) -> Reply:
     asked = _asked(call, status=call.query.get("Status"), to=call.query.get("ChannelData.To"))
     if asked is None:
         return paging.listed(call, "attempts", paging.sliced(call, [], str), [])
-    page = await paging.turned(call, attempts.wanted(call.whose, asked))
+    page = await paging.turned(call, attempts.wanted(call.tenancy, asked))
     told, now = await list_attempts(call.context, page.rows), call.context.clock()
     return paging.listed(call, "attempts", page, [shape(sent, now, call.base) for sent in told])
 
@@ -100,13 +101,13 @@ async def fetch(call: Call) -> Reply:
     named = call.path["Sid"]
     if not is_sid(named, PREFIX):
         call.nothing()
-    sent = await read_attempt(call.context, call.whose, MESSAGE + named[len(PREFIX) :])
+    sent = await read_attempt(call.context, call.tenancy, MESSAGE + named[len(PREFIX) :])
     return Reply(200, shape(sent, call.context.clock(), call.base))
 
 
 async def summary(call: Call) -> Reply:
     asked = _asked(call, prefix=call.query.get("DestinationPrefix"))
-    found = Summary(0, 0) if asked is None else await summarise_attempts(call.context, call.whose, asked)
+    found = Summary(0, 0) if asked is None else await summarise_attempts(call.context, call.tenancy, asked)
     share = 100 * found.converted / found.total if found.total else 0.0
     shown = f"{share:.{RATE_DIGITS}f}".rstrip("0").rstrip(".")
     unconverted = found.total - found.converted

@@ -14,10 +14,11 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import ColumnElement, func, select
 
+from otpost.api.endpoint import Reply
 from otpost.api.lists import number
 from otpost.api.twilio import paging
 from otpost.api.twilio.dates import read_span, rfc_2822, rfc_2822_or_none
-from otpost.api.twilio.endpoint import Call, Endpoint, Reply
+from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import TwilioError, missing
 from otpost.domain.message import Attempt, Message
 from otpost.domain.outcome import REASONS
@@ -154,7 +155,7 @@ async def create(call: Call) -> Reply:
         senders=_senders(call),
         status_callback=await _status_callback(call),
     )
-    row = await call.run(unit)
+    row = await call.decide(unit)
     return Reply(201, shape(MessageStory(row, [], []), body))
 
 
@@ -197,13 +198,13 @@ async def update(call: Call) -> Reply:
         raise missing("Body")
     if call.form["Body"]:
         raise TwilioError(20422, "Invalid Parameter: Body", detail="A text can be erased (an empty Body), not changed.")
-    row = await call.run(redact_message(call.context, call.tenant, story.message.sid))
+    row = await call.decide(redact_message(call.context, call.tenant, story.message.sid))
     return Reply(200, shape(story._replace(message=row), body_of(call.context, row)))
 
 
 async def delete(call: Call) -> Reply:
     _own(call)
-    await call.run(erase_message(call.context, call.principal.actor, call.path["Sid"]))
+    await call.decide(erase_message(call.context, call.actor, call.path["Sid"]))
     return Reply(204)
 
 
@@ -215,7 +216,7 @@ def _own(call: Call) -> None:
 
 async def _story(call: Call) -> MessageStory:
     _own(call)
-    story = await read_message(call.context, call.whose, call.path["Sid"])
+    story = await read_message(call.context, call.tenancy, call.path["Sid"])
     if story.message.verification is not None:
         call.nothing()
     return story
@@ -270,8 +271,8 @@ def _wanted(call: Call) -> Wanted[Message]:
         along.append(table.to == _written(lambda text: parse_recipient(text).e164, query["To"]))
     else:
         along, tests = along + tests, []
-    if call.whose.application is not None:
-        tests.append(table.application == call.whose.application)
+    if call.tenancy.application is not None:
+        tests.append(table.application == call.tenancy.application)
     if "From" in query:
         tests.append(table.origin == _written(parse_origin, query["From"]))
     sent_at = _sent_at()

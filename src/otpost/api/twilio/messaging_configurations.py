@@ -6,9 +6,10 @@ import re
 
 import msgspec
 
+from otpost.api.endpoint import Reply
 from otpost.api.twilio import paging
 from otpost.api.twilio.dates import iso
-from otpost.api.twilio.endpoint import Call, Endpoint, Reply
+from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import wrong
 from otpost.domain.application import Application, MessagingConfiguration
 from otpost.domain.text.characters import compact
@@ -57,8 +58,8 @@ async def create(call: Call) -> Reply:
     country = country_of(compact(call.needed("Country")))
     if country is None:
         raise wrong("Country", "Send the two letters of ISO 3166-1, as in CA, or all.")
-    unit = make_country_sender(call.context, call.principal.actor, service.sid, country, _service_sid(call))
-    return Reply(201, shape(service, country, await call.run(unit), call.base))
+    unit = make_country_sender(call.context, call.actor, service.sid, country, _service_sid(call))
+    return Reply(201, shape(service, country, await call.decide(unit), call.base))
 
 
 async def fetch(call: Call) -> Reply:
@@ -68,13 +69,13 @@ async def fetch(call: Call) -> Reply:
 
 async def update(call: Call) -> Reply:
     service, country = await _found(call)
-    unit = change_country_sender(call.context, call.principal.actor, service.sid, country, _service_sid(call))
-    return Reply(200, shape(service, country, await call.run(unit), call.base))
+    unit = change_country_sender(call.context, call.actor, service.sid, country, _service_sid(call))
+    return Reply(200, shape(service, country, await call.decide(unit), call.base))
 
 
 async def delete(call: Call) -> Reply:
     service, country = await _found(call)
-    await call.run(remove_country_sender(call.context, call.principal.actor, service.sid, country))
+    await call.decide(remove_country_sender(call.context, call.actor, service.sid, country))
     return Reply(204)
 
 

@@ -11,7 +11,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from otpost.api.twilio.endpoint import Call, Reply
+from otpost.api.endpoint import Reply
+from otpost.api.twilio.endpoint import Call
 from otpost.api.twilio.errors import TwilioError
 from otpost.services.paging import Wanted, read_part
 

@@ -6,9 +6,10 @@ import re
 
 import msgspec
 
+from otpost.api.endpoint import Reply
 from otpost.api.twilio import paging
 from otpost.api.twilio.dates import iso
-from otpost.api.twilio.endpoint import Call, Endpoint, Reply
+from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import TwilioError, missing, wrong
 from otpost.domain.limits import Bucket, RateLimit
 from otpost.services.verifications.rate_limits import (
@@ -97,8 +98,8 @@ async def create(call: Call) -> Reply:
     name = call.needed("UniqueName").strip()
     if not _NAME.fullmatch(name):
         raise TwilioError(60209, detail="Use letters, digits, `.`, `_` and `-`.")
-    unit = make_rate_limit(call.context, call.principal.actor, service.sid, name, _description(call))
-    return Reply(201, shape(await call.run(unit), call.base))
+    unit = make_rate_limit(call.context, call.actor, service.sid, name, _description(call))
+    return Reply(201, shape(await call.decide(unit), call.base))
 
 
 async def fetch(call: Call) -> Reply:
@@ -109,13 +110,13 @@ async def update(call: Call) -> Reply:
     limit = await _limit(call, "Sid")
     if "Description" not in call.form:
         return Reply(200, shape(limit, call.base))
-    unit = describe_rate_limit(call.context, call.principal.actor, limit.application, limit.sid, _description(call))
-    return Reply(200, shape(await call.run(unit), call.base))
+    unit = describe_rate_limit(call.context, call.actor, limit.application, limit.sid, _description(call))
+    return Reply(200, shape(await call.decide(unit), call.base))
 
 
 async def delete(call: Call) -> Reply:
     limit = await _limit(call, "Sid")
-    await call.run(remove_rate_limit(call.context, call.principal.actor, limit.application, limit.sid))
+    await call.decide(remove_rate_limit(call.context, call.actor, limit.application, limit.sid))
     return Reply(204)
 
 
@@ -130,8 +131,8 @@ async def create_bucket(call: Call) -> Reply:
     most, interval_s = _numbers(call)
     if most is None or interval_s is None:
         raise missing("Max" if most is None else "Interval")
-    unit = make_bucket(call.context, call.principal.actor, limit.application, limit.sid, most, interval_s)
-    return Reply(201, bucket_shape(await call.run(unit), limit, call.base))
+    unit = make_bucket(call.context, call.actor, limit.application, limit.sid, most, interval_s)
+    return Reply(201, bucket_shape(await call.decide(unit), limit, call.base))
 
 
 async def fetch_bucket(call: Call) -> Reply:
@@ -140,15 +141,15 @@ async def fetch_bucket(call: Call) -> Reply:
 
 
 async def update_bucket(call: Call) -> Reply:
-    limit, actor = await _limit(call, "RateLimitSid"), call.principal.actor
+    limit, actor = await _limit(call, "RateLimitSid"), call.actor
     numbers = _numbers(call)
     unit = change_bucket(call.context, actor, limit.application, limit.sid, call.path["Sid"], *numbers)
-    return Reply(200, bucket_shape(await call.run(unit), limit, call.base))
+    return Reply(200, bucket_shape(await call.decide(unit), limit, call.base))
 
 
 async def delete_bucket(call: Call) -> Reply:
-    limit, actor = await _limit(call, "RateLimitSid"), call.principal.actor
-    await call.run(remove_bucket(call.context, actor, limit.application, limit.sid, call.path["Sid"]))
+    limit, actor = await _limit(call, "RateLimitSid"), call.actor
+    await call.decide(remove_bucket(call.context, actor, limit.application, limit.sid, call.path["Sid"]))
     return Reply(204)
 
 

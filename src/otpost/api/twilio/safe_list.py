@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from otpost.api.twilio.endpoint import Call, Endpoint, Reply
+from otpost.api.endpoint import Reply
+from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import wrong
 from otpost.domain.limits import SafeNumber
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
@@ -26,7 +27,7 @@ async def create(call: Call) -> Reply:
         to = parse_recipient(call.needed("PhoneNumber"))
     except NumberRefused as refused:
         raise wrong("PhoneNumber", refused.message) from None
-    return Reply(201, shape(await call.run(add_safe_number(call.context, call.principal.actor, to)), call.base))
+    return Reply(201, shape(await call.decide(add_safe_number(call.context, call.actor, to)), call.base))
 
 
 async def fetch(call: Call) -> Reply:
@@ -34,7 +35,7 @@ async def fetch(call: Call) -> Reply:
 
 
 async def delete(call: Call) -> Reply:
-    await call.run(remove_safe_number(call.context, call.principal.actor, _number(call)))
+    await call.decide(remove_safe_number(call.context, call.actor, _number(call)))
     return Reply(204)
 
 

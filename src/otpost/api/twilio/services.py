@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
+from otpost.api.endpoint import Reply
 from otpost.api.twilio import paging
 from otpost.api.twilio.dates import iso
-from otpost.api.twilio.endpoint import Call, Endpoint, Reply
+from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import wrong
 from otpost.domain.application import Application, Features, Rules
 from otpost.domain.text import TextRefused, read_name
@@ -154,8 +155,8 @@ async def create(call: Call) -> Reply:
     length = call.whole("CodeLength", 4, 10) or Rules().code_length
     made = with_code_length(Rules(lifetime_s=LIFETIME_S, resend_after_s=0), length)
     features = msgspec.structs.replace(Features(), **_features(call, Features()))
-    unit = make_application(call.context, call.principal.actor, name, made, features)
-    return Reply(201, shape(await call.run(unit), call.base))
+    unit = make_application(call.context, call.actor, name, made, features)
+    return Reply(201, shape(await call.decide(unit), call.base))
 
 
 async def fetch(call: Call) -> Reply:
@@ -171,14 +172,14 @@ async def update(call: Call) -> Reply:
         fitting = with_code_length(service.rules, length)
         changed = {"code_length": fitting.code_length, "max_checks": fitting.max_checks}
     features = _features(call, service.features)
-    actor = call.principal.actor
+    actor = call.actor
     unit = change_application(call.context, actor, service.sid, name, changed, judge_settings, features)
-    return Reply(200, shape(await call.run(unit), call.base))
+    return Reply(200, shape(await call.decide(unit), call.base))
 
 
 async def delete(call: Call) -> Reply:
     service = await call.service("Sid")
-    await call.run(delete_application(call.context, call.principal.actor, service.sid))
+    await call.decide(delete_application(call.context, call.actor, service.sid))
     while await call.context.store.run(cancel_pending(call.context, service.sid)):
         pass
     return Reply(204)

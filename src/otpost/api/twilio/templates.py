@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
+from otpost.api.endpoint import Reply
 from otpost.api.twilio import paging
 from otpost.api.twilio.dates import iso
-from otpost.api.twilio.endpoint import Call, Endpoint, Reply
+from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.domain.locale import Template, twilio_translations
 from otpost.services.verifications.templates import every_template
 

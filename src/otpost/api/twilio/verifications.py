@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from otpost.api.counters import CHECKS, STARTS
+from otpost.api.endpoint import Reply
 from otpost.api.twilio import starting
 from otpost.api.twilio.dates import iso
-from otpost.api.twilio.endpoint import Call, Endpoint, Reply
+from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import TwilioError, wrong
 from otpost.domain.application import Application
-from otpost.domain.errors import Refusal
 from otpost.domain.sid import VERIFICATION, is_sid
 from otpost.domain.verification import LONGEST, SHORTEST, Status, Verification, read_code
 from otpost.services.paging import Tenancy
@@ -19,7 +20,6 @@ from otpost.services.verifications.check import Number, approve_verification, ca
 from otpost.services.verifications.read import find_latest
 from otpost.services.verifications.start import start_verification
 from otpost.store.kinds import VERIFICATIONS
-from otpost.telemetry import CHECKS, STARTS
 
 
 class SendShape(msgspec.Struct):
@@ -126,12 +126,7 @@ async def start(call: Call) -> Reply:
         extras=extras,
         rate_limits=starting.rate_limits(call),
     )
-    try:
-        started = await call.run(unit)
-    except Refusal as refused:
-        STARTS.labels(refused.code).inc()
-        raise
-    STARTS.labels("created" if started.created else "resent").inc()
+    started = await call.decide(unit, STARTS)
     return Reply(201, shape(started.verification, call.base))
 
 
@@ -142,12 +137,7 @@ async def check(call: Call) -> Reply:
     if not SHORTEST <= len(read_code(code) or read_code(code, letters=True) or "") <= LONGEST:
         raise wrong("Code", f"A code has {SHORTEST} to {LONGEST} digits.")
     unit = check_code(call.context, Tenancy(call.tenant, service.sid), which, code, starting.binding(call))
-    try:
-        done = await call.run(unit)
-    except Refusal as refused:
-        CHECKS.labels(refused.code).inc()
-        raise
-    CHECKS.labels("right" if done.valid else "wrong").inc()
+    done = await call.decide(unit, CHECKS)
     return Reply(201, check_shape(done.verification, valid=done.valid))
 
 
@@ -181,10 +171,10 @@ async def update(call: Call) -> Reply:
     which, whose = _placed(call, service), Tenancy(call.tenant, service.sid)
     status = call.needed("Status")
     if status == "approved":
-        return Reply(200, shape(await call.run(approve_verification(call.context, whose, which)), call.base))
+        return Reply(200, shape(await call.decide(approve_verification(call.context, whose, which)), call.base))
     if status != "canceled":
         raise wrong("Status", "Send canceled or approved.")
-    done = await call.run(cancel_verification(call.context, whose, which))
+    done = await call.decide(cancel_verification(call.context, whose, which))
     return Reply(200, shape(done.verification, call.base))
 
 
