@@ -208,7 +208,7 @@ async def test_the_log_says_which_key_was_refused_and_why_and_not_its_secret(
     await otpost.call("GET", "/v1/keys", key=other)
     await otpost.call("GET", "/v1/keys", headers={"authorization": f"Bearer {NEVER}.never-secret"})
     await otpost.call("GET", "/v1/keys", headers={"authorization": "Bearer typed-secret.x"})
-    assert [record.getMessage() for record in caplog.records if record.name == "otpost.services.access"] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "otpost.services.tenants.keys"] == [
         f"a key was refused: the key is revoked ({key.key.sid}, from 127.0.0.1)",
         f"a key was refused: the secret is wrong ({otpost.admin.key.sid}, from 127.0.0.1)",
         f"a key was refused: the key is unknown ({NEVER}, from 127.0.0.1)",
