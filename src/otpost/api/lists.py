@@ -7,14 +7,13 @@ from typing import Annotated, Final
 
 import msgspec
 
-from otpost.api.moments import read_moment
 from otpost.domain.errors import NotFound, invalid
+from otpost.domain.moments import DAY_MS, read_moment
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient, parse_region, region_known
 from otpost.domain.sid import APPLICATION, is_sid
 from otpost.services.messages.search import Search
 from otpost.services.paging import Tenancy
 
-DAY_MS: Final = 86_400_000
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200, description="How many at most, 1 to 200.")]

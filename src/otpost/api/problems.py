@@ -6,9 +6,9 @@ import re
 
 import msgspec
 
-from otpost.api.moments import moment
 from otpost.domain import errors
 from otpost.domain.errors import FieldError, LimitReached, Refusal, VerificationNotFound
+from otpost.domain.moments import format_moment
 
 STATUS: dict[str, int] = {
     "malformed": 400,
@@ -123,7 +123,7 @@ def problem(refusal: Refusal, request_id: str | None = None) -> Problem:
         status=status_of(refusal),
         code=refusal.code,
         detail=refusal.detail,
-        retry_at=None if refusal.retry_at is None else moment(refusal.retry_at),
+        retry_at=None if refusal.retry_at is None else format_moment(refusal.retry_at),
         errors=list(refusal.errors) or None,
         request_id=None if refusal.code == ALIKE else request_id,
     )

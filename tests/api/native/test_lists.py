@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from api.world import quiet, told
 from installation import TO, Installation
-from otpost.api.moments import moment
+from otpost.domain.moments import format_moment
 from otpost.store import tables
 
 NUMBERS = [f"+1500555000{digit}" for digit in range(10)]
@@ -171,14 +171,14 @@ async def test_lists_are_narrowed_by_application_country_and_time(otpost: Instal
         assert await found(otpost, "country=US", path) == [second]
         assert await found(otpost, "country=DE", path) == [third]
         assert await found(otpost, f"country=DE&application={other}", path) == []
-        minute, later = moment(began + 60_000), moment(began + 60_001)
+        minute, later = format_moment(began + 60_000), format_moment(began + 60_001)
         assert await found(otpost, f"from={minute}", path) == [third, second]
         assert await found(otpost, f"to={minute}", path) == [first]
         assert await found(otpost, f"from={minute}&to={later}", path) == [second]
         assert await found(otpost, f"to=%2B12125550100&from={minute}&before={later}", path) == [second]
         assert await found(otpost, f"to=%2B12125550100&before={minute}", path) == []
-        today, yesterday = moment(began)[:10], moment(began - 86_400_000)[:10]
-        assert await found(otpost, f"from={yesterday}&to={moment(began + 86_400_000)[:10]}", path) == [
+        today, yesterday = format_moment(began)[:10], format_moment(began - 86_400_000)[:10]
+        assert await found(otpost, f"from={yesterday}&to={format_moment(began + 86_400_000)[:10]}", path) == [
             third,
             second,
             first,

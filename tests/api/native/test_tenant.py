@@ -8,7 +8,7 @@ from api.twilio.shaped import basic, refusal
 from api.twilio.shaped import ok as shaped
 from api.world import everything, neighbour, told
 from installation import Installation
-from otpost.api.moments import moment
+from otpost.domain.moments import format_moment
 from otpost.store import tables
 
 TOKEN = "/v1/tenant/auth-token"
@@ -23,7 +23,7 @@ async def test_a_new_tenant_has_no_token_and_the_first_one_is_shown_once(otpost:
     token = made.pop("auth_token")
     assert answer.status == 201
     assert len(token) == 32
-    assert made == {**new, "auth_token_set": True, "auth_token_at": moment(otpost.clock())}
+    assert made == {**new, "auth_token_set": True, "auth_token_at": format_moment(otpost.clock())}
     assert await otpost.ok("GET", "/v1/tenant") == made
     assert token not in await everything(otpost)
     lines = await otpost.store.select(select(tables.audit.c.what, tables.audit.c.who))

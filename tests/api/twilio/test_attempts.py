@@ -11,7 +11,7 @@ from api.twilio.shaped import ok, refusal, service
 from api.world import neighbour, quiet
 from installation import TO, Installation
 from messaging.through_twilio import accounts, choose_twilio, send
-from otpost.api.twilio.dates import iso
+from otpost.domain.moments import format_second
 from standins.twilio import TwilioStandIn
 
 ATTEMPTS = "/v2/Attempts"
@@ -67,7 +67,7 @@ async def test_each_text_is_an_attempt_and_the_last_one_before_the_approval_is_c
         "service_sid": va,
         "verification_sid": first["sid"],
         "date_created": last["date_created"],
-        "date_updated": iso(sandbox.clock()),
+        "date_updated": format_second(sandbox.clock()),
         "conversion_status": "converted",
         "channel": "sms",
         "price": {"value": None, "currency": "usd"},
@@ -121,11 +121,13 @@ async def test_attempts_are_filtered(sandbox: Installation) -> None:
     assert await listed(sandbox, Country="DE", VerifyServiceSid=one) == []
     assert await listed(sandbox, Channel="sms") == sids
     assert await listed(sandbox, Channel="call") == []
-    assert await listed(sandbox, DateCreatedAfter=iso(began + 30_000)) == sids[:2]
-    assert await listed(sandbox, DateCreatedBefore=iso(began + 30_000)) == sids[2:]
+    assert await listed(sandbox, DateCreatedAfter=format_second(began + 30_000)) == sids[:2]
+    assert await listed(sandbox, DateCreatedBefore=format_second(began + 30_000)) == sids[2:]
     assert (
         await listed(
-            sandbox, DateCreatedAfter=iso(began + 30_000), DateCreatedBefore=iso(began + 90_000).replace("Z", "+00:00")
+            sandbox,
+            DateCreatedAfter=format_second(began + 30_000),
+            DateCreatedBefore=format_second(began + 90_000).replace("Z", "+00:00"),
         )
         == sids[1:2]
     )
@@ -138,7 +140,7 @@ async def test_attempts_are_filtered(sandbox: Installation) -> None:
     assert await counted(sandbox, VerifyServiceSid=one) == (2, 1, 1, "50")
     assert await counted(sandbox, DestinationPrefix="+1") == (2, 1, 1, "50")
     assert await counted(sandbox, DestinationPrefix="1416") == (1, 0, 1, "0")
-    assert await counted(sandbox, DateCreatedAfter=iso(began + 90_000)) == (1, 0, 1, "0")
+    assert await counted(sandbox, DateCreatedAfter=format_second(began + 90_000)) == (1, 0, 1, "0")
     assert await counted(sandbox, Channel="whatsapp") == (0, 0, 0, "0")
 
 

@@ -9,13 +9,14 @@ from sqlalchemy import delete
 
 from otpost.api.endpoint import Reply
 from otpost.api.lists import ListQuery, SearchQuery, number
-from otpost.api.moments import moment, read_moment
 from otpost.api.native import shapes
 from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.errors import invalid
 from otpost.domain.message import MessageStatus
+from otpost.domain.moments import format_moment, read_moment
 from otpost.domain.outcome import REASONS
 from otpost.domain.sid import ATTEMPT, MESSAGE
+from otpost.domain.views import MessageShape, view_message
 from otpost.senders.base import found
 from otpost.services.idempotency import Answer
 from otpost.services.messages.read import list_messages, read_message
@@ -61,12 +62,12 @@ async def send(call: Call[MessageBody]) -> Reply | Answer:
         call.body.body,
         call.body.valid_for_s,
     )
-    return await call.run(unit, lambda message: Reply(202, shapes.message(message, [], [])))
+    return await call.run(unit, lambda message: Reply(202, view_message(message, [], [])))
 
 
 async def read(call: Call[None]) -> Reply:
     story = await read_message(call.context, call.tenancy, call.path["sid"])
-    return Reply(200, shapes.message(*story))
+    return Reply(200, view_message(*story))
 
 
 async def listing(call: Call[None]) -> Reply:
@@ -86,14 +87,14 @@ async def listing(call: Call[None]) -> Reply:
         reason=query.reason,
     )
     page = await list_messages(call.context, call.tenancy, search, limit=query.limit, cursor=query.at(MESSAGE))
-    return Reply(200, shapes.Page([shapes.message(*story) for story in page.rows], page.next))
+    return Reply(200, shapes.Page([view_message(*story) for story in page.rows], page.next))
 
 
 async def inbox(call: Call[None]) -> Reply:
     query: InboxQuery = call.query
     to = None if query.to is None else number(query.to, "to").e164
     page = await list_inbox(call.context, call.tenant, to=to, limit=query.limit, cursor=query.at(ATTEMPT))
-    items = [InboxShape(text.sid, text.to, body, moment(text.received_at)) for text, body in page.rows]
+    items = [InboxShape(text.sid, text.to, body, format_moment(text.received_at)) for text, body in page.rows]
     return Reply(200, shapes.Page(items, page.next))
 
 
@@ -118,7 +119,7 @@ ENDPOINTS = (
         send,
         "admin",
         "Send a text of your own through the same policy, queue and reports",
-        {202: shapes.MessageShape},
+        {202: MessageShape},
         body=MessageBody,
         refuses=("sender_policy_incomplete",),
     ),
@@ -128,7 +129,7 @@ ENDPOINTS = (
         listing,
         "verify",
         "List messages, newest first",
-        {200: shapes.Page[shapes.MessageShape]},
+        {200: shapes.Page[MessageShape]},
         query=MessageQuery,
     ),
     Endpoint(
@@ -137,7 +138,7 @@ ENDPOINTS = (
         read,
         "verify",
         "Read a message with its attempts and reports",
-        {200: shapes.MessageShape},
+        {200: MessageShape},
         refuses=("not_found",),
     ),
     Endpoint(

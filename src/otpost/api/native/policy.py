@@ -8,12 +8,13 @@ import msgspec
 
 from otpost.api.endpoint import Reply
 from otpost.api.lists import ListQuery, number
-from otpost.api.moments import moment
 from otpost.api.native import shapes
 from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.errors import NotFound, invalid, refusal
+from otpost.domain.moments import format_moment
 from otpost.domain.outcome import OutcomeName, ReasonName
 from otpost.domain.policy import NoRoute, Route
+from otpost.domain.views import RouteShape
 from otpost.senders.base import found
 from otpost.senders.settings import Field, form
 from otpost.services.idempotency import Answer
@@ -65,10 +66,10 @@ class RouteQuery(msgspec.Struct):
     application: str | None = None
 
 
-class ExplainedShape(shapes.RouteShape):
+class ExplainedShape(RouteShape):
     """The route of a number; `fallback` are the ways that a text may go where this one fails, in their order."""
 
-    fallback: list[shapes.RouteShape]
+    fallback: list[RouteShape]
 
 
 class AccountShape(msgspec.Struct):
@@ -105,7 +106,8 @@ async def revisions(call: Call[None]) -> Reply:
     query: ListQuery = call.query
     page = await policy.revisions(call.context, call.tenant, limit=query.limit, cursor=query.cursor or None)
     items = [
-        RevisionShape(row.number, moment(row.at), row.who, list(row.changes), row.sender_service) for row in page.rows
+        RevisionShape(row.number, format_moment(row.at), row.who, list(row.changes), row.sender_service)
+        for row in page.rows
     ]
     return Reply(200, shapes.Page(items, page.next))
 
@@ -162,7 +164,7 @@ async def route(call: Call[None]) -> Reply:
     taken, others = await explain_saved_route(call.context, call.tenant, to, query.application)
     if isinstance(taken, NoRoute):
         raise invalid("to", "dialing_code_refused", taken.reason)
-    return Reply(200, ExplainedShape(*_route(taken), [shapes.RouteShape(*_route(way.route)) for way in others]))
+    return Reply(200, ExplainedShape(*_route(taken), [RouteShape(*_route(way.route)) for way in others]))
 
 
 def _route(taken: Route) -> tuple[str, str, str, str]:
@@ -176,7 +178,7 @@ async def accounts(call: Call[None]) -> Reply:
 def _account(one: AccountState) -> AccountShape:
     if (breaker := one.breaker) is None:
         return AccountShape(one.service, one.account_sid, "closed", None, None, None, None)
-    since, probe_at = moment(breaker.opened_at), moment(breaker.probe_at)
+    since, probe_at = format_moment(breaker.opened_at), format_moment(breaker.probe_at)
     return AccountShape(one.service, one.account_sid, "open", breaker.reason, breaker.detail, since, probe_at)
 
 

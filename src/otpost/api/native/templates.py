@@ -9,10 +9,10 @@ from msgspec import UNSET, UnsetType
 
 from otpost.api.endpoint import Reply
 from otpost.api.lists import ListQuery
-from otpost.api.moments import moment
 from otpost.api.native import shapes
 from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.locale import FALLBACK, Template
+from otpost.domain.moments import format_moment
 from otpost.domain.sid import TEMPLATE
 from otpost.services.idempotency import Answer
 from otpost.services.verifications.templates import (
@@ -57,8 +57,8 @@ def shape(row: Template) -> TemplateShape:
         list(row.channels),
         row.translations,
         row.default_locale,
-        moment(row.created_at),
-        moment(row.updated_at),
+        format_moment(row.created_at),
+        format_moment(row.updated_at),
     )
 
 

@@ -15,6 +15,14 @@ from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.errors import FieldError, NotFound, refusal
 from otpost.domain.sid import VERIFICATION
 from otpost.domain.text import TextRefused, read_variable
+from otpost.domain.views import (
+    CheckShape,
+    VerificationDetail,
+    VerificationShape,
+    view_check,
+    view_verification,
+    view_verification_detail,
+)
 from otpost.services.idempotency import Answer
 from otpost.services.tenants.applications import read_application
 from otpost.services.verifications.check import cancel_verification, check_code
@@ -77,7 +85,7 @@ async def start(call: Call[StartBody]) -> Reply | Answer:
     return await call.run(
         unit,
         lambda started: Reply(
-            201 if started.created else 200, shapes.verification(started.verification, started.message, now)
+            201 if started.created else 200, view_verification(started.verification, started.message, now)
         ),
         STARTS,
     )
@@ -102,14 +110,14 @@ async def check(call: Call[CheckBody]) -> Reply | Answer:
     now = call.context.clock()
     return await call.run(
         unit,
-        lambda done: Reply(200, shapes.check(done.verification, done.message, now, valid=done.valid)),
+        lambda done: Reply(200, view_check(done.verification, done.message, now, valid=done.valid)),
         CHECKS,
     )
 
 
 async def read(call: Call[None]) -> Reply:
     row, stories = await read_verification(call.context, call.tenancy, call.path["sid"])
-    return Reply(200, shapes.verification_detail(row, stories, call.context.clock()))
+    return Reply(200, view_verification_detail(row, stories, call.context.clock()))
 
 
 async def listing(call: Call[None]) -> Reply:
@@ -121,14 +129,14 @@ async def listing(call: Call[None]) -> Reply:
     now = call.context.clock()
     return Reply(
         200,
-        shapes.Page([shapes.verification(row, latest.get(row.message), now) for row in page.rows], page.next),
+        shapes.Page([view_verification(row, latest.get(row.message), now) for row in page.rows], page.next),
     )
 
 
 async def cancel(call: Call[Nothing]) -> Reply | Answer:
     unit = cancel_verification(call.context, call.tenancy, call.path["sid"])
     now = call.context.clock()
-    return await call.run(unit, lambda done: Reply(200, shapes.verification(done.verification, done.message, now)))
+    return await call.run(unit, lambda done: Reply(200, view_verification(done.verification, done.message, now)))
 
 
 ENDPOINTS = (
@@ -138,7 +146,7 @@ ENDPOINTS = (
         start,
         "verify",
         "Start a verification, or send one more text for the pending one",
-        {201: shapes.VerificationShape, 200: shapes.VerificationShape},
+        {201: VerificationShape, 200: VerificationShape},
         body=StartBody,
         refuses=(
             "not_found",
@@ -158,7 +166,7 @@ ENDPOINTS = (
         listing,
         "verify",
         "List verifications, newest first",
-        {200: shapes.Page[shapes.VerificationShape]},
+        {200: shapes.Page[VerificationShape]},
         query=VerificationQuery,
     ),
     Endpoint(
@@ -167,7 +175,7 @@ ENDPOINTS = (
         check,
         "verify",
         "Check a code",
-        {200: shapes.CheckShape},
+        {200: CheckShape},
         body=CheckBody,
         refuses=("verification_not_found", "max_checks_reached", "number_checks_reached", "number_locked"),
     ),
@@ -177,7 +185,7 @@ ENDPOINTS = (
         cancel,
         "verify",
         "Cancel a verification",
-        {200: shapes.VerificationShape},
+        {200: VerificationShape},
         body=Nothing,
         body_optional=True,
         refuses=("verification_not_found", "verification_final"),
@@ -188,7 +196,7 @@ ENDPOINTS = (
         read,
         "verify",
         "Read a verification with its messages and events",
-        {200: shapes.VerificationDetail},
+        {200: VerificationDetail},
         refuses=("verification_not_found",),
     ),
 )

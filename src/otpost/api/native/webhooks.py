@@ -9,10 +9,10 @@ from msgspec import UNSET, UnsetType
 
 from otpost.api.endpoint import Reply
 from otpost.api.lists import ListQuery
-from otpost.api.moments import moment, moment_or_none, read_moment
 from otpost.api.native import shapes
 from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.errors import NotFound, invalid, refusal
+from otpost.domain.moments import format_moment, format_moment_or_none, read_moment
 from otpost.domain.sid import DELIVERY, WEBHOOK
 from otpost.domain.text.characters import trimmed, unwrapped
 from otpost.domain.webhook import Delivery, Disabled, Event, Status, Webhook
@@ -240,12 +240,12 @@ def shape(row: Webhook, now: int) -> WebhookShape:
         list(row.events),
         row.enabled,
         row.disabled,
-        moment_or_none(row.disabled_at),
-        moment_or_none(row.failing_since),
-        moment(row.secrets[0].made_at),
-        moment_or_none(max(old, default=None)),
-        moment(row.created_at),
-        moment(row.updated_at),
+        format_moment_or_none(row.disabled_at),
+        format_moment_or_none(row.failing_since),
+        format_moment(row.secrets[0].made_at),
+        format_moment_or_none(max(old, default=None)),
+        format_moment(row.created_at),
+        format_moment(row.updated_at),
     )
 
 
@@ -261,10 +261,13 @@ def delivery(row: Delivery) -> DeliveryShape:
         row.type,  # type: ignore[arg-type]  # one of the events, or the test
         row.subject,
         row.status,
-        moment(row.created_at),
-        moment_or_none(row.due_at if row.status == "waiting" else None),
-        moment_or_none(row.finished_at),
-        [TryShape(moment(line.at), line.duration_ms, line.http_status, line.said, line.error) for line in row.log],
+        format_moment(row.created_at),
+        format_moment_or_none(row.due_at if row.status == "waiting" else None),
+        format_moment_or_none(row.finished_at),
+        [
+            TryShape(format_moment(line.at), line.duration_ms, line.http_status, line.said, line.error)
+            for line in row.log
+        ],
     )
 
 

@@ -23,7 +23,7 @@ Twilio's schema, in the schema's order) and ends with `ENDPOINTS`, which `routes
   use cases are translated: by `Endpoint.numbers`, then the tables in `errors`; an `Invalid` by its first field's name
   or code, where a field has Twilio's name (`UniqueName`) the answer is 60200 with it. A `LimitReached` is 20429
   unless the tables say otherwise; `domain.limits.RateLimitReached` also answers `Twilio-Reached-Rate-Limit`.
-- Dates: `dates.iso` (Verify), `dates.rfc_2822` (2010-04-01).
+- Dates: `format_second` (Verify), `format_rfc_2822` (2010-04-01).
 - Lists: `page = await paging.turned(call, Wanted(KIND, along, tests))` (by a unique column, greatest first) or
   `paging.sliced(call, rows, key)`, then `paging.listed(call, "rate_limits", page, [shape(row) for row in page.rows])`.
   The older API's envelope takes its paths from `paging.addresses`.

@@ -8,10 +8,10 @@ import msgspec
 
 from otpost.api.endpoint import Reply
 from otpost.api.twilio import paging
-from otpost.api.twilio.dates import Span, iso, read_span
 from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import wrong
 from otpost.api.twilio.verifications import attempt_sid
+from otpost.domain.moments import Span, format_second, read_span
 from otpost.domain.phone import NumberRefused, parse_recipient, region_known, trusted
 from otpost.domain.sid import APPLICATION, MESSAGE, VERIFICATION, is_sid
 from otpost.services.messages.search import Search
@@ -54,8 +54,8 @@ def shape(sent: Sent, now: int, base: str) -> AttemptShape:
         row.tenant,
         row.application,
         of.sid,
-        iso(row.created_at),
-        iso(_updated_at(sent)),
+        format_second(row.created_at),
+        format_second(_updated_at(sent)),
         "converted" if sent.converted else "unconverted",
         "sms",
         {"value": None, "currency": "usd"},

@@ -17,10 +17,10 @@ from sqlalchemy import ColumnElement, func, select
 from otpost.api.endpoint import Reply
 from otpost.api.lists import number
 from otpost.api.twilio import paging
-from otpost.api.twilio.dates import read_span, rfc_2822, rfc_2822_or_none
 from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import TwilioError, missing
 from otpost.domain.message import Attempt, Message
+from otpost.domain.moments import format_rfc_2822, format_rfc_2822_or_none, read_span
 from otpost.domain.outcome import REASONS
 from otpost.domain.phone import NumberRefused, parse_origin, parse_recipient
 from otpost.domain.sid import MESSAGE
@@ -113,7 +113,7 @@ def shape(story: MessageStory, body: str) -> MessageShape:
         direction="outbound-api",
         from_=None if by_service or not row.origin else row.origin,
         to=row.to,
-        date_updated=rfc_2822(max(moments)),
+        date_updated=format_rfc_2822(max(moments)),
         price=None,
         error_message=None if code is None else REASONS[row.reason or "unknown"].for_application,
         uri=f"{uri}.json",
@@ -122,8 +122,10 @@ def shape(story: MessageStory, body: str) -> MessageShape:
         status=status_word(row),
         messaging_service_sid=row.origin if by_service else None,
         sid=row.sid,
-        date_sent=rfc_2822_or_none(next((_ended_at(one) for one in attempts if one.outcome == "accepted"), None)),
-        date_created=rfc_2822(row.created_at),
+        date_sent=format_rfc_2822_or_none(
+            next((_ended_at(one) for one in attempts if one.outcome == "accepted"), None)
+        ),
+        date_created=format_rfc_2822(row.created_at),
         error_code=code,
         price_unit=None,
         api_version=API_VERSION,

@@ -8,10 +8,10 @@ import msgspec
 
 from otpost.api.endpoint import Reply
 from otpost.api.twilio import paging
-from otpost.api.twilio.dates import iso
 from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import wrong
 from otpost.domain.application import Application, MessagingConfiguration
+from otpost.domain.moments import format_second
 from otpost.domain.text.characters import compact
 from otpost.services.tenants.country_senders import (
     change_country_sender,
@@ -40,8 +40,8 @@ def shape(service: Application, country: str, row: MessagingConfiguration, base:
         service.sid,
         country,
         row.service_sid,
-        iso(row.created_at),
-        iso(row.updated_at),
+        format_second(row.created_at),
+        format_second(row.updated_at),
         f"{base}/v2/Services/{service.sid}/MessagingConfigurations/{country}",
     )
 

@@ -8,10 +8,10 @@ import msgspec
 
 from otpost.api.endpoint import Reply
 from otpost.api.twilio import paging
-from otpost.api.twilio.dates import iso
 from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import TwilioError, missing, wrong
 from otpost.domain.limits import Bucket, RateLimit
+from otpost.domain.moments import format_second
 from otpost.services.verifications.rate_limits import (
     bucket_of,
     change_bucket,
@@ -62,8 +62,8 @@ def shape(row: RateLimit, base: str) -> RateLimitShape:
         row.tenant,
         row.unique_name,
         row.description,
-        iso(row.created_at),
-        iso(row.updated_at),
+        format_second(row.created_at),
+        format_second(row.updated_at),
         url,
         {"buckets": f"{url}/Buckets"},
     )
@@ -77,8 +77,8 @@ def bucket_shape(row: Bucket, limit: RateLimit, base: str) -> BucketShape:
         limit.tenant,
         row.max,
         row.interval_s,
-        iso(row.created_at),
-        iso(row.updated_at),
+        format_second(row.created_at),
+        format_second(row.updated_at),
         f"{_url(limit, base)}/Buckets/{row.sid}",
     )
 

@@ -10,10 +10,10 @@ import msgspec
 
 from otpost.api.endpoint import Reply
 from otpost.api.twilio import paging
-from otpost.api.twilio.dates import iso
 from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import wrong
 from otpost.domain.application import Application, Features, Rules
+from otpost.domain.moments import format_second
 from otpost.domain.text import TextRefused, read_name
 from otpost.domain.text.characters import named
 from otpost.services.paging import Wanted
@@ -136,8 +136,8 @@ def shape(row: Application, base: str) -> ServiceShape:
             "user_verification": other.get("Passkeys.UserVerification"),
         },
         features.event_subscription,
-        iso(row.created_at),
-        iso(row.updated_at),
+        format_second(row.created_at),
+        format_second(row.updated_at),
         url,
         {name: f"{url}/{path}" for name, path in _LINKS.items()},
     )

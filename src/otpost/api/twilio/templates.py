@@ -8,9 +8,9 @@ import msgspec
 
 from otpost.api.endpoint import Reply
 from otpost.api.twilio import paging
-from otpost.api.twilio.dates import iso
 from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.domain.locale import Template, twilio_translations
+from otpost.domain.moments import format_second
 from otpost.services.verifications.templates import every_template
 
 
@@ -23,7 +23,9 @@ class TemplateShape(msgspec.Struct):
 
 
 def shape(row: Template) -> TemplateShape:
-    return TemplateShape(row.sid, row.tenant, row.friendly_name, list(row.channels), twilio_translations(row, iso))
+    return TemplateShape(
+        row.sid, row.tenant, row.friendly_name, list(row.channels), twilio_translations(row, format_second)
+    )
 
 
 async def listing(call: Call) -> Reply:

@@ -9,10 +9,10 @@ import msgspec
 from otpost.api.counters import CHECKS, STARTS
 from otpost.api.endpoint import Reply
 from otpost.api.twilio import starting
-from otpost.api.twilio.dates import iso
 from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import TwilioError, wrong
 from otpost.domain.application import Application
+from otpost.domain.moments import format_second
 from otpost.domain.sid import VERIFICATION, is_sid
 from otpost.domain.verification import LONGEST, SHORTEST, Status, Verification, read_code
 from otpost.services.paging import Tenancy
@@ -80,12 +80,12 @@ def shape(row: Verification, base: str) -> VerificationShape:
         amount,
         payee,
         [
-            SendShape(iso(event.at), "SMS", attempt_sid(event.detail))
+            SendShape(format_second(event.at), "SMS", attempt_sid(event.detail))
             for event in row.events
             if event.what in ("started", "resent")
         ],
-        iso(row.created_at),
-        iso(row.updated_at),
+        format_second(row.created_at),
+        format_second(row.updated_at),
         None,
         f"{base}/v2/Services/{row.application}/Verifications/{row.sid}",
     )
@@ -104,8 +104,8 @@ def check_shape(row: Verification, *, valid: bool) -> CheckShape:
         valid,
         amount,
         payee,
-        iso(row.created_at),
-        iso(row.updated_at),
+        format_second(row.created_at),
+        format_second(row.updated_at),
         [],
     )
 

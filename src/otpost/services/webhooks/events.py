@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
 from otpost.domain.message import Message
-from otpost.domain.outcome import REASONS, ReasonName
-from otpost.domain.phone import trusted
+from otpost.domain.moments import format_moment
 from otpost.domain.verification import Verification
+from otpost.domain.views import MessageChange, VerificationShape, view_message_change, view_verification
 from otpost.domain.webhook import EVENTS, Delivery, delivery_sid
 from otpost.services.webhooks.status_callbacks import is_told, post_of_status
 from otpost.store.kinds import ATTEMPTS, MESSAGE_EXTRAS, MESSAGES, WEBHOOK_DELIVERIES, WEBHOOKS
@@ -51,7 +50,7 @@ def told(rows: Rows, before: Verification | Message | None, after: Verification 
     for webhook in rows.find(WEBHOOKS, "tenant", after.tenant, locked=False):
         if webhook.application != after.application or not webhook.enabled or event not in webhook.events:
             continue
-        body = body or post_body(event, now, _data(rows, after))
+        body = body or post_body(event, now, _view(rows, after, now))
         queue(
             rows,
             Delivery(
@@ -88,73 +87,12 @@ def queue(rows: Rows, delivery: Delivery) -> None:
     rows.signal(WEBHOOKS_DUE)
 
 
-def post_body(event: str, now: int, data: dict[str, Any]) -> str:
+def post_body(event: str, now: int, data: Any) -> str:
     """The JSON of one post."""
-    return _encode({"type": event, "timestamp": _moment(now), "data": data}).decode()
+    return _encode({"type": event, "timestamp": format_moment(now), "data": data}).decode()
 
 
-def _data(rows: Rows, row: Verification | Message) -> dict[str, Any]:
+def _view(rows: Rows, row: Verification | Message, now: int) -> VerificationShape | MessageChange:
     if isinstance(row, Message):
-        return message_data(row)
-    return verification_data(row, rows.look(MESSAGES, row.message))
-
-
-def verification_data(row: Verification, message: Message | None) -> dict[str, Any]:
-    """A verification as the API answers it; never with its code."""
-    return {
-        "sid": row.sid,
-        "application": row.application,
-        "to": row.to,
-        "to_masked": trusted(row.to).masked,
-        "status": row.status,
-        "channel": "sms",
-        "created_at": _moment(row.created_at),
-        "expires_at": _moment(row.expires_at),
-        "resend_at": _moment(row.resend_at),
-        "approved_at": None if row.approved_at is None else _moment(row.approved_at),
-        "sends": row.sends,
-        "checks": row.checks,
-        "checks_left": row.checks_left,
-        "message": None if message is None else _brief(message),
-    }
-
-
-def message_data(row: Message) -> dict[str, Any]:
-    """A message as the API answers it, but for its attempts, reports and events; never with its text."""
-    return {
-        "sid": row.sid,
-        "application": row.application,
-        "verification": row.verification,
-        "to": row.to,
-        "status": row.status,
-        "reason": row.reason,
-        "segments": row.segments,
-        "created_at": _moment(row.created_at),
-        "valid_until": _moment(row.valid_until),
-        "route": {
-            "service": row.service,
-            "account_sid": row.account_sid,
-            "origin": row.origin,
-            "reason": row.route_reason,
-        },
-        "explanation": _explanation(row.reason),
-    }
-
-
-def _explanation(reason: ReasonName | None) -> dict[str, str] | None:
-    if reason is None:
-        return None
-    known = REASONS[reason]
-    return {
-        "for_application": known.for_application,
-        "for_administrator": known.for_administrator,
-        "help": known.help,
-    }
-
-
-def _brief(row: Message) -> dict[str, Any]:
-    return {"sid": row.sid, "status": row.status, "reason": row.reason}
-
-
-def _moment(at: int) -> str:
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return view_message_change(row)
+    return view_verification(row, rows.look(MESSAGES, row.message), now)
