@@ -13,7 +13,7 @@ from otpost.domain.message import Attempt, Message
 from otpost.domain.outcome import ReasonName, Unknown
 from otpost.domain.policy import Route
 from otpost.senders.base import Listed, Reported
-from otpost.services.messages.attempts import Handover, Pacing, claim_messages, settle_attempt
+from otpost.services.messages.attempts import Handover, Pacing, advance_lanes, claim_messages, settle_attempt
 from otpost.services.messages.lookups import keep_listing
 from otpost.services.messages.reports import keep_report
 from otpost.store.kinds import ATTEMPTS
@@ -54,7 +54,9 @@ PUBLIC_URL = "https://otp.example"
 async def claim(still: Installation, node: str = NODE, pacing: Pacing | None = None) -> list[Handover]:
     """What a node takes, its intents committed."""
     unit = claim_messages(still.context, node, pacing or Idle(), PUBLIC_URL)
-    return (await still.store.run(unit)).handovers
+    handovers = (await still.store.run(unit)).handovers
+    advance_lanes(still.context, handovers)
+    return handovers
 
 
 async def sent(still: Installation, outcome: Any, to: str = TO) -> tuple[str, str]:

@@ -25,7 +25,7 @@ from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound, only_while
 from otpost.senders.base import found
 from otpost.services.context import Context
-from otpost.services.messages.attempts import Handover, claim_messages, settle_attempt, without_sid
+from otpost.services.messages.attempts import Handover, advance_lanes, claim_messages, settle_attempt, without_sid
 from otpost.services.messages.lookups import look_again
 from otpost.services.messages.nodes import LOST_MS, record_heartbeat, remove_node, settle_lost, settle_stray
 from otpost.services.messages.reports import too_long
@@ -163,6 +163,7 @@ class Messaging:
             await self._beat()
         began = self._lease.now()
         claimed = await self.context.store.run(claim_messages(self.context, self.node, self.pace, self._public_url))
+        advance_lanes(self.context, claimed.handovers)
         for handover in claimed.handovers:
             self.pace.taken(handover.lane, handover.route.origin)
             self._sending[handover.attempt.sid] = asyncio.create_task(self._deliver(handover, began))

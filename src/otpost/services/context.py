@@ -49,6 +49,17 @@ class QueueOrder:
         self._last[lane, application, plain] = turn
         return turn + PLAIN_AFTER_MS if plain else turn
 
+    def place(self, application: str, now: int, *, plain: bool = False) -> Callable[[str], int]:
+        """The turn of one more message, by the lane; drawn once, however often the message's unit is run."""
+        turns: dict[str, int] = {}
+
+        def turn_in(lane: str) -> int:
+            if (turn := turns.get(lane)) is None:
+                turn = turns[lane] = self.take(lane, application, now, plain=plain)
+            return turn
+
+        return turn_in
+
     def reached(self, lane: str, turn: int, *, plain: bool) -> None:
         """A message of the lane is being sent, whose turn this was."""
         own = turn - PLAIN_AFTER_MS if plain else turn

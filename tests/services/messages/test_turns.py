@@ -34,6 +34,12 @@ def test_a_turn_is_never_further_away_than_five_minutes() -> None:
     assert taken[30_000] == taken[-1] == T + LONGEST_LEAD_MS == T + 300_000
 
 
+def test_a_unit_that_is_run_again_has_the_same_turn_and_draws_another_only_in_another_lane() -> None:
+    turns = QueueOrder()
+    first, second = turns.place("VA1", T), turns.place("VA1", T)
+    assert [first(LANE), first(LANE), first(OTHER), second(LANE)] == [T, T, T, T + 10]
+
+
 def test_plain_messages_come_after_the_verifications_of_ten_minutes() -> None:
     turns = QueueOrder()
     assert turns.take(LANE, "VA1", T, plain=True) == T + 600_000

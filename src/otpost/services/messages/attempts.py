@@ -182,12 +182,18 @@ def claim_messages(context: Context, node: str, pacing: Pacing, public_url: str 
                 if public_url is not None and reads_reports(service) and (notice is None or notice.until <= now)
                 else None,
             )
-            context.queue_order.reached(lane, message.turn, plain=message.verification is None)
             handovers.append(Handover(message, attempt, service, plan, route, text, notice))
         gone = len(handovers) + len(unsettled) + passed_on
         return Claimed(handovers, len(due) == DUE_AT_ONCE and gone > 0, unsettled)
 
     return Unit(decide, query=query)
+
+
+def advance_lanes(context: Context, handovers: Sequence[Handover]) -> None:
+    """Each lane has come to the turns of those of its messages that were claimed."""
+    for handover in handovers:
+        message = handover.message
+        context.queue_order.reached(handover.lane, message.turn, plain=message.verification is None)
 
 
 def _to_look_for(rows: Rows, message: Message, now: int, pacing: Pacing, revision: int) -> bool:

@@ -61,6 +61,7 @@ def send_message(
     body = read_body(body)
     sealed = context.keyring.seal(SEAL, body, message_sid)
     segments = text.segments(body).count
+    turn_in = context.queue_order.place(application, now, plain=True)
 
     def decide(rows: Rows) -> Message:
         app = rows.look(APPLICATIONS, application)
@@ -88,7 +89,7 @@ def send_message(
             valid_until=valid_until,
             segments=segments,
             body=sealed,
-            turn=context.queue_order.take(lane_of(tenant, route), application, now, plain=True),
+            turn=turn_in(lane_of(tenant, route)),
         )
         if status_callback is not None:
             owner = rows.look(TENANTS, tenant)

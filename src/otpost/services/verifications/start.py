@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -65,6 +65,7 @@ def start_verification(
     """
     now = context.clock()
     new_verification, new_message = context.ids(sid.VERIFICATION), context.ids(sid.MESSAGE)
+    turn_in = context.queue_order.place(application, now)
     given, shaped = dict(variables or {}), extras is not None
     client = None if client_ip is None else client_network(client_ip)
 
@@ -128,7 +129,7 @@ def start_verification(
             extras=_joined(verification.extras, extras),
         )
         wait_ms = plan.wait_ms(lambda lane: context.lanes.wait_ms(lane, application, False), route, to, sender)
-        message = _message(context, app, verification, route, new_message, wait_ms, now)
+        message = _message(app, verification, route, new_message, wait_ms, turn_in, now)
         rows.put(VERIFICATIONS, verification)
         rows.put(NUMBER_LIMITS, known.sent(now, verification.resend_after_s))
         rows.put(MESSAGES, message)
@@ -177,12 +178,12 @@ def _take_places(rows: Rows, app: Application, known: NumberLimits, client: str 
 
 
 def _message(
-    context: Context,
     app: Application,
     verification: Verification,
     route: Route,
     message_sid: str,
     wait_ms: int,
+    turn_in: Callable[[str], int],
     now: int,
 ) -> Message:
     segments = text.segments(app, verification, now)
@@ -202,5 +203,5 @@ def _message(
         segments=segments,
         verification=verification.sid,
         number=verification.sends,
-        turn=context.queue_order.take(lane_of(app.tenant, route), app.sid, now),
+        turn=turn_in(lane_of(app.tenant, route)),
     )
