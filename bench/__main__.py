@@ -24,7 +24,7 @@ from bench.load import put_load, request
 from bench.processes import ROOT, free_port, running
 from bench.server import PUBLIC, Figures, Meter, Server, posted, server
 from otpost.domain.secret import Secret
-from otpost.senders._twilio_signature import sign
+from otpost.senders.twilio.signature import sign
 
 sys.path.insert(0, str(ROOT / "tests"))
 from postgres import cluster  # the tests' own server and stand-in, found beside this folder

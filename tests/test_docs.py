@@ -19,7 +19,7 @@ from otpost.cli.commands import COMMANDS, GROUPS
 from otpost.domain import errors
 from otpost.domain.application import RANGES, Rules
 from otpost.domain.errors import LimitReached
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.senders.settings import form
 from standins.twilio import Account, TwilioStandIn
 
@@ -135,7 +135,7 @@ def test_no_page_names_a_command_that_there_is_not() -> None:
 def test_every_setting_of_every_sender_service_is_listed_with_its_label() -> None:
     page = text("policy.md")
     listed = set(re.findall(r"(?m)^\| `(\w+)` \| ([^|]+?) \|", page))
-    for service in found().values():
+    for service in find_services().values():
         fields = form(service.Settings)
         every = [*fields, *(inner for field in fields if field.row for inner in form(field.row))]
         assert {(field.name, field.label) for field in every} - listed == set()

@@ -15,9 +15,9 @@ from otpost.domain import delivery, message
 from otpost.domain.message import MessageStatus
 from otpost.domain.outcome import REASONS, ReasonName
 from otpost.messaging import breaker, pace
-from otpost.senders._twilio_codes import CODES, RANGES, link
-from otpost.senders.base import fetches_reports, found, looks_up, proven_by_address, reads_reports
+from otpost.senders.registry import capabilities, find_services
 from otpost.senders.settings import Field, form
+from otpost.senders.twilio.codes import CODES, RANGES, link
 from otpost.services.context import LONGEST_LEAD_MS
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -87,11 +87,12 @@ def times() -> Iterator[str]:
 def services() -> Iterator[str]:
     yield "| Service | Lists what it was asked to send | Reports | Reports can be fetched |"
     yield "|---|---|---|---|"
-    for name, service in found().items():
-        report = "proven by the address" if proven_by_address(service) else "signed"
+    for name, service in find_services().items():
+        can = capabilities(service)
+        report = "proven by the address" if can.proven_by_address else "signed"
         yield (
-            f"| {service.TITLE} (`{name}`) | {'yes' if looks_up(service) else ''} "
-            f"| {report if reads_reports(service) else ''} | {'yes' if fetches_reports(service) else ''} |"
+            f"| {service.TITLE} (`{name}`) | {'yes' if can.looks_up else ''} "
+            f"| {report if can.reads_reports else ''} | {'yes' if can.fetches_reports else ''} |"
         )
 
 
@@ -111,7 +112,7 @@ def ranges() -> Iterator[str]:
 
 
 def settings() -> Iterator[str]:
-    for name, service in found().items():
+    for name, service in find_services().items():
         fields = form(service.Settings)
         yield f"### {service.TITLE}"
         yield ""

@@ -21,7 +21,7 @@ from otpost.domain.access import KeyCheck
 from otpost.domain.outcome import REASONS
 from otpost.domain.policy import Policy
 from otpost.installation import NotReady, key_checks, lacks_ring, read_ring, state_of, store_of
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.senders.settings import SecretRef, load
 from otpost.services.keyring import judge_key_ring
 from otpost.services.messages.reports import too_long
@@ -240,7 +240,7 @@ async def _breakers(store: Store) -> list[Finding]:
     """The accounts that are left alone; one that was so before the last Save is not any more."""
     policies = await rows_of(store, POLICIES, select(*tables.policies.columns))
     in_force = {policy.tenant: policy.revision for policy in policies}
-    services = found()
+    services = find_services()
     findings = []
     for breaker in await rows_of(store, BREAKERS, select(*tables.breakers.columns).order_by("opened_at", "lane")):
         if breaker.revision == in_force.get(breaker.tenant):
@@ -257,7 +257,7 @@ def _policy(whose: str, policy: Policy, kept: Set[tuple[str, SecretRef]]) -> Fin
     name = policy.sender_service
     if name is None:
         return Finding("warn", f"{whose}: no sender service is chosen, so that no text can leave", where)
-    service = found().get(name)
+    service = find_services().get(name)
     if service is None:
         return Finding("FAIL", f"{whose}: the service {name} is not installed here", where)
     settings = load(service.Settings, policy.sections.get(name, {}))

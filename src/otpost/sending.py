@@ -18,7 +18,7 @@ from otpost.domain.sid import TENANT, is_sid
 from otpost.installation import Installation, InUse, NotReady, opened
 from otpost.messaging.loop import Messaging
 from otpost.outbound import Outbound
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.services.messages.nodes import LOST_MS
 from otpost.services.messages.send import send_message
 from otpost.store import tables
@@ -96,7 +96,7 @@ async def _waited(here: Installation, message: Message) -> Told:
 
 def _words(message: Message, attempt: Attempt | None) -> str:
     via = message.service
-    if service := found().get(message.service):
+    if service := find_services().get(message.service):
         via = service.TITLE
     origin = f"{message.origin} of {message.account_sid}" if message.account_sid else message.origin
     if message.status in GONE_OUT:

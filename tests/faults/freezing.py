@@ -17,7 +17,7 @@ from otpost.domain.outcome import Outcome
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
 from otpost.senders import twilio
-from otpost.senders.base import Http, Text
+from otpost.senders.service import Http, Text
 from otpost.senders.twilio import Settings, account, account_secret, look_up, problems
 
 __all__ = ["NAME", "PLACE", "TITLE", "Settings", "account", "account_secret", "look_up", "may_be_fallback", "problems"]

@@ -27,7 +27,7 @@ from matrix.vendors import path_of
 from otpost.api import description
 from otpost.domain.phone import parse_recipient
 from otpost.outbound import AnswerLost, Outbound, Response
-from otpost.senders.base import ReportRequest
+from otpost.senders.service import ReportRequest
 from otpost.services.idempotency import Answer
 from otpost.services.messages.attempts import Claimed
 from otpost.store.base import Store

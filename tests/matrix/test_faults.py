@@ -24,7 +24,7 @@ from matrix.driving import (
 )
 from matrix.vendors import CALLING, LISTING, Fault
 from otpost.outbound import Outbound
-from otpost.senders.base import found, looks_up
+from otpost.senders.registry import capabilities, find_services
 from otpost.store.base import Store
 from senders.contract import Answer
 
@@ -70,7 +70,7 @@ OTHERWISE = {("generic", "400"): ("refused", "unknown")}
 
 
 def test_every_service_that_lists_its_messages_is_asked_for_them_here() -> None:
-    assert {name for name in CALLING if looks_up(found()[name])} == LISTING.keys()
+    assert {name for name in CALLING if capabilities(find_services()[name]).looks_up} == LISTING.keys()
 
 
 @pytest.mark.parametrize("case", LOSING)
@@ -87,7 +87,7 @@ async def test_a_lost_answer_is_settled_and_no_attempt_sends_twice(store: Store,
         seen = await to_the_end(otpost, sid)
         nothing_went_out_twice(vendor, seen[1])
         shown = await the_message(otpost, verification)
-        if not looks_up(found()[name]):
+        if not capabilities(find_services()[name]).looks_up:
             assert outcomes(seen) == [first]
             assert (shown["status"], shown["reason"], len(vendor.made)) == ("unconfirmed", "answer_lost", fault.makes)
             return

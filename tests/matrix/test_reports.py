@@ -12,7 +12,8 @@ from asgi import Answered, ask
 from installation import Installation
 from matrix.driving import PUBLIC, at_rest, outcomes, start, state, the_message, through, to_the_end
 from matrix.vendors import Fault, Vendor, example_of, path_of
-from otpost.senders.base import ReportRequest, found, proven_by_address, reads_reports
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.service import ReportRequest
 from otpost.services.messages.reports import make_proof
 from otpost.store.base import Store
 
@@ -24,7 +25,7 @@ NOBODY = "AT" + "0" * 32
 def address(otpost: Installation, name: str, subject: str) -> str:
     """Where the service reports on an attempt, or (`subject` is the tenant's SID) on all."""
     bare = f"{PUBLIC}/callbacks/{name}/{subject}"
-    by_address = proven_by_address(found()[name])
+    by_address = capabilities(find_services()[name]).proven_by_address
     return f"{bare}?proof={make_proof(otpost.context, name, subject)}" if by_address else bare
 
 
@@ -55,7 +56,7 @@ async def shown(otpost: Installation, verification: Any) -> tuple[str, str | Non
 
 
 def test_every_service_that_reports_brings_its_report(name: str) -> None:
-    assert (example_of(name).report is not None) == reads_reports(found()[name])
+    assert (example_of(name).report is not None) == capabilities(find_services()[name]).reads_reports
 
 
 async def test_a_text_that_was_taken_and_failed_later_says_so(store: Store, name: str) -> None:
@@ -107,7 +108,7 @@ async def test_a_report_on_nothing_that_is_known_is_refused(store: Store, name: 
         at = address(otpost, name, attempt)
         elsewhere = told(vendor, at.replace(f"/callbacks/{name}/", "/callbacks/nobody/"), vendor_sid, "failed")
         assert (await call(otpost, elsewhere)).status == 404
-        if proven_by_address(found()[name]):
+        if capabilities(find_services()[name]).proven_by_address:
             fixed = address(otpost, name, otpost.tenant.sid)
             assert (await call(otpost, told(vendor, fixed, "no-text-of-ours", "failed"))).status == 404
         assert (await shown(otpost, verification))[::2] == ("accepted", [])
@@ -120,7 +121,7 @@ async def test_one_address_for_all_texts_finds_the_one_that_it_is_about(store: S
         # An example names the attempt of its own text; what AWS hands back is what the request gave it.
         body = about_one.body.replace(b"AT0190", attempt.encode())
         answer = await call(otpost, replace(about_one, body=body))
-        by_address = proven_by_address(found()[name])
+        by_address = capabilities(find_services()[name]).proven_by_address
         assert answer.status == (204 if by_address else 404)
         assert (await shown(otpost, verification))[0] == ("delivered" if by_address else "accepted")
 

@@ -23,12 +23,13 @@ from installation import TO
 from otpost.domain.phone import trusted
 from otpost.domain.policy import Route
 from otpost.outbound import Response
-from otpost.senders.base import Text, found, looks_up
-from otpost.senders.reading import Reading, read
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.service import Text
 from otpost.senders.settings import fill
+from otpost.senders.submission import Submission, read_section
 from senders.contract import Answer, Example, Received
 
-CALLING = [name for name in found() if name != "sandbox"]
+CALLING = [name for name in find_services() if name != "sandbox"]
 """Every sender service that calls a server."""
 
 _ATTEMPT = re.compile("AT[0-9a-f]{32}")
@@ -159,7 +160,7 @@ class Vendor:
         method, target, _ = first.split(" ")
         headers = dict(line.split(": ", 1) for line in lines)
         request = Received(method, target, headers, await reader.readexactly(int(headers.get("Content-Length", "0"))))
-        if method == "GET" and looks_up(found()[self.name]):
+        if method == "GET" and capabilities(find_services()[self.name]).looks_up:
             self.looked.append(request)
             shown = [text for text in self.made if text.at + self.lag_ms <= self._clock()]
             return await _give(writer, LISTING[self.name](shown) if self.lists else Answer(404, b"{}"))
@@ -200,9 +201,9 @@ class Vendor:
 
     async def _sid(self, response: Response) -> str | None:
         """The SID that the service's own module reads in the accepting answer."""
-        service = found()[self.name]
-        reading: Reading[Any] = read(service.Settings, self.section(), self.name)
-        settings = fill(reading.settings, reading.typed)
+        service = find_services()[self.name]
+        submission: Submission[Any] = read_section(service.Settings, self.section(), self.name)
+        settings = fill(submission.settings, submission.typed)
         text = Text("AT0190", trusted(TO), "a text", 290)
         route = service.route(settings, text.to)
         assert isinstance(route, Route)

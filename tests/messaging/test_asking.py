@@ -16,7 +16,7 @@ from otpost.domain import errors
 from otpost.domain.delivery import Way
 from otpost.domain.message import Attempt
 from otpost.messaging.asking import AT_ONCE, Asking
-from otpost.senders.base import Account
+from otpost.senders.service import Account
 
 
 class Question(NamedTuple):

@@ -20,7 +20,7 @@ from messaging.through_twilio import (
 )
 from otpost.domain.message import Attempt
 from otpost.messaging import fetching
-from otpost.senders.base import Reported
+from otpost.senders.service import Reported
 from otpost.services.messages.reports import keep_report
 from otpost.store.base import Store
 from otpost.telemetry import REGISTRY

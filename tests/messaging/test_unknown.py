@@ -18,7 +18,7 @@ from messaging.through_twilio import (
 )
 from otpost.domain.message import Attempt
 from otpost.outbound import Outbound, Response
-from otpost.senders.base import Reported
+from otpost.senders.service import Reported
 from otpost.services.messages.lookups import due_questions
 from otpost.services.messages.reports import keep_report
 from otpost.store.base import Store

@@ -25,7 +25,7 @@ from messaging.through_twilio import (
     start,
 )
 from otpost.domain.message import Message
-from otpost.senders.base import Reported
+from otpost.senders.service import Reported
 from otpost.services.messages.reports import keep_report
 from otpost.store.base import Store
 from otpost.store.kinds import BREAKERS

@@ -14,7 +14,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from otpost.outbound import Outbound
-from otpost.senders.base import Confirmation, NotProven, Reported, ReportRequest
+from otpost.senders.service import Confirmation, NotProven, Reported, ReportRequest
 
 
 @dataclass(frozen=True)

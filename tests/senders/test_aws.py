@@ -26,7 +26,8 @@ from otpost.domain.policy import Route
 from otpost.domain.secret import Secret
 from otpost.senders import aws
 from otpost.senders.aws import ERRORS, ERRORS_PAGE, EVENTS, EVENTS_PAGE, FIELDS, REASONS, Settings
-from otpost.senders.base import (
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.service import (
     Account,
     Confirmation,
     FallsBack,
@@ -39,11 +40,9 @@ from otpost.senders.base import (
     SenderService,
     SendsAgain,
     Text,
-    found,
-    proven_by_address,
 )
-from otpost.senders.reading import read
 from otpost.senders.settings import SecretRef, answer, fill
+from otpost.senders.submission import read_section
 from senders.contract import LOOPBACK, Answer, Example, Received, StandIn, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: SenderService = aws
@@ -117,9 +116,9 @@ EXAMPLE = Example(
 
 
 def settings_of(**section: Any) -> Settings:
-    reading = read(Settings, section, "aws")
-    assert reading.errors == []
-    return fill(reading.settings, reading.typed)
+    submission = read_section(Settings, section, "aws")
+    assert submission.errors == []
+    return fill(submission.settings, submission.typed)
 
 
 async def send(stand_in: StandIn, text: Text = TEXT, **section: Any) -> Outcome:
@@ -163,7 +162,7 @@ def test_the_api_form_has_these_names_in_this_order():
     ],
 )
 def test_a_setting_of_another_form_is_refused(section, path):
-    errors = read(Settings, section, "aws").errors
+    errors = read_section(Settings, section, "aws").errors
     assert [(error.field, error.code) for error in errors] == [(path, "invalid")]
     assert errors[0].message.endswith(".")
 
@@ -202,9 +201,9 @@ def test_the_secret_belongs_to_its_key_and_to_an_address_of_one_s_own():
 
 
 def test_aws_reads_reports_that_the_address_proves_and_can_do_no_more():
-    service = found()["aws"]
+    service = find_services()["aws"]
     assert isinstance(service, ReadsReports)
-    assert proven_by_address(service)
+    assert capabilities(service).proven_by_address
     assert not isinstance(service, LooksUp | FetchesReports | FallsBack | SendsAgain)
 
 

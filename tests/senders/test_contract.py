@@ -18,33 +18,24 @@ from otpost.domain.policy import Route
 from otpost.domain.secret import Secret
 from otpost.outbound import AnswerLost, Response
 from otpost.senders import sandbox, twilio
-from otpost.senders.base import (
-    Http,
-    NotProven,
-    ReadsReports,
-    Reported,
-    ReportRequest,
-    SenderService,
-    Text,
-    found,
-    proven_by_address,
-    reads_reports,
-)
-from otpost.senders.reading import Reading, read
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.service import Http, NotProven, ReadsReports, Reported, ReportRequest, SenderService, Text
 from otpost.senders.settings import Field, SecretRef, answer, changes, fill, form, load, needed, plain, slots
+from otpost.senders.submission import Submission, read_section
 from senders.contract import LOOPBACK, Answer, Example, Received, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: tuple[SenderService, ...] = (twilio, sandbox)
 
-EVERY = list(found())
-CALLING = [name for name in EVERY if any(field.kind == "url" for field in form(found()[name].Settings))]
-REPORTING = [name for name in EVERY if reads_reports(found()[name])]
+EVERY = list(find_services())
+CALLING = [name for name in EVERY if any(field.kind == "url" for field in form(find_services()[name].Settings))]
+PROVEN_BY_ADDRESS = {name for name in EVERY if capabilities(find_services()[name]).proven_by_address}
+REPORTING = [name for name in EVERY if capabilities(find_services()[name]).reads_reports]
 TO = trusted("+919191919191")
 TEXT = Text("AT0190", TO, "Acme: 9081726354 is your code.", 290)
 
 
 def service_of(name: str) -> SenderService:
-    return found()[name]
+    return find_services()[name]
 
 
 def example_of(name: str) -> Example:
@@ -53,15 +44,15 @@ def example_of(name: str) -> Example:
     return example
 
 
-def reading_of(name: str, url: str = "https://sms.example.com") -> Reading[Any]:
-    reading = read(service_of(name).Settings, example_of(name).section(url), name)
-    assert reading.errors == []
-    return reading
+def submission_of(name: str, url: str = "https://sms.example.com") -> Submission[Any]:
+    submission = read_section(service_of(name).Settings, example_of(name).section(url), name)
+    assert submission.errors == []
+    return submission
 
 
 def ready(name: str, url: str = "https://sms.example.com") -> tuple[Any, Route]:
-    reading = reading_of(name, url)
-    settings = fill(reading.settings, reading.typed)
+    submission = submission_of(name, url)
+    settings = fill(submission.settings, submission.typed)
     route = service_of(name).route(settings, TO)
     assert isinstance(route, Route)
     return settings, route
@@ -73,28 +64,28 @@ async def send(name: str, url: str, http: Http) -> Outcome:
 
 
 def secrets_of(name: str) -> list[str]:
-    return [secret.reveal() for secret in reading_of(name).typed.values()]
+    return [secret.reveal() for secret in submission_of(name).typed.values()]
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_example_is_complete(name):
-    reading = reading_of(name)
-    assert service_of(name).problems(reading.settings, name) == []
-    assert {ref for ref, _ in needed(reading.settings, name)} <= reading.typed.keys()
+    submission = submission_of(name)
+    assert service_of(name).problems(submission.settings, name) == []
+    assert {ref for ref, _ in needed(submission.settings, name)} <= submission.typed.keys()
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_an_answer_can_be_sent_back_as_it_is(name):
-    reading = reading_of(name)
-    shown = answer(reading.settings, lambda ref: True)
-    again = read(service_of(name).Settings, msgspec.json.decode(msgspec.json.encode(shown)), name)
-    assert (again.errors, again.settings, again.typed, again.cleared) == ([], reading.settings, {}, set())
-    assert again.claimed == {path for _, path in slots(reading.settings, name)}
+    submission = submission_of(name)
+    shown = answer(submission.settings, lambda ref: True)
+    again = read_section(service_of(name).Settings, msgspec.json.decode(msgspec.json.encode(shown)), name)
+    assert (again.errors, again.settings, again.typed, again.cleared) == ([], submission.settings, {}, set())
+    assert again.claimed == {path for _, path in slots(submission.settings, name)}
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_what_is_stored_is_loaded_again(name):
-    settings = reading_of(name).settings
+    settings = submission_of(name).settings
     stored = msgspec.json.decode(msgspec.json.encode(plain(settings)))
     assert load(service_of(name).Settings, stored) == settings
 
@@ -108,7 +99,7 @@ def test_a_secret_is_in_nothing_that_is_stored_shown_or_printed(name):
         repr(answer(settings, lambda ref: True)),
         repr(changes(type(settings), {}, plain(settings))),
         repr(changes(type(settings), plain(settings), {})),
-        repr(reading_of(name)),
+        repr(submission_of(name)),
         repr(slots(settings, name)),
     ]
     assert [secret for secret in secrets_of(name) for text in shown if secret in text] == []
@@ -157,7 +148,7 @@ def test_a_wrong_value_is_reported_at_its_field(name):
         for wrong in WRONG_VALUES[field.kind]:
             kept = dict(holder)
             holder[field.name] = wrong
-            errors = read(settings, section, name).errors
+            errors = read_section(settings, section, name).errors
             holder.clear()
             holder.update(kept)
             assert [error for error in errors if error.field.startswith(at)], (at, wrong)
@@ -166,9 +157,9 @@ def test_a_wrong_value_is_reported_at_its_field(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_an_empty_section_may_be_saved_and_says_what_it_lacks(name):
-    reading: Reading[Any] = read(service_of(name).Settings, {}, name)
-    assert reading.errors == []
-    assert {error.code for error in service_of(name).problems(reading.settings, name)} <= {"required"}
+    submission: Submission[Any] = read_section(service_of(name).Settings, {}, name)
+    assert submission.errors == []
+    assert {error.code for error in service_of(name).problems(submission.settings, name)} <= {"required"}
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -331,7 +322,7 @@ def read_report(name: str, request: ReportRequest) -> Reported | NotProven:
     """What the service makes of a call with one report to its callback address, with the secrets of its example."""
     settings, _ = ready(name)
     tokens: dict[str, list[Secret]] = {}
-    for ref, secret in reading_of(name).typed.items():
+    for ref, secret in submission_of(name).typed.items():
         tokens.setdefault(ref.owner, []).append(secret)
     service = service_of(name)
     assert isinstance(service, ReadsReports)
@@ -345,7 +336,7 @@ async def called(name: str, status: str) -> ReportRequest:
     async with standing_in(example.accepting) as vendor, outbound(LOOPBACK) as http:
         outcome = await send(name, vendor.url, http)
     assert isinstance(outcome, Accepted)
-    proof = "?proof=abc" if proven_by_address(service_of(name)) else ""
+    proof = "?proof=abc" if capabilities(service_of(name)).proven_by_address else ""
     return example.report(ADDRESS.format(name) + proof, outcome.vendor.sid, status)
 
 
@@ -368,7 +359,7 @@ async def test_a_report_is_read_and_one_of_a_failure_says_why(name, status):
         assert (told.reason, told.detail, told.link) == (None, "", None)
 
 
-@pytest.mark.parametrize("name", [name for name in REPORTING if not proven_by_address(found()[name])])
+@pytest.mark.parametrize("name", [name for name in REPORTING if name not in PROVEN_BY_ADDRESS])
 async def test_a_report_that_somebody_else_may_have_made_is_not_believed(name):
     good = await called(name, "delivered")
     unsigned = {key: value for key, value in good.headers.items() if key.lower() == "content-type"}

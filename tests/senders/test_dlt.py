@@ -10,9 +10,10 @@ import pytest
 
 from otpost.domain.phone import trusted
 from otpost.domain.policy import Route
-from otpost.senders.base import Text, found
-from otpost.senders.reading import read
+from otpost.senders.registry import find_services
+from otpost.senders.service import Text
 from otpost.senders.settings import fill
+from otpost.senders.submission import read_section
 from senders.contract import LOOPBACK, Answer, outbound, standing_in
 
 ENTITY, TEMPLATE = "1101456324675322134", "1107160000000012345"
@@ -26,10 +27,10 @@ SECTIONS: dict[str, dict[str, Any]] = {
 async def sent(name: str, to: str, **ids: str) -> Any:
     """What the service was asked, as an object, with these ids in the settings."""
     async with standing_in(Answer(500)) as vendor, outbound(LOOPBACK) as http:
-        service = found()[name]
-        reading = read(service.Settings, {**SECTIONS[name], "api_url": vendor.url, **ids}, name)
-        assert reading.errors == []
-        settings = fill(reading.settings, reading.typed)
+        service = find_services()[name]
+        submission = read_section(service.Settings, {**SECTIONS[name], "api_url": vendor.url, **ids}, name)
+        assert submission.errors == []
+        settings = fill(submission.settings, submission.typed)
         route = service.route(settings, trusted(to))
         assert isinstance(route, Route)
         await service.send(http, settings, route, Text("AT0190", trusted(to), "123456 is your code.", 290))
@@ -65,5 +66,5 @@ async def test_the_ids_go_with_texts_to_india_alone(name: str) -> None:
 @pytest.mark.parametrize("name", SECTIONS)
 def test_an_id_of_another_form_is_refused(name: str) -> None:
     section = {**SECTIONS[name], "api_url": "https://sms.example.com", "dlt_entity_id": "ABC", "dlt_template_id": "1 2"}
-    errors = read(found()[name].Settings, section, name).errors
+    errors = read_section(find_services()[name].Settings, section, name).errors
     assert [error.field for error in errors] == [f"{name}.dlt_entity_id", f"{name}.dlt_template_id"]

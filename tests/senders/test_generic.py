@@ -20,21 +20,12 @@ from otpost.domain.policy import Route
 from otpost.domain.secret import Secret
 from otpost.outbound import Response
 from otpost.senders import generic
-from otpost.senders.base import (
-    Http,
-    NotProven,
-    Reported,
-    ReportRequest,
-    SenderService,
-    SendsAgain,
-    Text,
-    proven_by_address,
-    reads_reports,
-)
 from otpost.senders.generic.presets import PRESETS, Preset
 from otpost.senders.generic.settings import MEANINGS, Settings
-from otpost.senders.reading import Reading, read
+from otpost.senders.registry import capabilities
+from otpost.senders.service import Http, NotProven, Reported, ReportRequest, SenderService, SendsAgain, Text
 from otpost.senders.settings import SecretRef, answer, fill
+from otpost.senders.submission import Submission, read_section
 from senders.contract import LOOPBACK, Answer, Example, Received, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: tuple[SenderService, SendsAgain] = (generic, generic)
@@ -88,13 +79,13 @@ EXAMPLE = Example(
 
 
 def settings_of(values: Mapping[str, Any]) -> Settings:
-    judged: Reading[Settings] = read(Settings, dict(values), "generic")
+    judged: Submission[Settings] = read_section(Settings, dict(values), "generic")
     assert judged.errors == []
     return fill(judged.settings, judged.typed)
 
 
 def problems_of(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    judged: Reading[Settings] = read(Settings, dict(values), "generic")
+    judged: Submission[Settings] = read_section(Settings, dict(values), "generic")
     errors = judged.errors + generic.problems(judged.settings, "generic")
     assert all(error.message.endswith((".", ")")) for error in errors)
     return [(error.field.removeprefix("generic."), error.code) for error in errors]
@@ -282,7 +273,7 @@ async def test_without_a_secret_nothing_is_sent(without, field):
 
 
 def test_a_secret_belongs_to_its_name_and_to_the_host_of_the_service_url():
-    judged = read(Settings, EXAMPLE.section("https://sms.example.com"), "generic")
+    judged = read_section(Settings, EXAMPLE.section("https://sms.example.com"), "generic")
     assert set(judged.typed) == {
         SecretRef("auth_password", "acme", "https://sms.example.com:443"),
         SecretRef("secure_parameter", "apiKey", "https://sms.example.com:443"),
@@ -328,7 +319,7 @@ def test_the_names_and_shapes_of_the_contract_are_read_and_answered():
         "message_id_path": "",
         "send_again_when_unknown": False,
     }
-    judged: Reading[Settings] = read(Settings, promised, "generic")
+    judged: Submission[Settings] = read_section(Settings, promised, "generic")
     assert (judged.errors, judged.claimed) == ([], {"generic.secure_parameters[0].value"})
     shown = answer(judged.settings, lambda ref: True)
     assert {name: shown[name] for name in promised} == promised
@@ -763,8 +754,8 @@ def test_an_encoding_needs_words_and_an_answer_with_words_another_status():
 
 
 def test_the_address_proves_reports_and_the_administrator_decides_about_lost_answers():
-    assert reads_reports(generic)
-    assert proven_by_address(generic)
+    assert capabilities(generic).reads_reports
+    assert capabilities(generic).proven_by_address
     values = section("https://sms.example.com")
     assert generic.sends_again_when_unknown(settings_of(values)) is False
     assert generic.sends_again_when_unknown(settings_of(values | {"send_again_when_unknown": True})) is True
@@ -963,7 +954,7 @@ def test_each_preset_has_a_stand_in():
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
 def test_a_preset_lacks_nothing_but_what_is_to_be_typed(preset):
-    judged: Reading[Settings] = read(Settings, dict(preset.section), "generic")
+    judged: Submission[Settings] = read_section(Settings, dict(preset.section), "generic")
     assert (judged.errors, judged.typed) == ([], {})
     assert problems_of(filled(preset)) == []
     assert preset.link.startswith("https://")

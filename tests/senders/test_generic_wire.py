@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from otpost.domain.phone import trusted
-from otpost.senders.base import Text
 from otpost.senders.generic import wire
 from otpost.senders.generic.wire import Hidden, Said
+from otpost.senders.service import Text
 
 TO = trusted("+4915112345678")
 

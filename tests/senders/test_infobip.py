@@ -14,7 +14,9 @@ from otpost.domain.phone import trusted
 from otpost.domain.policy import Route
 from otpost.domain.secret import Secret
 from otpost.senders import infobip
-from otpost.senders.base import (
+from otpost.senders.infobip import CODES, GROUPS, PAGE, STATUSES, VIOLATIONS, Settings
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.service import (
     Account,
     FallsBack,
     FetchesReports,
@@ -27,12 +29,9 @@ from otpost.senders.base import (
     ReportRequest,
     SenderService,
     Text,
-    found,
-    proven_by_address,
 )
-from otpost.senders.infobip import CODES, GROUPS, PAGE, STATUSES, VIOLATIONS, Settings
-from otpost.senders.reading import read
 from otpost.senders.settings import SecretRef, answer, fill
+from otpost.senders.submission import read_section
 from senders.contract import LOOPBACK, Answer, Example, Received, StandIn, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: SenderService = infobip
@@ -141,9 +140,9 @@ EXAMPLE = Example(
 
 
 def settings_of(**section: Any) -> Settings:
-    reading = read(Settings, section, "infobip")
-    assert reading.errors == []
-    return fill(reading.settings, reading.typed)
+    submission = read_section(Settings, section, "infobip")
+    assert submission.errors == []
+    return fill(submission.settings, submission.typed)
 
 
 async def send(stand_in: StandIn, text: Text = TEXT, **section: Any) -> Outcome:
@@ -177,7 +176,7 @@ def test_the_api_form_has_these_names_in_this_order():
     ],
 )
 def test_a_setting_of_another_form_is_refused(section, path):
-    assert [error.field for error in read(Settings, section, "infobip").errors] == [path]
+    assert [error.field for error in read_section(Settings, section, "infobip").errors] == [path]
 
 
 @pytest.mark.parametrize(
@@ -198,11 +197,11 @@ def test_every_number_is_sent_to_by_the_one_account_which_its_address_names():
 
 
 def test_infobip_looks_up_reads_reports_that_the_address_proves_and_fetches_them():
-    service = found()["infobip"]
+    service = find_services()["infobip"]
     assert isinstance(service, LooksUp)
     assert isinstance(service, ReadsReports)
     assert isinstance(service, FetchesReports)
-    assert proven_by_address(service)
+    assert capabilities(service).proven_by_address
     assert not isinstance(service, FallsBack)
 
 

@@ -25,8 +25,10 @@ from otpost.domain.phone import trusted
 from otpost.domain.policy import Route
 from otpost.domain.secret import Secret
 from otpost.senders import messagebird
-from otpost.senders._messagebird_codes import API_PAGE, CODES, CODES_PAGE, PARAMETERS, STATUS_CODES, STATUS_REASONS
-from otpost.senders.base import (
+from otpost.senders.messagebird import Settings
+from otpost.senders.messagebird.codes import API_PAGE, CODES, CODES_PAGE, PARAMETERS, STATUS_CODES, STATUS_REASONS
+from otpost.senders.registry import find_services
+from otpost.senders.service import (
     Account,
     FallsBack,
     FetchesReports,
@@ -39,11 +41,9 @@ from otpost.senders.base import (
     ReportRequest,
     SenderService,
     Text,
-    found,
 )
-from otpost.senders.messagebird import Settings
-from otpost.senders.reading import read
 from otpost.senders.settings import SecretRef, answer, fill
+from otpost.senders.submission import read_section
 from senders.contract import LOOPBACK, Answer, Example, StandIn, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: SenderService = messagebird
@@ -91,9 +91,9 @@ TEXT = Text("AT0190", trusted("+4915112345678"), BODY, 290, URL)
 
 
 def settings_of(**section: Any) -> Settings:
-    reading = read(Settings, section, "messagebird")
-    assert reading.errors == []
-    return fill(reading.settings, reading.typed)
+    submission = read_section(Settings, section, "messagebird")
+    assert submission.errors == []
+    return fill(submission.settings, submission.typed)
 
 
 async def send(stand_in: StandIn, text: Text = TEXT, **section: Any) -> Outcome:
@@ -120,7 +120,7 @@ def test_the_api_form_has_the_names_and_the_order_of_the_contract():
 
 
 def test_the_access_key_belongs_to_the_server_and_the_signing_key_is_sent_to_none():
-    assert read(Settings, OURS, "messagebird").slots == [
+    assert read_section(Settings, OURS, "messagebird").slots == [
         (SecretRef("access_key", "", "https://rest.messagebird.com:443"), "messagebird.access_key"),
         (SecretRef("signing_key", "", ""), "messagebird.signing_key"),
     ]
@@ -140,7 +140,7 @@ def test_every_number_takes_the_one_account_which_has_no_name(originator):
 
 
 def test_messagebird_looks_up_reads_and_fetches_reports():
-    service = found()["messagebird"]
+    service = find_services()["messagebird"]
     assert isinstance(service, LooksUp)
     assert isinstance(service, ReadsReports)
     assert isinstance(service, FetchesReports)

@@ -6,7 +6,7 @@ from otpost.domain.outcome import Accepted, Vendor
 from otpost.domain.phone import trusted
 from otpost.domain.policy import Route
 from otpost.senders import sandbox
-from otpost.senders.base import Text
+from otpost.senders.service import Text
 from senders.contract import Example, outbound
 
 EXAMPLE = Example(section=lambda url: {}, accepting=None)

@@ -18,10 +18,9 @@ from otpost.domain.phone import trusted
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
 from otpost.senders import twilio
-from otpost.senders._twilio_answers import basic
-from otpost.senders._twilio_codes import CODES
-from otpost.senders._twilio_signature import proven, sign
-from otpost.senders.base import (
+from otpost.senders.answers import basic
+from otpost.senders.registry import find_services
+from otpost.senders.service import (
     Account,
     FallsBack,
     FetchesReports,
@@ -33,11 +32,12 @@ from otpost.senders.base import (
     Reported,
     ReportRequest,
     Text,
-    found,
 )
-from otpost.senders.reading import read
 from otpost.senders.settings import SecretRef, answer, fill
+from otpost.senders.submission import read_section
 from otpost.senders.twilio import Settings
+from otpost.senders.twilio.codes import CODES
+from otpost.senders.twilio.signature import proven, sign
 from senders.contract import LOOPBACK, Answer, Example, StandIn, outbound, standing_in, the_one
 
 MAIN = "AC" + "a" * 32
@@ -74,9 +74,9 @@ TEXT = Text("AT0190", trusted("+4915112345678"), BODY, 290, "https://otp.example
 
 
 def settings_of(**section: Any) -> Settings:
-    reading = read(Settings, section, "twilio")
-    assert reading.errors == []
-    return fill(reading.settings, reading.typed)
+    submission = read_section(Settings, section, "twilio")
+    assert submission.errors == []
+    return fill(submission.settings, submission.typed)
 
 
 async def send(stand_in: StandIn, text: Text = TEXT, **section: Any) -> Outcome:
@@ -131,7 +131,9 @@ def test_the_api_form_has_the_names_and_the_order_of_the_contract():
     ],
 )
 def test_a_sid_of_another_form_is_refused(section, path):
-    assert [(error.field, error.code) for error in read(Settings, section, "twilio").errors] == [(path, "invalid")]
+    assert [(error.field, error.code) for error in read_section(Settings, section, "twilio").errors] == [
+        (path, "invalid")
+    ]
 
 
 def test_the_page_s_form_of_a_number_and_blanks_around_a_sid_are_read():
@@ -164,9 +166,9 @@ def test_what_keeps_the_settings_from_being_used_is_named(section, expected):
 
 
 def test_one_account_sid_means_one_token_wherever_it_stands():
-    reading = read(Settings, {**OURS, "subaccounts": ROWS}, "twilio")
+    submission = read_section(Settings, {**OURS, "subaccounts": ROWS}, "twilio")
     at = "https://api.twilio.com:443"
-    assert reading.slots == [
+    assert submission.slots == [
         (SecretRef("auth_token", MAIN, at), "twilio.auth_token"),
         (SecretRef("auth_token", INDIA, at), "twilio.subaccounts[0].auth_token"),
         (SecretRef("auth_token", MAIN, at), "twilio.subaccounts[1].auth_token"),
@@ -222,12 +224,12 @@ def test_the_main_account_stands_in_for_a_refused_subaccount_only_where_that_is_
 
 
 def test_twilio_looks_up_reads_and_fetches_reports_and_falls_back():
-    service = found()["twilio"]
+    service = find_services()["twilio"]
     assert isinstance(service, LooksUp)
     assert isinstance(service, ReadsReports)
     assert isinstance(service, FetchesReports)
     assert isinstance(service, FallsBack)
-    assert not isinstance(found()["sandbox"], LooksUp | ReadsReports | FetchesReports | FallsBack)
+    assert not isinstance(find_services()["sandbox"], LooksUp | ReadsReports | FetchesReports | FallsBack)
 
 
 # --- the request ---

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from otpost.domain.outcome import REASONS, ReasonName
-from otpost.senders._twilio_answers import code_of
-from otpost.senders._twilio_codes import CODES, RANGES, STATUSES, link, meaning
+from otpost.senders.answers import code_of
+from otpost.senders.twilio.codes import CODES, RANGES, STATUSES, link, meaning
 
 DICTIONARY = Path(__file__).resolve().parent.parent / "data" / "twilio-error-codes.json"
 PUBLISHED: dict[int, str] = {

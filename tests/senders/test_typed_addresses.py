@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from otpost.senders.base import found
-from otpost.senders.reading import read
+from otpost.senders.registry import find_services
+from otpost.senders.submission import read_section
 
 ACCOUNT = "AC" + "0" * 32
 
@@ -33,14 +33,14 @@ ACCOUNT = "AC" + "0" * 32
     ],
 )
 def test_what_the_service_appends_is_taken_off(name: str, typed: str, kept: str) -> None:
-    reading = read(found()[name].Settings, {"api_url": typed}, name)
-    assert (reading.errors, reading.settings.api_url) == ([], kept)
+    submission = read_section(find_services()[name].Settings, {"api_url": typed}, name)
+    assert (submission.errors, submission.settings.api_url) == ([], kept)
 
 
 @pytest.mark.parametrize("name", ["GOV.UK", "O'Reilly", "Köln Süd", "A name of more than eleven", "x" * 64])
 def test_a_generic_gateway_decides_about_names(name: str) -> None:
-    reading = read(found()["generic"].Settings, {"sender": name}, "generic")
-    assert (reading.errors, reading.settings.sender) == ([], name)
+    submission = read_section(find_services()["generic"].Settings, {"sender": name}, "generic")
+    assert (submission.errors, submission.settings.sender) == ([], name)
 
 
 @pytest.mark.parametrize(
@@ -48,20 +48,20 @@ def test_a_generic_gateway_decides_about_names(name: str) -> None:
     [("+49 151 1234-5678", "+4915112345678"), ("0049 151 12345678", "+4915112345678"), ("12345", "12345")],
 )
 def test_a_number_is_read_as_everywhere(typed: str, kept: str) -> None:
-    assert read(found()["generic"].Settings, {"sender": typed}, "generic").settings.sender == kept
+    assert read_section(find_services()["generic"].Settings, {"sender": typed}, "generic").settings.sender == kept
 
 
 @pytest.mark.parametrize("wrong", ["+0", "0151 12345678", "x" * 65, "GOV.\x07UK", "."])
 def test_what_is_neither_is_refused(wrong: str) -> None:
-    assert [error.field for error in read(found()["generic"].Settings, {"sender": wrong}, "generic").errors] == [
-        "generic.sender"
-    ]
+    assert [
+        error.field for error in read_section(find_services()["generic"].Settings, {"sender": wrong}, "generic").errors
+    ] == ["generic.sender"]
 
 
 @pytest.mark.parametrize(
     ("service", "field"), [("vonage", "sender"), ("infobip", "sender"), ("messagebird", "originator")]
 )
 def test_other_services_keep_their_alphabet(service: str, field: str) -> None:
-    assert [error.field for error in read(found()[service].Settings, {field: "GOV.UK"}, service).errors] == [
-        f"{service}.{field}"
-    ]
+    assert [
+        error.field for error in read_section(find_services()[service].Settings, {field: "GOV.UK"}, service).errors
+    ] == [f"{service}.{field}"]

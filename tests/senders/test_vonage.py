@@ -19,7 +19,8 @@ from otpost.domain.phone import trusted
 from otpost.domain.policy import Route
 from otpost.domain.secret import Secret
 from otpost.senders import vonage
-from otpost.senders.base import (
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.service import (
     FallsBack,
     HasAccounts,
     NotProven,
@@ -29,11 +30,9 @@ from otpost.senders.base import (
     SenderService,
     SendsAgain,
     Text,
-    found,
-    proven_by_address,
 )
-from otpost.senders.reading import read
 from otpost.senders.settings import SecretRef, answer, fill
+from otpost.senders.submission import read_section
 from otpost.senders.vonage import (
     API_PAGE,
     ERR_CODES,
@@ -79,9 +78,9 @@ TEXT = Text("AT01900000000000000000000000000000", trusted("+4915112345678"), BOD
 
 
 def settings_of(**section: Any) -> Settings:
-    reading = read(Settings, section, "vonage")
-    assert reading.errors == []
-    return fill(reading.settings, reading.typed)
+    submission = read_section(Settings, section, "vonage")
+    assert submission.errors == []
+    return fill(submission.settings, submission.typed)
 
 
 async def send(stand_in: StandIn, text: Text = TEXT, **section: Any) -> Outcome:
@@ -112,7 +111,7 @@ def test_the_api_form_has_these_names_in_this_order():
 
 
 def test_the_secrets_belong_to_the_api_key_and_only_one_is_sent_anywhere():
-    assert read(Settings, OURS, "vonage").slots == [
+    assert read_section(Settings, OURS, "vonage").slots == [
         (SecretRef("api_secret", KEY, "https://rest.nexmo.com:443"), "vonage.api_secret"),
         (SecretRef("signature_secret", KEY, ""), "vonage.signature_secret"),
     ]
@@ -120,7 +119,7 @@ def test_the_secrets_belong_to_the_api_key_and_only_one_is_sent_anywhere():
 
 @pytest.mark.parametrize("section", [{"api_key": "abcd123"}, {"api_key": "abcd 234"}, {"signature_method": "sha3"}])
 def test_what_is_written_in_another_form_is_refused(section):
-    (error,) = read(Settings, section, "vonage").errors
+    (error,) = read_section(Settings, section, "vonage").errors
     assert (error.field, error.code) == (f"vonage.{next(iter(section))}", "invalid")
 
 
@@ -139,9 +138,9 @@ def test_every_number_takes_the_account_that_the_api_key_names():
 
 
 def test_vonage_reads_receipts_which_their_address_proves_and_cannot_be_asked():
-    service = found()["vonage"]
+    service = find_services()["vonage"]
     assert isinstance(service, ReadsReports)
-    assert proven_by_address(service)
+    assert capabilities(service).proven_by_address
     assert not isinstance(service, HasAccounts | FallsBack | SendsAgain)
     assert (service.TITLE, service.PLACE, service.may_be_fallback) == ("Vonage", 40, True)
 

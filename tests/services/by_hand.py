@@ -12,7 +12,7 @@ from otpost.domain.delivery import Rest
 from otpost.domain.message import Attempt, Message
 from otpost.domain.outcome import ReasonName, Unknown
 from otpost.domain.policy import Route
-from otpost.senders.base import Listed, Reported
+from otpost.senders.service import Listed, Reported
 from otpost.services.messages.attempts import Handover, Pacing, advance_lanes, claim_messages, settle_attempt
 from otpost.services.messages.lookups import keep_listing
 from otpost.services.messages.reports import keep_report

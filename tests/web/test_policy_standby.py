@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from otpost.domain.policy import Breaker
-from otpost.senders.base import found, presets, proven_by_address
+from otpost.senders.registry import capabilities, find_services
 from otpost.senders.settings import form
 from otpost.store.kinds import BREAKERS
 from otpost.store.units import Rows, Unit, lock
@@ -19,7 +19,7 @@ from web.policy_world import MAIN, MAIN_FIELDS, MARK, TEXT, TO, Room, accounts, 
 KEY = f"{MARK}-messagebird"
 BIRD = {"messagebird.access_key": KEY, "messagebird.originator": "MyBrand"}
 VONAGE = {"vonage.api_key": "abcd1234", "vonage.api_secret": f"{MARK}-vonage", "vonage.sender": "MyBrand"}
-STAND_INS = [name for name, service in found().items() if service.may_be_fallback]
+STAND_INS = [name for name, service in find_services().items() if service.may_be_fallback]
 
 
 @pytest.fixture
@@ -50,12 +50,12 @@ async def stored(console: Console) -> Any:
     return await console.here.ok("GET", "/v1/sender-policy")
 
 
-@pytest.mark.parametrize("service", [name for name in found() if name != "sandbox"])
+@pytest.mark.parametrize("service", [name for name in find_services() if name != "sandbox"])
 async def test_every_service_has_a_form_made_from_its_settings(small_console: Console, service: str):
     room = await Room.enter(await small_console.signed_in())
     await room.choose(service)
     page = room.page
-    for field in form(found()[service].Settings):
+    for field in form(find_services()[service].Settings):
         if field.kind == "rows":
             assert f"add:{service}.{field.name}" in page.buttons
         else:
@@ -67,7 +67,7 @@ async def test_every_service_has_a_form_made_from_its_settings(small_console: Co
 async def test_a_stand_ins_form_is_edited_while_another_service_is_chosen(room: Room, service: str):
     await stand_in(room, service)
     assert room.fields["shown"] == f"twilio {service}"
-    for field in form(found()[service].Settings):
+    for field in form(find_services()[service].Settings):
         if field.kind == "rows":
             assert f"add:{service}.{field.name}" in room.page.buttons
         else:
@@ -221,12 +221,13 @@ async def test_a_stand_in_can_be_tested_before_it_is_needed(room: Room, twilio: 
 
 
 @pytest.mark.parametrize(
-    ("service", "name"), [(name, one.name) for name, service in found().items() for one in presets(service)]
+    ("service", "name"),
+    [(name, one.name) for name, service in find_services().items() for one in capabilities(service).presets],
 )
 async def test_a_preset_fills_the_form_in_and_says_what_is_still_to_be_typed(
     small_console: Console, service: str, name: str
 ):
-    preset = next(one for one in presets(found()[service]) if one.name == name)
+    preset = next(one for one in capabilities(find_services()[service]).presets if one.name == name)
     room = await Room.enter(await small_console.signed_in())
     await room.choose(service, {f"{service}.service_url": "https://elsewhere.example.com"})
     await room.press(f"preset:{service}", {f"preset-{service}": name})
@@ -234,7 +235,7 @@ async def test_a_preset_fills_the_form_in_and_says_what_is_still_to_be_typed(
     assert f'href="{preset.link}"' in room.seen.html
     assert room.fields[f"{service}.service_url"] == preset.section["service_url"]
     assert " ".join(preset.note.split()) in room.text
-    for field in form(found()[service].Settings):
+    for field in form(find_services()[service].Settings):
         if field.row is not None:
             rows = [path for path in room.fields if path.startswith(f"{service}.{field.name}[")]
             assert len(rows) == len(preset.section.get(field.name, ()))
@@ -256,7 +257,9 @@ async def test_a_long_text_keeps_its_lines_as_blanks(small_console: Console):
     assert room.fields["generic.ca_certificate"] == "-----BEGIN abc -----END"
 
 
-@pytest.mark.parametrize("service", [name for name, one in found().items() if proven_by_address(one)])
+@pytest.mark.parametrize(
+    "service", [name for name, one in find_services().items() if capabilities(one).proven_by_address]
+)
 async def test_a_service_proven_by_its_address_is_shown_the_one_that_it_is_to_call(
     small_console: Console, public_small_console: Console, service: str
 ):

@@ -15,7 +15,8 @@ from otpost.api.wire import read_body, respond, write_problem
 from otpost.domain.errors import NotFound, Refusal, Unavailable
 from otpost.domain.sid import ATTEMPT, TENANT, is_sid, lengthened
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused
-from otpost.senders.base import (
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.service import (
     CONNECT_S,
     TOTAL_S,
     AnswersReports,
@@ -23,9 +24,6 @@ from otpost.senders.base import (
     NotProven,
     ReadsReports,
     ReportRequest,
-    found,
-    proven_by_address,
-    reads_reports,
 )
 from otpost.services.idempotency import Answer
 from otpost.services.messages.reports import (
@@ -76,10 +74,10 @@ class Callbacks:
         name, subject = scope["path_params"]["service"], scope["path_params"]["attempt"]
         subject = lengthened(subject, ATTEMPT) or subject
         body = await read_body(receive)
-        service = found().get(name)
-        if service is None or not reads_reports(service):
+        service = find_services().get(name)
+        if service is None or not capabilities(service).reads_reports:
             raise NotFound("There is no attempt with this SID.")
-        by_address = proven_by_address(service)
+        by_address = capabilities(service).proven_by_address
         if not is_sid(subject, ATTEMPT) and not (by_address and is_sid(subject, TENANT)):
             raise NotFound("There is no attempt with this SID.")
         if by_address and not is_proof(context, name, subject, _proof(scope)):

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 from otpost.domain import errors
 from otpost.domain.message import Attempt
-from otpost.senders.base import Account
+from otpost.senders.service import Account
 from otpost.services.context import Context
 from otpost.services.policy.plan import accounts
 

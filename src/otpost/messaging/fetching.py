@@ -12,7 +12,8 @@ from otpost.domain.message import Attempt
 from otpost.messaging.asking import Asking
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound
-from otpost.senders.base import Account, FetchesReports, LookUpFailed, Reported, fetches_reports, found
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.service import Account, FetchesReports, LookUpFailed, Reported
 from otpost.services.context import Context
 from otpost.services.messages.lookups import IN_RESTING_LANE
 from otpost.services.messages.reports import apply_report
@@ -54,8 +55,8 @@ def due(context: Context, resting: Sequence[str] = ()) -> Unit[list[Attempt]]:
     def decide(rows: Rows) -> list[Attempt]:
         asked = []
         for attempt in rows.found(query):
-            service = found().get(attempt.service)
-            known = service is not None and fetches_reports(service)
+            service = find_services().get(attempt.service)
+            known = service is not None and capabilities(service).fetches_reports
             later = msgspec.structs.replace(attempt, fetch_at=next_fetch(attempt, now) if known else None)
             rows.put(ATTEMPTS, later)
             if known:
@@ -95,7 +96,7 @@ class Fetching:
 
     async def _fetch(self, question: Due, opened: Sequence[Account]) -> None:
         attempt = question.attempt
-        service = found()[attempt.service]
+        service = find_services()[attempt.service]
         assert isinstance(service, FetchesReports)
         assert attempt.vendor_sid is not None
         fetched = Fetched(False, False)

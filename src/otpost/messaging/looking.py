@@ -9,7 +9,8 @@ from otpost.domain.phone import trusted
 from otpost.messaging.asking import Asking
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound
-from otpost.senders.base import Account, Listed, LooksUp, LookUpFailed, found
+from otpost.senders.registry import find_services
+from otpost.senders.service import Account, Listed, LooksUp, LookUpFailed
 from otpost.services.context import Context
 from otpost.services.messages.lookups import Question, due_questions, keep_listing
 
@@ -33,7 +34,7 @@ class Looking:
 
     async def _look_for(self, question: Question, opened: Sequence[Account]) -> None:
         attempt = question.attempt
-        service = found()[attempt.service]
+        service = find_services()[attempt.service]
         assert isinstance(service, LooksUp)
         untold = f"{service.TITLE} could not be asked what became of it: no token of the account is kept."
         listed: list[Listed] | LookUpFailed = LookUpFailed(untold)

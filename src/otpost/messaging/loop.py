@@ -23,7 +23,7 @@ from otpost.messaging.lease import Lease, Moment
 from otpost.messaging.looking import Looking
 from otpost.messaging.pace import Pace
 from otpost.outbound import Outbound, only_while
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.services.context import Context
 from otpost.services.messages.attempts import Handover, advance_lanes, claim_messages, settle_attempt, without_sid
 from otpost.services.messages.lookups import look_again
@@ -321,7 +321,7 @@ class Messaging:
     async def _count_waiting(self) -> None:
         rows = await waiting.counted(self.context)
         self.pace.count(rows)
-        for name in found():
+        for name in find_services():
             WAITING.labels(name).set(sum(count for lane, _, _, count in rows if lane.split(":")[1] == name))
 
     async def _share_breakers(self) -> None:
@@ -336,7 +336,7 @@ class Messaging:
         stored = [of_own_clock(breaker, self._ahead(), now) for breaker in rows]
         if closed := self.pace.breakers.take_over(stored, now - BREAKER_KNOWN_MS):
             await self._no_longer_resting(closed)
-        for name in found():
+        for name in find_services():
             open_ones = sum(breaker.service == name for breaker in stored)
             BREAKERS_OPEN.labels(name).set(open_ones)
         alive = tables.nodes.c.beat_at > self.context.clock() - LOST_MS

@@ -1,1 +1,1 @@
-"""One file per sender service; knows neither database nor web."""
+"""One file or folder per sender service, and what they share; knows neither database nor web."""

@@ -25,9 +25,9 @@ from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
 from otpost.domain.sid import ATTEMPT, is_sid
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
-from otpost.senders import _dlt
-from otpost.senders._twilio_answers import SID, header, json_object, json_value, name_in, retry_after_s, words
-from otpost.senders.base import (
+from otpost.senders import dlt
+from otpost.senders.answers import SID, header, json_object, json_value, name_in, retry_after_s, words
+from otpost.senders.service import (
     CONNECT_S,
     TOTAL_S,
     Account,
@@ -94,8 +94,8 @@ class Settings:
         "subscription.",
         max_length=256,
     )
-    dlt_entity_id: str = _dlt.entity_setting()
-    dlt_template_id: str = _dlt.template_setting()
+    dlt_entity_id: str = dlt.entity_setting()
+    dlt_template_id: str = dlt.template_setting()
     api_url: str = setting(
         "API URL",
         kind="url",
@@ -147,7 +147,7 @@ async def send(
     }
     origin = {} if route.origin == _ANY_SENDER else {"OriginationIdentity": route.origin}
     configured = {"ConfigurationSetName": settings.configuration_set} if settings.configuration_set else {}
-    registered = _dlt.ids(settings, text.to, "IN_ENTITY_ID", "IN_TEMPLATE_ID")
+    registered = dlt.ids(settings, text.to, "IN_ENTITY_ID", "IN_TEMPLATE_ID")
     country = {"DestinationCountryParameters": registered} if registered else {}
     body = msgspec.json.encode({**asked, **origin, **configured, **country})
     try:

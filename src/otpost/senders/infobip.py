@@ -21,9 +21,9 @@ from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
 from otpost.domain.sid import ATTEMPT, is_sid
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
-from otpost.senders import _dlt
-from otpost.senders._twilio_answers import SID, json_object, name_in, retry_after_s, words
-from otpost.senders.base import (
+from otpost.senders import dlt
+from otpost.senders.answers import SID, json_object, name_in, retry_after_s, words
+from otpost.senders.service import (
     CONNECT_S,
     TOTAL_S,
     Account,
@@ -70,8 +70,8 @@ class Settings:
         required=True,
         help="A sender ID or number of the account's own, as in MyBrand or +447860099299.",
     )
-    dlt_entity_id: str = _dlt.entity_setting()
-    dlt_template_id: str = _dlt.template_setting()
+    dlt_entity_id: str = dlt.entity_setting()
+    dlt_template_id: str = dlt.template_setting()
 
 
 def problems(settings: Settings, path: str) -> list[FieldError]:
@@ -111,7 +111,7 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
         "content": {"text": text.body},
         "options": {"validityPeriod": {"amount": valid_for_s, "timeUnit": "SECONDS"}},
     }
-    if registered := _dlt.ids(settings, text.to, "principalEntityId", "contentTemplateId"):
+    if registered := dlt.ids(settings, text.to, "principalEntityId", "contentTemplateId"):
         message["options"]["regional"] = {"indiaDlt": registered}
     if text.callback_url:
         message["webhooks"] = {"delivery": {"url": text.callback_url}, "contentType": "application/json"}

@@ -9,7 +9,7 @@ from otpost.domain.errors import FieldError
 from otpost.domain.outcome import Accepted, Outcome, Vendor
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
-from otpost.senders.base import Http, Text
+from otpost.senders.service import Http, Text
 from otpost.senders.settings import SecretRef
 
 NAME: Final = "sandbox"

@@ -1,7 +1,7 @@
 """How one `Settings` declaration of a sender service becomes form, storage and secrets.
 
 A declaration is a frozen dataclass whose fields are made by `setting`. `plain` and `load` are the stored form, `answer`
-the API's; `slots` are the places of its secrets, which are in neither. What is submitted is judged in `reading`.
+the API's; `slots` are the places of its secrets, which are in neither. What is submitted is judged in `submission`.
 """
 
 from __future__ import annotations

@@ -23,9 +23,9 @@ from otpost.domain.secret import Secret
 from otpost.domain.sid import ATTEMPT, is_sid
 from otpost.domain.text import segments
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
-from otpost.senders import _dlt
-from otpost.senders._twilio_answers import SID, basic, header, json_object, name_in, retry_after_s, words
-from otpost.senders.base import CONNECT_S, TOTAL_S, Account, Http, NotProven, Reported, ReportRequest, Text
+from otpost.senders import dlt
+from otpost.senders.answers import SID, basic, header, json_object, name_in, retry_after_s, words
+from otpost.senders.service import CONNECT_S, TOTAL_S, Account, Http, NotProven, Reported, ReportRequest, Text
 from otpost.senders.settings import SecretRef, destination, missing, setting
 
 NAME: Final = "vonage"
@@ -81,8 +81,8 @@ class Settings:
         ),
         help="As chosen in Vonage's dashboard. It counts only where there is a signature secret.",
     )
-    dlt_entity_id: str = _dlt.entity_setting()
-    dlt_template_id: str = _dlt.template_setting()
+    dlt_entity_id: str = dlt.entity_setting()
+    dlt_template_id: str = dlt.template_setting()
     api_url: str = setting(
         "API URL",
         kind="url",
@@ -206,7 +206,7 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
         "type": "text" if segments(text.body).encoding == "GSM-7" else "unicode",
         "ttl": str(max(20_000, min(604_800_000, int(text.valid_for_s) * 1000))),
         "client-ref": text.attempt,
-        **_dlt.ids(settings, text.to, "entity-id", "content-id"),
+        **dlt.ids(settings, text.to, "entity-id", "content-id"),
     }
     if text.callback_url:
         form["callback"] = text.callback_url

@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from otpost.domain.errors import FieldError, Invalid, RevisionConflict, refusal
 from otpost.domain.policy import Policy
-from otpost.senders.base import Preset, falls_back, found, presets
-from otpost.senders.reading import read
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.service import Preset
 from otpost.senders.settings import join, places, plain
+from otpost.senders.submission import read_section
 from otpost.services.policy import draft
 from otpost.services.policy import revisions as policies
 from otpost.services.policy.accounts import list_notices
@@ -133,16 +134,16 @@ async def _keep(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
 
 async def _judged(visit: Visit, policy_form: PolicyForm, row: Row) -> tuple[dict[str, Any], list[FieldError]]:
     """The open row as it will be kept, and what is wrong with it."""
-    service, opened = found()[row.service], policy_form.opened
+    service, opened = find_services()[row.service], policy_form.opened
     part = policy_form.parts[row.service]
     others = [one for index, one in enumerate(part[row.name]) if index != row.index]
     body = section(service.Settings, {**part, row.name: [*others, opened]})
-    reading = read(service.Settings, body, row.service)
+    submission = read_section(service.Settings, body, row.service)
     at = f"{row.list_path}[{len(others)}]"
-    found_errors = [*reading.errors, *service.problems(reading.settings, row.service)]
+    found_errors = [*submission.errors, *service.problems(submission.settings, row.service)]
     stored = await stored_secrets(visit.context, visit.tenant)
-    for place in places(reading.settings, row.service):
-        if place.field.required and place.ref not in reading.typed and (row.service, place.ref) not in stored:
+    for place in places(submission.settings, row.service):
+        if place.field.required and place.ref not in submission.typed and (row.service, place.ref) not in stored:
             found_errors.append(
                 FieldError(place.path, "token_required", f"{place.field.label} is not stored. Type it.")
             )
@@ -158,7 +159,7 @@ async def _judged(visit: Visit, policy_form: PolicyForm, row: Row) -> tuple[dict
         if isinstance(value, Held) and value.lost:
             lost = next(error for error in policy_form.lost() if error.field == join(row.path, name))
             errors[lost.field] = lost
-    kept = part_of(row.cls, plain(getattr(reading.settings, row.name)[-1]))
+    kept = part_of(row.cls, plain(getattr(submission.settings, row.name)[-1]))
     kept |= {name: value for name, value in opened.items() if isinstance(value, Held)}
     return kept, list(errors.values())
 
@@ -211,14 +212,14 @@ async def _preset(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     """Fill a service's form in with a preset's values, in place of what stands in it."""
     if at not in policy_form.shown:
         return await _page(visit, policy_form)
-    service = found()[at]
-    preset = next((one for one in presets(service) if one.name == visit.form.get(f"preset-{at}")), None)
+    service = find_services()[at]
+    preset = next((one for one in capabilities(service).presets if one.name == visit.form.get(f"preset-{at}")), None)
     if preset is None:
         return await _page(visit, policy_form, focus=f"preset-{at}")
     if policy_form.row_changed:
         return await _page(visit, policy_form, _not_committed(policy_form))
     policy_form.close_row()
-    settings = read(service.Settings, dict(preset.section), at).settings
+    settings = read_section(service.Settings, dict(preset.section), at).settings
     policy_form.parts[at] = part_of(service.Settings, plain(settings))
     told = f"The form is filled in for {preset.title}. Nothing is saved yet."
     return await _page(visit, policy_form, filled=(at, preset), focus=f"filled-{at}", said=told)
@@ -240,7 +241,7 @@ async def _send(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
 
 async def _explain(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     """Who would send to these numbers by what is in this form."""
-    service = found().get(policy_form.chosen)
+    service = find_services().get(policy_form.chosen)
     try:
         numbers = split(policy_form.numbers)
     except TooMany as refused:
@@ -305,12 +306,12 @@ async def _page(
         "saved": saved,
         "saved_title": _title(saved.sender_service),
         **obstacles(made),
-        "services": [("", "None: no text is sent"), *((name, one.TITLE) for name, one in found().items())],
+        "services": [("", "None: no text is sent"), *((name, one.TITLE) for name, one in find_services().items())],
         "section": view.section(policy_form.chosen) if policy_form.chosen else None,
         "carried": list(view.carried()),
         "fallbacks": list(view.fallbacks(saved_form(saved), focus)),
-        "falls_back": bool(policy_form.chosen) and falls_back(found()[policy_form.chosen]),
-        "testers": [(name, found()[name].TITLE) for name in policy_form.shown],
+        "falls_back": bool(policy_form.chosen) and capabilities(find_services()[policy_form.chosen]).falls_back,
+        "testers": [(name, find_services()[name].TITLE) for name in policy_form.shown],
         "fallback_choices": view.fallback_choices(),
         "changed": visit.method == "POST" and _differs(policy_form, saved),
         "wrong": wrong,
@@ -331,7 +332,7 @@ async def _page(
 
 
 def _title(name: str | None) -> str:
-    return found()[name].TITLE if name in found() else ""
+    return find_services()[name].TITLE if name in find_services() else ""
 
 
 def _differs(policy_form: PolicyForm, saved: Policy) -> bool:
@@ -346,8 +347,8 @@ def _at_what_is_shown(policy_form: PolicyForm, errors: Sequence[FieldError]) -> 
     placed = []
     for error in errors:
         name = error.field.split(".")[0]
-        if name in found() and name not in policy_form.shown:
-            message = f"{found()[name].TITLE}, which is not shown: {error.message}"
+        if name in find_services() and name not in policy_form.shown:
+            message = f"{find_services()[name].TITLE}, which is not shown: {error.message}"
             error = FieldError("sender_service", error.code, message)
         elif name.split("[")[0] in STANDBY_FIELDS and not policy_form.asks_standby:
             message = f"When it fails, which is not shown: {error.message}"

@@ -14,7 +14,7 @@ from otpost.domain.errors import FieldError
 from otpost.domain.policy import Policy
 from otpost.domain.secret import Secret
 from otpost.domain.text.characters import trimmed, unwrapped
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.senders.settings import Field, SecretRef, destination, form, join, load, plain
 from otpost.web import policy_standby
 from otpost.web.policy_seals import Held, Seals, lost_words
@@ -47,7 +47,7 @@ class Row:
     @property
     def of(self) -> Field:
         """The list's field; its `row` is the row's dataclass."""
-        return next(one for one in form(found()[self.service].Settings) if one.name == self.name)
+        return next(one for one in form(find_services()[self.service].Settings) if one.name == self.name)
 
     @property
     def cls(self) -> type[Any]:
@@ -86,7 +86,7 @@ class PolicyForm:
     @property
     def asks_standby(self) -> bool:
         """Whether the page asks what happens when the chosen service fails, which the sandbox does not."""
-        return bool(self.chosen) and found()[self.chosen].may_be_fallback
+        return bool(self.chosen) and find_services()[self.chosen].may_be_fallback
 
     @property
     def shown(self) -> list[str]:
@@ -137,7 +137,7 @@ class PolicyForm:
 
     def body(self, only: str | None = None) -> dict[str, Any]:
         """The policy as the API takes it; or of `only` one service, as if it were chosen."""
-        services = found()
+        services = find_services()
         if only is not None:
             return {"sender_service": only, only: section(services[only].Settings, self.parts[only])}
         return {
@@ -150,7 +150,7 @@ class PolicyForm:
     def lost(self) -> Iterator[FieldError]:
         """Every place where a secret was typed which the form does not hold any more."""
         for name, part in self.parts.items():
-            for held_field, held, path in held_secrets(found()[name].Settings, part, name):
+            for held_field, held, path in held_secrets(find_services()[name].Settings, part, name):
                 if held.lost:
                     yield FieldError(path, "token_required", lost_words(held_field, held))
 
@@ -169,7 +169,7 @@ def saved_form(policy: Policy) -> PolicyForm:
     """A new form with what is saved; secrets are not in it."""
     parts = {
         name: part_of(service.Settings, plain(load(service.Settings, policy.sections.get(name, {}))))
-        for name, service in found().items()
+        for name, service in find_services().items()
     }
     chosen = policy.sender_service if policy.sender_service in parts else None
     return PolicyForm(secrets.token_hex(16), policy.revision, chosen or "", parts, standby=policy_standby.saved(policy))
@@ -181,7 +181,7 @@ def read_form(visit: Visit) -> PolicyForm:
     given = sent.get("form")
     form_id = given if re.fullmatch(r"[0-9a-f]{32}", given) else secrets.token_hex(16)
     reader = _Reader(sent, Seals(visit, form_id), read_row(sent.get("open")))
-    services = found()
+    services = find_services()
     shown = sent.get("shown").split()
     parts = {
         name: reader.shown(service.Settings, name)
@@ -217,9 +217,9 @@ def read_form(visit: Visit) -> PolicyForm:
 def read_row(path: str) -> Row | None:
     """The row that a path names, if there is such a list in the settings of a service."""
     match = _ROW.fullmatch(path)
-    if match is None or match[1] not in found():
+    if match is None or match[1] not in find_services():
         return None
-    lists = [one.name for one in form(found()[match[1]].Settings) if one.row is not None]
+    lists = [one.name for one in form(find_services()[match[1]].Settings) if one.row is not None]
     return Row(match[1], match[2], int(match[3])) if match[2] in lists else None
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from otpost.domain.errors import FieldError, Invalid, NotFound, RevisionConflict, refusal
 from otpost.domain.policy import Policy, Revision
 from otpost.domain.secret import Secret
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.senders.settings import changes, load, places, plain
 from otpost.services.policy import draft
 from otpost.services.policy import revisions as policies
@@ -101,7 +101,7 @@ async def _page(
 def _differences(current: Policy, revision: Revision) -> Iterator[str]:
     """What Restore would change, in words."""
     yield from policies.choice_changes(current, revision)
-    for name, service in found().items():
+    for name, service in find_services().items():
         old = plain(load(service.Settings, current.sections.get(name, {})))
         new = plain(load(service.Settings, revision.sections.get(name, {})))
         for change in changes(service.Settings, old, new):
@@ -112,7 +112,7 @@ def _lacking(
     revision: Revision, stored: Stored, typed: dict[str, Held], wrong: Wrong, seals: Seals
 ) -> Iterator[Lacking]:
     asked = set()
-    for name, service in found().items():
+    for name, service in find_services().items():
         in_use = name in (revision.sender_service, *revision.fallback)
         settings = load(service.Settings, revision.sections.get(name, {}))
         for place in places(settings, name):
@@ -125,7 +125,7 @@ def _lacking(
 
 
 def _typed(visit: Visit, revision: Revision, seals: Seals) -> Iterator[tuple[str, Held]]:
-    for name, service in found().items():
+    for name, service in find_services().items():
         for place in places(load(service.Settings, revision.sections.get(name, {})), name):
             if text := visit.form.get(place.path):
                 yield place.path, Held(Secret(text), place.ref.destination)

@@ -12,8 +12,8 @@ from otpost.domain.errors import FieldError
 from otpost.domain.phone import NumberRefused, parse_recipient
 from otpost.domain.policy import NoRoute, Policy
 from otpost.domain.sid import is_sid
-from otpost.senders.base import found
-from otpost.senders.reading import read
+from otpost.senders.registry import find_services
+from otpost.senders.submission import read_section
 from otpost.services.policy.plan import Plan, lacking, read_plan
 from otpost.services.policy.routes import explain_route, name_sender
 from otpost.web.policy_form import PolicyForm, section
@@ -84,11 +84,11 @@ def by_form(policy_form: PolicyForm, stored: Stored) -> Plan:
     fallback = tuple(policy_form.standing_in)
     settings, lacks = {}, {}
     for name in (policy_form.chosen, *fallback):
-        service = found()[name]
-        reading = read(service.Settings, section(service.Settings, policy_form.parts[name]), name)
-        kept = {ref for of, ref in stored if of == name and ref not in reading.cleared}
-        settings[name] = reading.settings
-        lacks[name] = lacking(reading.settings, kept | reading.typed.keys())
+        service = find_services()[name]
+        submission = read_section(service.Settings, section(service.Settings, policy_form.parts[name]), name)
+        kept = {ref for of, ref in stored if of == name and ref not in submission.cleared}
+        settings[name] = submission.settings
+        lacks[name] = lacking(submission.settings, kept | submission.typed.keys())
     policy = Policy("", sender_service=policy_form.chosen, fallback=fallback, incomplete=False)
     return Plan(policy, settings, lacks)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from otpost.domain.outcome import REASONS
 from otpost.domain.policy import Breaker, Policy
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.services.policy.accounts import open_breakers
 from otpost.services.policy.draft import MOST_RATES
 from otpost.services.policy.plan import Plan, read_plan
@@ -100,7 +100,7 @@ class Standby:
 
 def possible() -> list[str]:
     """The services that may stand in for another."""
-    return [name for name, service in found().items() if service.may_be_fallback]
+    return [name for name, service in find_services().items() if service.may_be_fallback]
 
 
 def saved(policy: Policy) -> Standby:
@@ -114,7 +114,7 @@ def saved(policy: Policy) -> Standby:
 
 def read(sent: Form) -> Standby:
     """What was typed; nonsense is left out."""
-    names = [sent.get(f"fallback[{index}]") for index in range(len(found()))]
+    names = [sent.get(f"fallback[{index}]") for index in range(len(find_services()))]
     return Standby(
         fallback=list(dict.fromkeys(name for name in names if name in possible())),
         failover_after_s=sent.get("failover_after_s"),
@@ -163,7 +163,7 @@ async def resting(visit: Visit) -> list[Resting]:
 
 
 def _resting(breaker: Breaker, now: int) -> Resting:
-    service = found().get(breaker.service)
+    service = find_services().get(breaker.service)
     title = service.TITLE if service is not None else breaker.service
     return Resting(
         account=f"{title} {breaker.account_sid}".strip(),

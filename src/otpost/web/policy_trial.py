@@ -19,9 +19,9 @@ from otpost.domain.errors import (
 )
 from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
 from otpost.domain.text import TextRefused, read_text
-from otpost.senders.base import found
-from otpost.senders.reading import read
+from otpost.senders.registry import find_services
 from otpost.senders.settings import places
+from otpost.senders.submission import read_section
 from otpost.services.audit import record_act
 from otpost.services.idempotency import Answer, Call, keep_answer, reserve_key
 from otpost.services.keyring import KeyRingError
@@ -123,8 +123,8 @@ async def _once(visit: Visit, button: str, work: Callable[[], Awaitable[str]]) -
 async def _stored_paths(visit: Visit, policy_form: PolicyForm) -> set[str]:
     """The fields of the tested service whose secrets are stored."""
     stored, name = await stored_secrets(visit.context, visit.tenant), policy_form.tested
-    settings = found()[name].Settings
-    read_settings = read(settings, section(settings, policy_form.parts[name]), name).settings
+    settings = find_services()[name].Settings
+    read_settings = read_section(settings, section(settings, policy_form.parts[name]), name).settings
     return {place.path for place in places(read_settings, name) if (name, place.ref) in stored}
 
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from otpost.domain.policy import StoredSecret
-from otpost.senders.base import Preset, found, presets, proven_by_address
-from otpost.senders.reading import read
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.service import Preset
 from otpost.senders.settings import Field, SecretRef, form, join, places
+from otpost.senders.submission import read_section
 from otpost.services.context import Context
 from otpost.services.messages.reports import make_proof
 from otpost.services.policy.plan import ref_of
@@ -150,7 +151,7 @@ class View:
 
     def section(self, name: str) -> Section:
         """The section of a service that is shown."""
-        service = found()[name]
+        service = find_services()[name]
         part = self.form.parts[name]
         urls = urls_of(service.Settings, part)
         main: list[Control | List] = []
@@ -169,14 +170,14 @@ class View:
                 main.append(self._control(name, one, path, part, urls, under=under))
             before = one
         changed = any(control.value != _default(control.field) for control in advanced)
-        by_address = proven_by_address(service)
+        by_address = capabilities(service).proven_by_address
         return Section(
             name=name,
             title=service.TITLE,
             main=main,
             advanced=advanced,
             advanced_open=changed or any(self.wrong.at(control.path) for control in advanced),
-            presets=[(preset.name, preset.title) for preset in presets(service)],
+            presets=[(preset.name, preset.title) for preset in capabilities(service).presets],
             filled=self._filled(name),
             by_address=by_address,
             report_address=self._report_address(name) if by_address else "",
@@ -184,7 +185,7 @@ class View:
 
     def carried(self) -> Iterator[tuple[str, str]]:
         """What is not shown, by the name of its field."""
-        for name, service in found().items():
+        for name, service in find_services().items():
             if name not in self.form.shown:
                 yield f"section:{name}", packed(service.Settings, self.form.parts[name], self.seals)
         for index, name in enumerate(self.form.standing_in):
@@ -214,17 +215,17 @@ class View:
     def fallback_choices(self) -> list[tuple[str, str]]:
         """The services that may stand in as well."""
         taken = self.form.shown
-        return [(name, found()[name].TITLE) for name in possible() if name not in taken]
+        return [(name, find_services()[name].TITLE) for name in possible() if name not in taken]
 
     def _lacking(self, name: str) -> Iterator[str]:
         """What a service lacks before it may be used, in words."""
-        service = found()[name]
-        reading = read(service.Settings, section(service.Settings, self.form.parts[name]), name)
+        service = find_services()[name]
+        submission = read_section(service.Settings, section(service.Settings, self.form.parts[name]), name)
         labels = {join(name, one.name): one.label for one in form(service.Settings)}
-        for error in [*reading.errors, *service.problems(reading.settings, name)]:
+        for error in [*submission.errors, *service.problems(submission.settings, name)]:
             yield labels.get(error.field.split("[")[0], service.TITLE)
-        for place in places(reading.settings, name):
-            if place.field.required and place.ref not in reading.typed and (name, place.ref) not in self.stored:
+        for place in places(submission.settings, name):
+            if place.field.required and place.ref not in submission.typed and (name, place.ref) not in self.stored:
                 yield place.label
 
     def _filled(self, name: str) -> Filled | None:
@@ -232,7 +233,7 @@ class View:
             return None
         preset = self.filled[1]
         labels = {place.path: place.label for place in places(_settings(name, preset), "")}
-        labels |= {one.name: one.label for one in form(found()[name].Settings)}
+        labels |= {one.name: one.label for one in form(find_services()[name].Settings)}
         return Filled(preset.title, preset.link, [labels.get(path, path) for path in preset.typed], preset.note)
 
     def _report_address(self, name: str) -> str:
@@ -307,4 +308,4 @@ def _default(of: Field) -> Any:
 
 
 def _settings(name: str, preset: Preset) -> Any:
-    return read(found()[name].Settings, dict(preset.section), name).settings
+    return read_section(find_services()[name].Settings, dict(preset.section), name).settings

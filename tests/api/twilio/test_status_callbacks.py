@@ -13,7 +13,7 @@ from api.twilio.texting import auth_token, create, send, told
 from installation import TO, Installation, until
 from messaging.through_twilio import SENDER, SERVICE, TEXT, policy
 from otpost.domain.outcome import Refused, Unknown, Vendor
-from otpost.senders.base import LookUpFailed
+from otpost.senders.service import LookUpFailed
 from otpost.services.audit import command_line_actor
 from otpost.services.messages.lookups import due_questions, keep_listing
 from otpost.services.webhooks import endpoints

@@ -13,7 +13,7 @@ from messaging.through_twilio import INDIA, MAIN, TEXT, attempts, message, polic
 from otpost.domain.delivery import Rest
 from otpost.domain.message import Message
 from otpost.domain.outcome import Accepted, Unavailable, Vendor
-from otpost.senders.base import Listed, LookUpFailed, Reported
+from otpost.senders.service import Listed, LookUpFailed, Reported
 from otpost.services.messages.attempts import claim_messages, settle_attempt
 from otpost.services.messages.lookups import due_questions, keep_listing, look_again
 from otpost.services.messages.nodes import settle_lost

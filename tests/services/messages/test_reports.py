@@ -8,7 +8,7 @@ from installation import Installation
 from messaging.through_gateway import section
 from messaging.through_twilio import INDIA, attempts, message, policy, send, start
 from otpost.domain.outcome import Accepted, Refused, Unavailable, Vendor
-from otpost.senders.base import NotProven, Reported
+from otpost.senders.service import NotProven, Reported
 from otpost.services.messages.attempts import settle_attempt
 from otpost.services.messages.lookups import due_questions
 from otpost.services.messages.reports import keep_report

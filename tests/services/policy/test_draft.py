@@ -11,7 +11,7 @@ from installation import Clock, context_of
 from otpost.domain.errors import Invalid, NotFound
 from otpost.domain.policy import Rate, Revision
 from otpost.outbound import Outbound
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.services.context import Context
 from otpost.services.policy.draft import read, restored, url_errors
 from otpost.store.base import Store
@@ -21,8 +21,8 @@ from otpost.store.units import Unit
 TENANT = "AC" + "7" * 32
 MAIN, INDIA, FRANCE = "AC" + "a" * 32, "AC" + "b" * 32, "AC" + "c" * 32
 PHONE = "+15005550006"
-SERVICES = ", ".join(found())
-FALLBACKS = ", ".join(name for name in found() if name != "sandbox")
+SERVICES = ", ".join(find_services())
+FALLBACKS = ", ".join(name for name in find_services() if name != "sandbox")
 
 
 def mistakes(sent: object, path: str = "") -> list[tuple[str, str, str]]:

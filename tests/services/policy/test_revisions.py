@@ -17,7 +17,7 @@ from otpost.domain.message import SandboxText
 from otpost.domain.phone import parse_recipient
 from otpost.domain.policy import NoRoute, Policy, Route, StoredSecret
 from otpost.outbound import Outbound
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.services.context import Context
 from otpost.services.keyring import KeyRing
 from otpost.services.policy import plan
@@ -189,7 +189,7 @@ async def test_a_new_tenants_policy_can_be_sent_back_as_it_is(context):
 async def test_secrets_are_shown_as_null_with_whether_they_are_set(context):
     saved = await put(context, body())
     assert await policy.shown(context, TENANT) == saved.shown
-    others = {name for name in found() if name not in ("twilio", "sandbox")}
+    others = {name for name in find_services() if name not in ("twilio", "sandbox")}
     assert {name: value for name, value in saved.shown.items() if name not in others} == {
         "sender_service": "twilio",
         "revision": 1,

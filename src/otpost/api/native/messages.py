@@ -17,7 +17,7 @@ from otpost.domain.moments import format_moment, read_moment
 from otpost.domain.outcome import REASONS
 from otpost.domain.sid import ATTEMPT, MESSAGE
 from otpost.domain.views import MessageShape, view_message
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.services.idempotency import Answer
 from otpost.services.messages.read import list_messages, read_message
 from otpost.services.messages.send import DEFAULT_S, LONGEST_S, SHORTEST_S, send_message
@@ -72,8 +72,8 @@ async def read(call: Call[None]) -> Reply:
 
 async def listing(call: Call[None]) -> Reply:
     query: MessageQuery = call.query
-    if query.service is not None and query.service not in found():
-        raise invalid("service", "invalid", f"Send one of {', '.join(sorted(found()))}.")
+    if query.service is not None and query.service not in find_services():
+        raise invalid("service", "invalid", f"Send one of {', '.join(sorted(find_services()))}.")
     if query.reason is not None and query.reason not in REASONS:
         raise invalid("reason", "invalid", f"Send one of {', '.join(sorted(REASONS))}.")
     after = None

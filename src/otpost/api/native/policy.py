@@ -15,7 +15,7 @@ from otpost.domain.moments import format_moment
 from otpost.domain.outcome import OutcomeName, ReasonName
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.views import RouteShape
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.senders.settings import Field, form
 from otpost.services.idempotency import Answer
 from otpost.services.policy import draft
@@ -184,8 +184,8 @@ def _account(one: AccountState) -> AccountShape:
 
 def described(*, sent: bool) -> dict[str, Any]:
     """The JSON schema of a sender policy, made from the services' own settings; `sent` as a PUT brings it."""
-    services = {name: _section(service.Settings, sent=sent) for name, service in found().items()}
-    names = list(found())
+    services = {name: _section(service.Settings, sent=sent) for name, service in find_services().items()}
+    names = list(find_services())
     schema: dict[str, Any] = {
         "type": "object",
         "properties": {

@@ -20,12 +20,12 @@ from otpost.domain.secret import Secret
 from otpost.domain.sid import ATTEMPT, is_sid
 from otpost.domain.text import segments
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
-from otpost.senders._twilio_answers import retry_after_s
-from otpost.senders.base import CONNECT_S, Http, NotProven, Reported, ReportRequest, Text
+from otpost.senders.answers import retry_after_s
 from otpost.senders.generic import wire
 from otpost.senders.generic.presets import PRESETS, Preset
 from otpost.senders.generic.settings import MEANINGS, Header, Parameter, Settings, authority, problems, statuses
 from otpost.senders.generic.wire import AS_JSON, Hidden, Said
+from otpost.senders.service import CONNECT_S, Http, NotProven, Reported, ReportRequest, Text
 from otpost.senders.settings import SecretRef, destination
 
 __all__ = [

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, quote, quote_plus
 import msgspec
 import re2  # type: ignore[import-untyped]  # google-re2 ships no types
 
-from otpost.senders.base import Text
+from otpost.senders.service import Text
 
 PLACEHOLDERS: Final = (
     "phone", "message", "sender", "username", "encoding", "callback_url", "attempt", "valid_for_s", "valid_for_min",

@@ -20,16 +20,8 @@ from otpost.domain.message import NO_STALE_TEXT_S, Attempt, Message, SandboxText
 from otpost.domain.outcome import Accepted, Outcome, Refused
 from otpost.domain.phone import trusted
 from otpost.domain.policy import CALLBACKS_REFUSED, CountrySender, Notice, Route, callbacks_refused, lane_of
-from otpost.senders.base import (
-    SenderService,
-    SendsAgain,
-    Text,
-    fetches_reports,
-    found,
-    looks_up,
-    proven_by_address,
-    reads_reports,
-)
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.service import SenderService, SendsAgain, Text
 from otpost.services import webhooks
 from otpost.services.context import Context
 from otpost.services.keyring import KeyRingError
@@ -171,7 +163,7 @@ def claim_messages(context: Context, node: str, pacing: Pacing, public_url: str 
             message, attempt = rules.intend(message, attempts[place], route, now, node)
             rows.put(MESSAGES, message)
             rows.put(ATTEMPTS, attempt)
-            service = found()[route.service]
+            service = find_services()[route.service]
             notice = rows.look(NOTICES, message.tenant, CALLBACKS_REFUSED, route.service)
             text = Text(
                 attempt.sid,
@@ -179,7 +171,9 @@ def claim_messages(context: Context, node: str, pacing: Pacing, public_url: str 
                 body,
                 (message.valid_until - now) // 1000,
                 address_of(context, service, attempt.sid, public_url)
-                if public_url is not None and reads_reports(service) and (notice is None or notice.until <= now)
+                if public_url is not None
+                and capabilities(service).reads_reports
+                and (notice is None or notice.until <= now)
                 else None,
             )
             handovers.append(Handover(message, attempt, service, plan, route, text, notice))
@@ -211,8 +205,8 @@ def _to_look_for(rows: Rows, message: Message, now: int, pacing: Pacing, revisio
 
 def can_look(attempt: Attempt) -> bool:
     """Whether the service of the attempt lists what it was asked to send."""
-    service = found().get(attempt.service)
-    return service is not None and looks_up(service)
+    service = find_services().get(attempt.service)
+    return service is not None and capabilities(service).looks_up
 
 
 def _takes_place(room: dict[tuple[str, str], int], pacing: Pacing, plan: Plan, lane: str, origin: str) -> bool:
@@ -291,7 +285,7 @@ def _way(
     (route, for_account_reasons), rest = taken
     if route is not ways[0].route and not for_account_reasons:
         before = next((one for one in reversed(attempts) if not rules.takes(one, route)), None)
-        title = found()[ways[0].route.service if before is None else before.service].TITLE
+        title = find_services()[ways[0].route.service if before is None else before.service].TITLE
         route = msgspec.structs.replace(route, reason=f"{rules.because(title, before)} {route.reason}")
     return route, rest
 
@@ -328,10 +322,10 @@ def settle_attempt(
     """Keep what an attempt came to; `resting` tells which accounts take nothing now."""
     now, jitter = context.clock(), context.random.random()
     attempt_sid, message_sid = handover.attempt.sid, handover.message.sid
-    service, plan = handover.service, handover.plan
+    service, plan, can = handover.service, handover.plan, capabilities(handover.service)
     vendor_sid = outcome.vendor.sid
     can_report = handover.text.callback_url is not None
-    told_later = can_report or fetches_reports(service)
+    told_later = can_report or can.fetches_reports
     went_well = isinstance(outcome, Accepted)
     goes_on = plan.has_other_ways and not went_well
     sends_again = (
@@ -342,7 +336,7 @@ def settle_attempt(
     needs = [lock(MESSAGES, message_sid), lock(ATTEMPTS, attempt_sid)]
     if vendor_sid is not None:
         needs.append(look_by(ATTEMPTS, "vendor_sid", *account, vendor_sid))
-        if proven_by_address(service):
+        if can.proven_by_address:
             needs.append(lock_by(EARLY_REPORTS, "vendor_sid", handover.message.tenant, service.NAME, vendor_sid))
 
     def decide(rows: Rows) -> Settlement:
@@ -358,7 +352,7 @@ def settle_attempt(
             without_sid(outcome) if repeats else outcome,
             now,
             jitter=jitter,
-            can_look=looks_up(service),
+            can_look=can.looks_up,
             can_report=can_report,
             without_callback=_without_callback(rows, handover, outcome, others, now),
             sends_again=sends_again,
@@ -367,7 +361,7 @@ def settle_attempt(
             others=others,
             resting=resting,
         )
-        settled = rules.awaited(settled, now, can_fetch=fetches_reports(service))
+        settled = rules.awaited(settled, now, can_fetch=can.fetches_reports)
         if repeats:
             settled = msgspec.structs.replace(settled, detail=_REPEATS_SID.format(service.TITLE))
         rows.put(ATTEMPTS, settled)
@@ -377,7 +371,7 @@ def settle_attempt(
         if isinstance(outcome, Accepted) and outcome.copy is not None:
             sealed = context.keyring.seal(SANDBOX_SEAL, outcome.copy, attempt_sid)
             rows.put(SANDBOX_TEXTS, SandboxText(attempt_sid, message.tenant, message.to, sealed, now))
-        if settled.vendor_sid is not None and proven_by_address(service):
+        if settled.vendor_sid is not None and can.proven_by_address:
             changed = take_early(context, rows, settled, now) or changed
         return Settlement(changed, repeats)
 

@@ -12,7 +12,7 @@ from otpost.domain import sid
 from otpost.domain.message import Attempt, Message
 from otpost.domain.outcome import Vendor
 from otpost.domain.policy import Route
-from otpost.senders.base import Listed, LookUpFailed
+from otpost.senders.service import Listed, LookUpFailed
 from otpost.services import webhooks
 from otpost.services.context import Context
 from otpost.services.keyring import KeyRingError

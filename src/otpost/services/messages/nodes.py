@@ -8,7 +8,7 @@ import msgspec
 
 from otpost.domain import delivery as rules
 from otpost.domain.message import Attempt, Node
-from otpost.senders.base import fetches_reports, found, looks_up, reads_reports
+from otpost.senders.registry import capabilities, find_services
 from otpost.services import webhooks
 from otpost.services.context import Context
 from otpost.services.messages.reports import failover_at_of, others_of
@@ -81,16 +81,17 @@ def _lost(context: Context, query: Query[Attempt], reason: str, now: int) -> Uni
         for attempt in attempts:
             message = rows.get(MESSAGES, attempt.message)
             gone = rules.lost(attempt, now, reason)
-            service = found().get(attempt.service)
-            can_look = service is not None and looks_up(service)
-            can_report = service is not None and reads_reports(service)
+            service = find_services().get(attempt.service)
+            can = capabilities(service) if service is not None else None
+            can_look = can is not None and can.looks_up
+            can_report = can is not None and can.reads_reports
             changed = message
             if message is not None and not can_look and not can_report:
                 changed, gone = rules.unconfirmed(message, gone, others_of(rows, attempt))
             elif message is not None:
                 if not can_look:
                     gone = msgspec.structs.replace(gone, look_at=message.valid_until)
-                if can_report or (service is not None and fetches_reports(service)):
+                if can_report or (can is not None and can.fetches_reports):
                     failover_at = failover_at_of(context, rows, message, attempt, now)
                     changed = rules.wait_for_failover(message, gone, failover_at, now)
             rows.put(ATTEMPTS, gone)

@@ -13,16 +13,8 @@ from otpost.domain.outcome import Vendor
 from otpost.domain.phone import trusted
 from otpost.domain.policy import CALLBACKS_TOO_LONG, Notice, Policy
 from otpost.domain.sid import SHORT_LENGTH, shortened
-from otpost.senders.base import (
-    Confirmation,
-    NotProven,
-    Reported,
-    SenderService,
-    fetches_reports,
-    found,
-    longest_callback,
-    proven_by_address,
-)
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.service import Confirmation, NotProven, Reported, SenderService
 from otpost.services import webhooks
 from otpost.services.context import Context
 from otpost.services.policy.plan import Plan, plan_of, sender_of
@@ -60,12 +52,12 @@ def _proof(context: Context, key_id: str, service: str, subject: str) -> str:
 
 def address_of(context: Context, service: SenderService, attempt: str, public_url: str) -> str | None:
     """Where a service reports on an attempt; None where even the short form is too long for the service."""
-    longest, proven = longest_callback(service), ""
-    if proven_by_address(service):
+    can, proven = capabilities(service), ""
+    if can.proven_by_address:
         proven = f"?proof={make_proof(context, service.NAME, attempt)}"
     for subject in (attempt, shortened(attempt)):
         address = f"{public_url}/callbacks/{service.NAME}/{subject}{proven}"
-        if longest is None or len(address) <= longest:
+        if can.longest_callback is None or len(address) <= can.longest_callback:
             return address
     return None
 
@@ -74,12 +66,11 @@ def too_long(policy: Policy, public_url: str | None) -> list[Notice]:
     """Which services of a policy take no callback address that begins with this public URL, for its length."""
     notices = []
     for name in dict.fromkeys([policy.sender_service or "", *policy.fallback]):
-        service = found().get(name)
-        if service is None or public_url is None or (longest := longest_callback(service)) is None:
+        service = find_services().get(name)
+        if service is None or public_url is None or (longest := capabilities(service).longest_callback) is None:
             continue
-        room = (
-            longest - len(f"/callbacks/{name}/") - SHORT_LENGTH - (_PROOF_LENGTH if proven_by_address(service) else 0)
-        )
+        proof = _PROOF_LENGTH if capabilities(service).proven_by_address else 0
+        room = longest - len(f"/callbacks/{name}/") - SHORT_LENGTH - proof
         if len(public_url) > room:
             why = (
                 f"{service.TITLE} takes addresses of at most {longest} characters, of which OTPOST_PUBLIC_URL can have "
@@ -108,7 +99,8 @@ def keep_report(context: Context, service: str, attempt_sid: str, prove: Prove) 
         told = proven[0]
         if isinstance(told, NotProven | Confirmation):
             return told
-        if not proven_by_address(found()[service]) and any(one.account_sid != attempt.account_sid for one in told):
+        by_address = capabilities(find_services()[service]).proven_by_address
+        if not by_address and any(one.account_sid != attempt.account_sid for one in told):
             return NotProven("it speaks for another account than the one that sent the message")
         if len({one.vendor_sid for one in told if one.attempt is None}) > 1:
             return NotProven("it reports on several messages at the address of one")
@@ -186,7 +178,7 @@ def report_early(context: Context, service: str, tenant: str, told: Sequence[Rep
 def take_early(context: Context, rows: Rows, attempt: Attempt, now: int) -> Message | None:
     """What came of a locked attempt before its name was known; the message after it, None where nothing came."""
     message: Message | None = None
-    if attempt.vendor_sid is None or not proven_by_address(found()[attempt.service]):
+    if attempt.vendor_sid is None or not capabilities(find_services()[attempt.service]).proven_by_address:
         return None
     early = rows.find(EARLY_REPORTS, "vendor_sid", attempt.tenant, attempt.service, attempt.vendor_sid)
     for one in sorted(early, key=lambda one: (one.at, RANK[one.status])):
@@ -289,8 +281,8 @@ def others_of(rows: Rows, attempt: Attempt) -> list[Attempt]:
 
 def awaited(attempt: Attempt, now: int) -> Attempt:
     """The attempt as it waits for its reports, by what its service can be asked."""
-    service = found().get(attempt.service)
-    return rules.awaited(attempt, now, can_fetch=service is not None and fetches_reports(service))
+    service = find_services().get(attempt.service)
+    return rules.awaited(attempt, now, can_fetch=service is not None and capabilities(service).fetches_reports)
 
 
 def _plan(context: Context, rows: Rows, message: Message, now: int) -> Plan | None:

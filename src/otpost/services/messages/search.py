@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 
 from otpost.domain.phone import dialing_code_of, trusted
 from otpost.domain.sid import ATTEMPT, MESSAGE, VERIFICATION, is_sid
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.services.context import Context
 from otpost.services.paging import Page, Tenancy, Wanted, read_page, sids_between
 from otpost.store.kinds import (
@@ -114,7 +114,7 @@ async def find_message_named(context: Context, tenant: str, text: str) -> str | 
         return attempt.message if attempt is not None and attempt.tenant == tenant else None
     of = ATTEMPTS.table.c
     # The service stands first in the index of vendors' SIDs.
-    for named in (and_(of.service.in_(list(found())), of.vendor_sid == text), of.vendor_request_id == text):
+    for named in (and_(of.service.in_(list(find_services())), of.vendor_sid == text), of.vendor_request_id == text):
         rows = await context.store.select(select(of.message).where(of.tenant == tenant, named).limit(1))
         if rows:
             return str(rows[0][0])

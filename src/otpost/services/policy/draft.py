@@ -13,10 +13,9 @@ from otpost.domain.errors import FieldError, NotFound, refusal
 from otpost.domain.phone import NumberRefused
 from otpost.domain.policy import Rate, Revision
 from otpost.outbound import Outbound
-from otpost.senders import reading
-from otpost.senders.base import found
-from otpost.senders.reading import Reading
+from otpost.senders.registry import find_services
 from otpost.senders.settings import form, join, load, plain, urls
+from otpost.senders.submission import Submission, parse_sender, read_section
 from otpost.services.context import Context
 from otpost.store.kinds import REVISIONS
 
@@ -36,7 +35,7 @@ class Draft:
     `revision` is the one that the draft was made from, where it says so; `restores` the number of an old one.
     """
 
-    sections: Mapping[str, Reading[Any]]
+    sections: Mapping[str, Submission[Any]]
     path: str = ""
     revision: int | None = None
     sender_service: str | UnsetType | None = UNSET
@@ -56,13 +55,13 @@ def read(body: object, path: str = "") -> Draft:
     if not isinstance(body, dict):
         raise refusal([FieldError(path, "invalid", "The sender policy is an object with its settings.")])
     errors: list[FieldError] = []
-    services = found()
+    services = find_services()
     for name in body:
         if name not in services and name not in _CHOICE:
             message = f"There is no such setting or sender service. Services are: {', '.join(services)}."
             errors.append(FieldError(join(path, _readable(name)), "unknown_field", message))
     sections = {
-        name: reading.read(service.Settings, body[name], join(path, name))
+        name: read_section(service.Settings, body[name], join(path, name))
         for name, service in services.items()
         if name in body
     }
@@ -147,9 +146,9 @@ def _revision(value: object, path: str, errors: list[FieldError]) -> int | None:
 
 
 def _service(value: object, path: str, errors: list[FieldError]) -> str | None:
-    if value is None or (isinstance(value, str) and value in found()):
+    if value is None or (isinstance(value, str) and value in find_services()):
         return value
-    message = f"This must be one of: {', '.join(found())}; or null, to choose none."
+    message = f"This must be one of: {', '.join(find_services())}; or null, to choose none."
     errors.append(FieldError(join(path, "sender_service"), "invalid", message))
     return None
 
@@ -159,7 +158,7 @@ def _fallback(value: object, path: str, errors: list[FieldError]) -> tuple[str, 
     if not isinstance(value, list):
         errors.append(FieldError(at, "invalid", "This must be a list of sender services, in their order."))
         return ()
-    possible = [name for name, service in found().items() if service.may_be_fallback]
+    possible = [name for name, service in find_services().items() if service.may_be_fallback]
     names: list[str] = []
     for index, name in enumerate(value):
         if not isinstance(name, str) or name not in possible:
@@ -221,7 +220,7 @@ def _origin(value: object, at: str, errors: list[FieldError]) -> str:
         errors.append(FieldError(at, "invalid", "The origin must be a text, as in +15005550006 or MyBrand."))
     else:
         try:
-            return reading.origin(value.strip(), any_name=True)
+            return parse_sender(value.strip(), any_name=True)
         except NumberRefused as refused:
             errors.append(FieldError(at, refused.code, refused.message))
     return ""
@@ -252,7 +251,7 @@ def _chosen_twice(draft: Draft) -> list[FieldError]:
 
 def _merged(revision: Revision, body: Mapping[str, Any], errors: list[FieldError]) -> dict[str, Any]:
     """The old sections as JSON with the secrets of `body` in their places."""
-    services = found()
+    services = find_services()
     sections = {
         name: plain(load(services[name].Settings, section))
         for name, section in revision.sections.items()

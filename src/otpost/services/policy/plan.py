@@ -11,7 +11,8 @@ from otpost.domain.message import Message
 from otpost.domain.phone import PhoneNumber, trusted
 from otpost.domain.policy import CountrySender, NoRoute, Policy, Route, StoredSecret, lane_of
 from otpost.domain.secret import Secret
-from otpost.senders.base import Account, FallsBack, HasAccounts, SenderService, by_country, falls_back, found
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.service import Account, FallsBack, HasAccounts, SenderService
 from otpost.senders.settings import SecretRef, fill, load, places
 from otpost.services.context import Context
 from otpost.store.kinds import APPLICATIONS, POLICIES, SECRETS
@@ -59,20 +60,22 @@ class Plan:
             return "Nothing can be sent: no sender service is chosen."
         if chosen not in self.settings:
             return f"Nothing can be sent: the service {chosen} is not installed here."
-        return f"Nothing can be sent: {_lacking(found()[chosen].TITLE, self.lacks.get(chosen, ()))}"
+        return f"Nothing can be sent: {_lacking(find_services()[chosen].TITLE, self.lacks.get(chosen, ()))}"
 
     @property
     def left_out(self) -> list[str]:
         """Why some of the fallbacks stand in for nobody, each in a sentence for the administrator."""
         return [
-            _lacking(found()[name].TITLE, self.lacks[name]) for name in self.policy.fallback if self.lacks.get(name)
+            _lacking(find_services()[name].TITLE, self.lacks[name])
+            for name in self.policy.fallback
+            if self.lacks.get(name)
         ]
 
     def service(self) -> SenderService:
         """The chosen service; SenderPolicyIncomplete while none is ready."""
         if not self.ready:
             raise SenderPolicyIncomplete
-        return found()[str(self.policy.sender_service)]
+        return find_services()[str(self.policy.sender_service)]
 
     def route(self, to: PhoneNumber, chosen: CountrySender | None = None) -> Route | NoRoute:
         """What production does with this number; SenderPolicyIncomplete while no service is ready.
@@ -83,7 +86,7 @@ class Plan:
 
     def _route(self, service: SenderService, to: PhoneNumber, chosen: CountrySender | None) -> Route | NoRoute:
         settings = self.settings[service.NAME]
-        if chosen is not None and (choosing := by_country(service)) is not None:
+        if chosen is not None and (choosing := capabilities(service).routes_by_country) is not None:
             return choosing.route_by_country(settings, to, chosen)
         return service.route(settings, to)
 
@@ -96,14 +99,14 @@ class Plan:
         if isinstance(first, NoRoute):
             return []
         ways, service = [Way(first)], self.service()
-        if (choosing := by_country(service)) is not None:
+        if (choosing := capabilities(service).routes_by_country) is not None:
             other = choosing.other_route_by_country(self.settings[service.NAME], first, chosen)
         else:
             other = service.other_route(self.settings[service.NAME], first) if isinstance(service, FallsBack) else None
         if other is not None:
             ways.append(Way(other, for_account_reasons=True))
         for name in self.fallback:
-            if isinstance(route := self._route(found()[name], to, chosen), Route):
+            if isinstance(route := self._route(find_services()[name], to, chosen), Route):
                 ways.append(Way(route))
         return ways
 
@@ -123,7 +126,7 @@ class Plan:
     @property
     def has_other_ways(self) -> bool:
         """Whether a text may have more than one way."""
-        return bool(self.fallback) or falls_back(self.service())
+        return bool(self.fallback) or capabilities(self.service()).falls_back
 
     def rate(self, origin: str) -> float | None:
         """How many messages a second the origin may send, where the policy says so."""
@@ -169,7 +172,7 @@ def seen(context: Context, tenants: Sequence[str]) -> Unit[None]:
 def make(context: Context, policy: Policy, secrets: list[StoredSecret]) -> Plan:
     settings: dict[str, Any] = {}
     lacks: dict[str, list[str]] = {}
-    for name, service in found().items():
+    for name, service in find_services().items():
         own = {
             ref_of(secret): opened(context, secret)
             for secret in secrets
@@ -201,7 +204,7 @@ async def accounts(context: Context, tenant: str, route: Route) -> list[Account]
 
     Empty where the service has no accounts, or no token of it is kept any more.
     """
-    service = found().get(route.service)
+    service = find_services().get(route.service)
     if service is None or not isinstance(service, HasAccounts):
         return []
     policy = await context.store.get(POLICIES, tenant) or Policy(tenant)

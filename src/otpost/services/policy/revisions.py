@@ -15,10 +15,11 @@ from sqlalchemy import select
 from otpost.domain.access import Actor
 from otpost.domain.errors import FieldError, RevisionConflict, invalid, refusal
 from otpost.domain.policy import Policy, Revision, StoredSecret
-from otpost.senders.base import SenderService, found
-from otpost.senders.reading import Reading
+from otpost.senders.registry import find_services
 from otpost.senders.sandbox import NAME as SANDBOX
+from otpost.senders.service import SenderService
 from otpost.senders.settings import Place, SecretRef, answer, changes, join, load, needed, places, plain
+from otpost.senders.submission import Submission
 from otpost.services.audit import add_line
 from otpost.services.context import Context
 from otpost.services.paging import Page
@@ -87,7 +88,7 @@ def save(context: Context, actor: Actor, draft: Draft) -> Unit[Saved]:
             raise RevisionConflict
         in_force = [secret for secret in rows.find(SECRETS, "tenant", actor.tenant) if secret.retired_at is None]
         chosen, fallback, errors = _choice(policy, draft)
-        parts = [_Part.of(service, policy, draft, in_force, typed) for service in found().values()]
+        parts = [_Part.of(service, policy, draft, in_force, typed) for service in find_services().values()]
         for part in parts:
             errors += part.errors(policy, in_use=part.service.NAME in (chosen, *fallback))
         if errors:
@@ -111,7 +112,7 @@ def save(context: Context, actor: Actor, draft: Draft) -> Unit[Saved]:
         rows.put(REVISIONS, _revision(saved, now, actor.name, tuple(words)))
         kept = {secret.sid for part in parts for secret in part.secrets.values()}
         for secret in in_force:
-            if secret.service in found() and secret.sid not in kept:
+            if secret.service in find_services() and secret.sid not in kept:
                 rows.put(SECRETS, msgspec.structs.replace(secret, retired_at=now))
         for secret in typed.values():
             rows.put(SECRETS, secret)
@@ -166,7 +167,7 @@ class _Part:
     path: str
     old: Any
     new: Any
-    reading: Reading[Any] | None
+    submission: Submission[Any] | None
     in_force: Mapping[SecretRef, StoredSecret]
     typed: Mapping[SecretRef, StoredSecret]
     secrets: Mapping[SecretRef, StoredSecret]
@@ -176,14 +177,14 @@ class _Part:
         cls, service: SenderService, policy: Policy, draft: Draft, stored: list[StoredSecret], typed: Typed
     ) -> _Part:
         old = load(service.Settings, policy.sections.get(service.NAME, {}))
-        reading = draft.sections.get(service.NAME)
-        new = old if reading is None else reading.settings
+        submission = draft.sections.get(service.NAME)
+        new = old if submission is None else submission.settings
         in_force = {plan.ref_of(secret): secret for secret in stored if secret.service == service.NAME}
         own = {ref: secret for (name, ref), secret in typed.items() if name == service.NAME}
-        kept = {ref: secret for ref, secret in in_force.items() if reading is None or ref not in reading.cleared}
+        kept = {ref: secret for ref, secret in in_force.items() if submission is None or ref not in submission.cleared}
         standing = {place.ref for place in places(new, "")}
         secrets = {ref: secret for ref, secret in {**kept, **own}.items() if ref in standing}
-        return cls(service, join(draft.path, service.NAME), old, new, reading, in_force, own, secrets)
+        return cls(service, join(draft.path, service.NAME), old, new, submission, in_force, own, secrets)
 
     @property
     def lacks(self) -> bool:
@@ -199,10 +200,10 @@ class _Part:
         for place in places(self.new, self.path):
             if place.ref in self.typed or place.ref in self.in_force:
                 continue
-            said_unset = self.reading is None or place.ref in self.reading.cleared
+            said_unset = self.submission is None or place.ref in self.submission.cleared
             moved = formerly.get(place.label) in self.in_force and (place.owner_path is None or place.ref.owner != "")
             needed_here = in_use and place.field.required and not (said_unset and place.ref in cleared_before)
-            claimed = self.reading is not None and place.path in self.reading.claimed
+            claimed = self.submission is not None and place.path in self.submission.claimed
             # Without a user name there is nobody whose password it could be: it goes with the name.
             ownerless = moved and place.field.owner != "" and place.ref.owner == ""
             if needed_here or ((claimed or (moved and not said_unset)) and not ownerless):
@@ -256,7 +257,7 @@ def _choice(policy: Policy, draft: Draft) -> tuple[str | None, tuple[str, ...], 
     fallback = _brought(draft.fallback, policy.fallback)
     at = join(draft.path, "sender_service")
     errors = []
-    if chosen is not None and chosen not in found():
+    if chosen is not None and chosen not in find_services():
         errors.append(FieldError(at, "invalid", f"The service {chosen} is not installed here. Choose another."))
     if chosen in fallback and isinstance(draft.fallback, UnsetType):
         errors.append(FieldError(at, "invalid", f"{chosen} is a fallback. Take it out of `fallback` to choose it."))
@@ -307,7 +308,7 @@ def choice_changes(old: Policy | Revision, new: Policy | Revision) -> Iterator[s
 
 
 def _titles(*names: str | None) -> str:
-    services = found()
+    services = find_services()
     return ", ".join(services[name].TITLE if name in services else name for name in names if name) or "none"
 
 
@@ -326,7 +327,7 @@ def _shown(policy: Policy, is_set: Callable[[str, SecretRef], bool]) -> dict[str
         "failover_after_s": policy.failover_after_s,
         "rates": [msgspec.to_builtins(rate) for rate in policy.rates],
     }
-    for name, service in found().items():
+    for name, service in find_services().items():
         settings = load(service.Settings, policy.sections.get(name, {}))
         answered[name] = answer(settings, partial(is_set, name))
     return answered

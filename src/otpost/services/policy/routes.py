@@ -8,7 +8,7 @@ from otpost.domain.delivery import Way
 from otpost.domain.errors import SenderPolicyIncomplete
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import CountrySender, NoRoute, Route
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.services.context import Context
 from otpost.services.policy.plan import Plan, read_plan
 from otpost.services.tenants.applications import read_application
@@ -49,4 +49,4 @@ async def explain_saved_route(
 
 def name_sender(route: Route) -> str:
     """Who sends, for people: the service and its account, where it has one."""
-    return f"{found()[route.service].TITLE} {route.account_sid}".strip()
+    return f"{find_services()[route.service].TITLE} {route.account_sid}".strip()

@@ -16,8 +16,9 @@ from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.text import TextRefused, read_text
 from otpost.outbound import Outbound
-from otpost.senders.base import SenderService, Text, found
+from otpost.senders.registry import find_services
 from otpost.senders.sandbox import NAME as SANDBOX
+from otpost.senders.service import SenderService, Text
 from otpost.senders.settings import fill, join, places, urls
 from otpost.services.audit import add_line
 from otpost.services.context import Context
@@ -131,7 +132,7 @@ def _message(value: object, errors: list[FieldError]) -> str:
 
 def _ready(draft: Draft, to: PhoneNumber) -> tuple[SenderService, Any, Route]:
     """The service, its settings with the typed secrets, and the route; Invalid for what the test lacks."""
-    service = found()[str(draft.sender_service)]
+    service = find_services()[str(draft.sender_service)]
     path = join(draft.path, service.NAME)
     section = draft.sections.get(service.NAME)
     settings = service.Settings() if section is None else fill(section.settings, section.typed)

@@ -12,7 +12,7 @@ from sqlalchemy import delete
 from otpost.domain.access import AuditLine
 from otpost.domain.webhook import KEPT_MS, TEST, Answer, Delivery, Form, Webhook, said, signed_headers
 from otpost.outbound import AnswerLost, NotConnected, Outbound, OutboundRefused
-from otpost.senders._twilio_signature import sign
+from otpost.senders.twilio.signature import sign
 from otpost.services.context import Context
 from otpost.services.keyring import KeyRingError
 from otpost.services.tenants.tenants import auth_tokens

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 from otpost.domain.message import Attempt, Message, MessageExtras, MessageStatus
 from otpost.domain.outcome import ReasonName
 from otpost.domain.webhook import Delivery, delivery_sid
-from otpost.senders.base import fetches_reports, found, reads_reports
+from otpost.senders.registry import capabilities, find_services
 
 API_VERSION: Final = "2010-04-01"
 TWILIO: Final = "twilio"
@@ -77,8 +77,8 @@ def status_word(message: Message) -> str:
 
 
 def _tells_later(name: str) -> bool:
-    service = found().get(name)
-    return service is not None and (reads_reports(service) or fetches_reports(service))
+    service = find_services().get(name)
+    return service is not None and (capabilities(service).reads_reports or capabilities(service).fetches_reports)
 
 
 def error_code(message: Message, attempt: Attempt | None) -> int | None:

@@ -10,7 +10,7 @@ from otpost.domain import message as domain
 from otpost.domain.message import Attempt, Message
 from otpost.domain.outcome import REASONS
 from otpost.domain.verification import Event, Verification
-from otpost.senders.base import found
+from otpost.senders.registry import find_services
 from otpost.services.messages.read import MessageStory
 from otpost.web.pages import status_of
 
@@ -79,7 +79,7 @@ def is_live(messages: Iterable[Message], now: int, *, pending: bool = False) -> 
 
 
 def service_title(name: str) -> str:
-    service = found().get(name)
+    service = find_services().get(name)
     return service.TITLE if service else name
 
 

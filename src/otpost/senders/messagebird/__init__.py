@@ -24,7 +24,8 @@ from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
-from otpost.senders._messagebird_codes import (
+from otpost.senders.answers import SID, code_of, header, json_object, name_in, retry_after_s, words
+from otpost.senders.messagebird.codes import (
     API_PAGE,
     CODES,
     CODES_PAGE,
@@ -33,8 +34,7 @@ from otpost.senders._messagebird_codes import (
     refused_for,
     told_of,
 )
-from otpost.senders._twilio_answers import SID, code_of, header, json_object, name_in, retry_after_s, words
-from otpost.senders.base import (
+from otpost.senders.service import (
     CONNECT_S,
     TOTAL_S,
     Account,

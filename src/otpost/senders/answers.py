@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 
 import msgspec
 
-from otpost.senders.base import Account, Text
+from otpost.senders.service import Account, Text
 
 SID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_WORDS: Final = 300

@@ -24,7 +24,7 @@ LONGEST_NAME: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Reading(Generic[S]):
+class Submission(Generic[S]):
     """What a submitted section says. `settings` hold no secrets and are of use only where there are no `errors`.
 
     Every secret of `slots` that is neither in `typed` nor in `cleared` is to be kept as stored. `claimed` are the
@@ -39,15 +39,15 @@ class Reading(Generic[S]):
     claimed: set[str]
 
 
-def read(settings: type[S], section: object, path: str) -> Reading[S]:
+def read_section(settings: type[S], section: object, path: str) -> Submission[S]:
     """Judge a JSON section, in which anything may be wrong; every mistake is reported with its path.
 
     Field codes: `unknown_field`, `invalid`, `text_too_long`, `invalid_number`, `out_of_range`, `duplicate`,
     `token_required` (a secret of blanks alone), `required` (a secret was typed, but not whose it is).
     """
-    reader = _Reader()
-    instance: S = reader.part(settings, section, path)
-    return reader.secrets(instance, path)
+    judge = _Judge()
+    instance: S = judge.part(settings, section, path)
+    return judge.secrets(instance, path)
 
 
 class _Mistake(Exception):
@@ -55,7 +55,7 @@ class _Mistake(Exception):
         self.code, self.message = code, message
 
 
-class _Reader:
+class _Judge:
     def __init__(self) -> None:
         self.errors: list[FieldError] = []
         self.raw: dict[str, dict[str, Any]] = {}
@@ -106,7 +106,7 @@ class _Reader:
             seen.setdefault(text, index)
         return rows
 
-    def secrets(self, settings: Any, path: str) -> Reading[Any]:
+    def secrets(self, settings: Any, path: str) -> Submission[Any]:
         typed: dict[SecretRef, Secret] = {}
         cleared: set[SecretRef] = set()
         claimed: set[str] = set()
@@ -127,7 +127,7 @@ class _Reader:
             except _Mistake as mistake:
                 self.error(place.path, mistake.code, mistake.message)
         found = [(place.ref, place.path) for place in standing]
-        return Reading(settings, self.errors, typed, cleared - typed.keys(), found, claimed)
+        return Submission(settings, self.errors, typed, cleared - typed.keys(), found, claimed)
 
     def put(self, place: Place, value: Secret, typed: dict[SecretRef, Secret]) -> None:
         if place.owner_path is not None and not place.ref.owner:
@@ -240,10 +240,10 @@ def _pasted(field: Field, value: object) -> str:
 
 def _origin(field: Field, value: object) -> str:
     text = _pasted(field, value)
-    return origin(text, any_name=field.any_name) if text else ""
+    return parse_sender(text, any_name=field.any_name) if text else ""
 
 
-def origin(text: str, *, any_name: bool) -> str:
+def parse_sender(text: str, *, any_name: bool) -> str:
     """A sender as the domain reads it; of `any_name`, one with a letter is kept as it is. Raises NumberRefused."""
     try:
         return parse_origin(text)

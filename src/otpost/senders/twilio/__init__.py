@@ -16,7 +16,7 @@ from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import EVERY_COUNTRY, CountrySender, NoRoute, Route, closest_filter
 from otpost.domain.secret import Secret
 from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
-from otpost.senders._twilio_answers import (
+from otpost.senders.answers import (
     SID,
     basic,
     code_of,
@@ -27,9 +27,7 @@ from otpost.senders._twilio_answers import (
     retry_after_s,
     words,
 )
-from otpost.senders._twilio_codes import CODES, STATUSES, SettingAtFault, link, meaning
-from otpost.senders._twilio_signature import proven, read_fields
-from otpost.senders.base import (
+from otpost.senders.service import (
     CONNECT_S,
     TOTAL_S,
     Account,
@@ -42,6 +40,8 @@ from otpost.senders.base import (
     Text,
 )
 from otpost.senders.settings import SecretRef, destination, join, missing, setting
+from otpost.senders.twilio.codes import CODES, STATUSES, SettingAtFault, link, meaning
+from otpost.senders.twilio.signature import proven, read_fields
 
 NAME: Final = "twilio"
 TITLE: Final = "Twilio"

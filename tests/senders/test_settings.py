@@ -12,8 +12,7 @@ import pytest
 
 from otpost.domain.errors import FieldError
 from otpost.domain.secret import Secret
-from otpost.senders import base
-from otpost.senders.reading import MAX_ROWS, Reading, read
+from otpost.senders.registry import SHARED, find_services
 from otpost.senders.settings import (
     SecretRef,
     answer,
@@ -30,6 +29,7 @@ from otpost.senders.settings import (
     slots,
     urls,
 )
+from otpost.senders.submission import MAX_ROWS, Submission, read_section
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ SECTION: dict[str, Any] = {
 
 
 def test_a_right_section_is_read_into_settings_without_secrets_and_the_secrets_beside_them():
-    reading = read(Settings, SECTION, "acme")
-    assert reading == Reading(
+    submission = read_section(Settings, SECTION, "acme")
+    assert submission == Submission(
         settings=Settings(
             user="U01",
             on=True,
@@ -104,8 +104,8 @@ def test_a_right_section_is_read_into_settings_without_secrets_and_the_secrets_b
 
 @pytest.mark.parametrize("section", [{}, dict.fromkeys(SECTION), {"url": "", "note": " ", "token": ""}])
 def test_absent_null_and_empty_values_are_the_defaults(section):
-    reading = read(Settings, section, "acme")
-    assert (reading.errors, reading.settings, reading.typed, reading.cleared) == ([], Settings(), {}, set())
+    submission = read_section(Settings, section, "acme")
+    assert (submission.errors, submission.settings, submission.typed, submission.cleared) == ([], Settings(), {}, set())
 
 
 WRONG = {
@@ -154,12 +154,12 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_each_mistake_is_reported_at_its_field(case):
     section, path, code = WRONG[case]
-    assert [(error.field, error.code) for error in read(Settings, section, "acme").errors] == [(path, code)]
+    assert [(error.field, error.code) for error in read_section(Settings, section, "acme").errors] == [(path, code)]
 
 
 def test_all_mistakes_are_reported_at_once_and_in_words():
     section = {"user": "x", "size": 11, "form": "xml", "rows": [{"user": "U02"}, {"user": "y"}]}
-    assert read(Settings, section, "acme").errors == [
+    assert read_section(Settings, section, "acme").errors == [
         FieldError("acme.user", "invalid", "A user is U and two digits."),
         FieldError("acme.size", "out_of_range", "Size must be at least 1 and at most 10."),
         FieldError("acme.form", "invalid", "Form must be one of: form, json."),
@@ -169,9 +169,9 @@ def test_all_mistakes_are_reported_at_once_and_in_words():
 
 def test_a_typed_secret_wins_over_clearing_which_wins_over_keeping():
     row = {"code": "+1", "user": "U01"}
-    typed = read(Settings, {"user": "U01", "token_set": False, "rows": [{**row, "token": "new"}]}, "acme")
-    cleared = read(Settings, {"user": "U01", "token_set": False, "rows": [{**row, "token_set": True}]}, "acme")
-    kept = read(Settings, {"user": "U01", "token": None, "token_set": True, "rows": [row]}, "acme")
+    typed = read_section(Settings, {"user": "U01", "token_set": False, "rows": [{**row, "token": "new"}]}, "acme")
+    cleared = read_section(Settings, {"user": "U01", "token_set": False, "rows": [{**row, "token_set": True}]}, "acme")
+    kept = read_section(Settings, {"user": "U01", "token": None, "token_set": True, "rows": [row]}, "acme")
     assert (typed.typed, typed.cleared) == ({MAIN: Secret("new")}, set())
     assert (cleared.typed, cleared.cleared, cleared.claimed) == ({}, {MAIN}, {"acme.rows[0].token"})
     assert (kept.typed, kept.cleared, kept.claimed) == ({}, set(), {"acme.token"})
@@ -179,12 +179,12 @@ def test_a_typed_secret_wins_over_clearing_which_wins_over_keeping():
 
 def test_one_secret_typed_twice_for_its_owner_is_one_secret():
     section = {"user": "U01", "token": "same", "rows": [{"code": "+1", "user": "U01", "token": "same"}]}
-    reading = read(Settings, section, "acme")
-    assert (reading.errors, reading.typed) == ([], {MAIN: Secret("same")})
+    submission = read_section(Settings, section, "acme")
+    assert (submission.errors, submission.typed) == ([], {MAIN: Secret("same")})
 
 
 def test_a_secret_is_kept_as_typed_but_for_the_blanks_that_copying_brings_along():
-    assert read(Settings, {"user": "U01", "token": "\r\n a b§ \n"}, "acme").typed == {MAIN: Secret("a b§")}
+    assert read_section(Settings, {"user": "U01", "token": "\r\n a b§ \n"}, "acme").typed == {MAIN: Secret("a b§")}
 
 
 @pytest.mark.parametrize(
@@ -204,13 +204,13 @@ def test_a_destination_is_scheme_host_and_port(url, expected):
 
 
 def test_another_host_makes_another_secret_of_it():
-    reading = read(Settings, {**SECTION, "url": "https://evil.example.com"}, "acme")
-    assert MAIN not in reading.typed
-    assert {ref.destination for ref, _ in reading.slots} == {"https://evil.example.com:443"}
+    submission = read_section(Settings, {**SECTION, "url": "https://evil.example.com"}, "acme")
+    assert MAIN not in submission.typed
+    assert {ref.destination for ref, _ in submission.slots} == {"https://evil.example.com:443"}
 
 
 def test_the_stored_form_holds_everything_but_the_secrets_and_is_loaded_again():
-    settings = read(Settings, SECTION, "acme").settings
+    settings = read_section(Settings, SECTION, "acme").settings
     assert plain(settings) == {
         "user": "U01",
         "on": True,
@@ -285,10 +285,10 @@ def test_the_form_describes_each_field():
 
 
 def test_services_are_found_in_the_order_of_lists_and_their_helpers_are_not_taken_for_services():
-    names = list(base.found())
+    names = list(find_services())
     assert names[0] == "twilio"
     assert names[-1] == "sandbox"
-    assert not {name for name in names if name.startswith("_")} | set(names) & {"base", "settings", "reading"}
+    assert not SHARED & set(names)
 
 
 def find_with(directory: Path, module: str) -> subprocess.CompletedProcess[str]:
@@ -298,7 +298,7 @@ def find_with(directory: Path, module: str) -> subprocess.CompletedProcess[str]:
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-sms\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text("[otpost.senders]\nacme = acme_sms\n")
     program = f"import sys; sys.path[:0] = {[str(directory), *sys.path]!r}\n"
-    program += "from otpost.senders.base import found; print(*found())"
+    program += "from otpost.senders.registry import find_services; print(*find_services())"
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
 

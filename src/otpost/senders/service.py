@@ -1,17 +1,11 @@
-"""What a sender service is: the values that go in and come out, what its module offers, and which ones there are."""
+"""What a sender service is: the values that go in and come out, and what its module offers."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import entry_points
-from typing import Any, Final, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
-from otpost import senders
 from otpost.domain.errors import FieldError
 from otpost.domain.outcome import Outcome, ReasonName
 from otpost.domain.phone import PhoneNumber
@@ -23,11 +17,6 @@ from otpost.senders.settings import SecretRef
 CONNECT_S: Final = 5.0
 TOTAL_S: Final = 10.0
 """What every request to a service may take: to connect, and in all."""
-
-ENTRY_POINTS: Final = "otpost.senders"
-"""The entry-point group in which other packages name modules that are sender services."""
-
-NOT_SERVICES: Final = frozenset({"base", "settings", "reading"})
 
 
 class Http(Protocol):
@@ -267,83 +256,3 @@ class Preset(Protocol):
     def typed(self) -> Sequence[str]: ...
     @property
     def note(self) -> str: ...
-
-
-@cache
-def presets(service: SenderService) -> tuple[Preset, ...]:
-    """What the service offers to begin with."""
-    return tuple(getattr(service, "PRESETS", ()))
-
-
-@cache
-def looks_up(service: SenderService) -> bool:
-    """Whether the service is one that LooksUp; asked once, for a Protocol's own answer is slow."""
-    return isinstance(service, LooksUp)
-
-
-@cache
-def reads_reports(service: SenderService) -> bool:
-    """Whether the service is one that ReadsReports."""
-    return isinstance(service, ReadsReports)
-
-
-@cache
-def falls_back(service: SenderService) -> bool:
-    """Whether the service is one that FallsBack."""
-    return isinstance(service, FallsBack)
-
-
-@cache
-def by_country(service: SenderService) -> RoutesByCountry | None:
-    """The service, if it is one that RoutesByCountry."""
-    return service if isinstance(service, RoutesByCountry) else None
-
-
-@cache
-def proven_by_address(service: SenderService) -> bool:
-    """Whether the service's reports carry no signature, so that the address has to prove them."""
-    return bool(getattr(service, "PROVEN_BY_ADDRESS", False))
-
-
-@cache
-def longest_callback(service: SenderService) -> int | None:
-    """How many characters a callback address may have: the module's `LONGEST_CALLBACK`, where the service has one."""
-    longest: int | None = getattr(service, "LONGEST_CALLBACK", None)
-    return longest
-
-
-@cache
-def fetches_reports(service: SenderService) -> bool:
-    """Whether the service is one that FetchesReports."""
-    return isinstance(service, FetchesReports)
-
-
-@cache
-def found() -> dict[str, SenderService]:
-    """Every sender service by name, in the order of lists: the modules of this folder and the entry points.
-
-    A module whose name begins with `_` belongs to one of them.
-    Raises TypeError if one lacks what a service must offer, or takes a name that is in use.
-    """
-    modules = [
-        importlib.import_module(f"{senders.__name__}.{module.name}")
-        for module in pkgutil.iter_modules(senders.__path__)
-        if module.name not in NOT_SERVICES and not module.name.startswith("_")
-    ]
-    modules += [entry.load() for entry in entry_points(group=ENTRY_POINTS)]
-    services: dict[str, SenderService] = {}
-    for module in sorted(modules, key=lambda module: (getattr(module, "PLACE", 0), module.__name__)):
-        if lacks := [name for name in _OFFERED if not hasattr(module, name)]:
-            raise TypeError(f"{module.__name__} is no sender service: it lacks {', '.join(lacks)}")
-        service = cast(SenderService, module)
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", service.NAME):
-            raise TypeError(f"{module.__name__}: NAME must be small letters, digits and _, beginning with a letter")
-        if service.NAME in services:
-            raise TypeError(f"{module.__name__}: there is a sender service named {service.NAME} already")
-        services[service.NAME] = service
-    return services
-
-
-_OFFERED: Final = (
-    "NAME", "TITLE", "PLACE", "may_be_fallback", "Settings", "problems", "route", "account_secret", "send",
-)  # fmt: skip
