@@ -50,7 +50,7 @@ class SearchQuery(ListQuery, rename={"since": "from"}):
         if since is not None and until is not None and since >= until:
             raise invalid("from", "out_of_range", f"from has to be earlier than {field}.")
         return Search(
-            to=None if self.to is None or at_end else number(self.to, "to").e164,
+            to=None if self.to is None or at_end else read_number(self.to, "to").e164,
             since=since,
             until=until,
             application=_application(self.application, whose),
@@ -58,12 +58,20 @@ class SearchQuery(ListQuery, rename={"since": "from"}):
         )
 
 
-def number(text: str, field: str, default_region: str | None = None) -> PhoneNumber:
+def read_number(text: str, field: str, default_region: str | None = None) -> PhoneNumber:
     """A recipient's number, or Invalid at its field."""
     try:
         return parse_recipient(text, default_region)
-    except NumberRefused as refused:
-        raise invalid(field, refused.code, refused.message) from None
+    except NumberRefused as error:
+        raise invalid(field, error.code, error.message) from None
+
+
+def read_moment_at(text: str, field: str) -> int:
+    """A moment, or Invalid at its field."""
+    at = read_moment(text)
+    if at is None:
+        raise invalid(field, "invalid", f"{field} is an RFC 3339 moment, as in 2026-11-23T02:06:27Z.")
+    return at
 
 
 def _day_or_moment(text: str, field: str, *, end: bool = False) -> int:

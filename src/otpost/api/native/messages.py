@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from sqlalchemy import delete
 
 from otpost.api.endpoint import Reply
-from otpost.api.lists import ListQuery, SearchQuery, number
+from otpost.api.lists import ListQuery, SearchQuery, read_moment_at, read_number
 from otpost.api.native import shapes
 from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.errors import invalid
 from otpost.domain.message import MessageStatus
-from otpost.domain.moments import format_moment, read_moment
+from otpost.domain.moments import format_moment
 from otpost.domain.outcome import REASONS
 from otpost.domain.sid import ATTEMPT, MESSAGE
 from otpost.domain.views import MessageShape, view_message
@@ -21,10 +20,9 @@ from otpost.senders.registry import find_services
 from otpost.services.idempotency import Answer
 from otpost.services.messages.read import list_messages, read_message
 from otpost.services.messages.send import DEFAULT_S, LONGEST_S, SHORTEST_S, send_message
-from otpost.services.policy.sandbox import list_inbox, require_sandbox
+from otpost.services.policy.sandbox import empty_sandbox, list_inbox
 from otpost.services.tenants.applications import read_application
 from otpost.services.verifications.guards import unlock_number
-from otpost.store.tables import sandbox_texts
 
 
 class MessageBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,7 +56,7 @@ async def send(call: Call[MessageBody]) -> Reply | Answer:
         call.context,
         call.tenant,
         app.sid,
-        number(call.body.to, "to", app.rules.default_region),
+        read_number(call.body.to, "to", app.rules.default_region),
         call.body.body,
         call.body.valid_for_s,
     )
@@ -76,9 +74,7 @@ async def listing(call: Call[None]) -> Reply:
         raise invalid("service", "invalid", f"Send one of {', '.join(sorted(find_services()))}.")
     if query.reason is not None and query.reason not in REASONS:
         raise invalid("reason", "invalid", f"Send one of {', '.join(sorted(REASONS))}.")
-    after = None
-    if query.after is not None and (after := read_moment(query.after)) is None:
-        raise invalid("after", "invalid", "after is an RFC 3339 moment, as in 2026-11-23T02:06:27Z.")
+    after = None if query.after is None else read_moment_at(query.after, "after")
     search = query.search(call.tenancy)._replace(
         status=query.status,
         after=after,
@@ -92,22 +88,20 @@ async def listing(call: Call[None]) -> Reply:
 
 async def inbox(call: Call[None]) -> Reply:
     query: InboxQuery = call.query
-    to = None if query.to is None else number(query.to, "to").e164
+    to = None if query.to is None else read_number(query.to, "to").e164
     page = await list_inbox(call.context, call.tenant, to=to, limit=query.limit, cursor=query.at(ATTEMPT))
     items = [InboxShape(text.sid, text.to, body, format_moment(text.received_at)) for text, body in page.rows]
     return Reply(200, shapes.Page(items, page.next))
 
 
 async def empty_inbox(call: Call[None]) -> Reply:
-    tenant = call.tenant
-    await require_sandbox(call.context, tenant)
-    await call.context.store.sweep(delete(sandbox_texts).where(sandbox_texts.c.tenant == tenant))
+    await empty_sandbox(call.context, call.tenant)
     return Reply(204)
 
 
 async def unlock(call: Call[None]) -> Reply:
     named = call.path["number"]
-    to = number(f"+{named.lstrip()}" if named.startswith(" ") else named, "number")
+    to = read_number(f"+{named.lstrip()}" if named.startswith(" ") else named, "number")
     await call.decide(unlock_number(call.context, call.actor, to.e164))
     return Reply(204)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from otpost.api.endpoint import Reply
-from otpost.api.lists import ListQuery, number
+from otpost.api.lists import ListQuery, read_number
 from otpost.api.native import shapes
 from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.errors import NotFound, invalid, refusal
@@ -160,7 +160,7 @@ async def test(call: Call[dict[str, Any]]) -> Reply | Answer:
 
 async def route(call: Call[None]) -> Reply:
     query: RouteQuery = call.query
-    to = number(query.to, "to")
+    to = read_number(query.to, "to")
     taken, others = await explain_saved_route(call.context, call.tenant, to, query.application)
     if isinstance(taken, NoRoute):
         raise invalid("to", "dialing_code_refused", taken.reason)

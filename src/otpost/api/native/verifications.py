@@ -9,7 +9,7 @@ import msgspec
 from otpost.address import LONGEST
 from otpost.api.counters import CHECKS, STARTS
 from otpost.api.endpoint import Reply
-from otpost.api.lists import SearchQuery, number
+from otpost.api.lists import SearchQuery, read_number
 from otpost.api.native import shapes
 from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.errors import FieldError, NotFound, refusal
@@ -76,7 +76,7 @@ async def start(call: Call[StartBody]) -> Reply | Answer:
         call.context,
         call.tenant,
         application,
-        number(body.to, "to", app.rules.default_region),
+        read_number(body.to, "to", app.rules.default_region),
         locale=asked_for(body.locale),
         client_ip=body.client_ip,
         variables=variables,

@@ -8,11 +8,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from otpost.api.endpoint import Reply
-from otpost.api.lists import ListQuery
+from otpost.api.lists import ListQuery, read_moment_at
 from otpost.api.native import shapes
 from otpost.api.native.endpoint import Call, Endpoint
-from otpost.domain.errors import NotFound, invalid, refusal
-from otpost.domain.moments import format_moment, format_moment_or_none, read_moment
+from otpost.domain.errors import NotFound, refusal
+from otpost.domain.moments import format_moment, format_moment_or_none
 from otpost.domain.sid import DELIVERY, WEBHOOK
 from otpost.domain.text.characters import trimmed, unwrapped
 from otpost.domain.webhook import Delivery, Disabled, Event, Status, Webhook
@@ -182,7 +182,7 @@ async def log(call: Call[None]) -> Reply:
         webhook.sid,
         status=query.status,
         event=query.type,
-        after=None if query.after is None else _moment(query.after, "after"),
+        after=None if query.after is None else read_moment_at(query.after, "after"),
         limit=query.limit,
         cursor=query.at(DELIVERY),
     )
@@ -201,7 +201,7 @@ async def replay(call: Call[None]) -> Reply | Answer:
 
 
 async def replay_failed(call: Call[ReplayBody]) -> Reply | Answer:
-    application, since = await _application(call), _moment(call.body.since, "since")
+    application, since = await _application(call), read_moment_at(call.body.since, "since")
 
     async def work() -> Reply:
         count = await endpoints.replay_failed(call.context, call.actor, application, call.path["webhook"], since)
@@ -221,13 +221,6 @@ async def _application(call: Call[Any]) -> str:
 async def _webhook(call: Call[None]) -> Webhook:
     application = await _application(call)
     return await endpoints.one(call.context, call.tenant, application, call.path["webhook"])
-
-
-def _moment(text: str, field: str) -> int:
-    at = read_moment(text)
-    if at is None:
-        raise invalid(field, "invalid", f"{field} is an RFC 3339 moment, as in 2026-11-23T02:06:27Z.")
-    return at
 
 
 def shape(row: Webhook, now: int) -> WebhookShape:

@@ -9,33 +9,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select
 
 from otpost.api.endpoint import Reply
-from otpost.api.lists import number
+from otpost.api.lists import read_number
 from otpost.api.twilio import paging
 from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import TwilioError, missing
-from otpost.domain.message import Attempt, Message
+from otpost.domain.message import Attempt
 from otpost.domain.moments import format_rfc_2822, format_rfc_2822_or_none, read_span
 from otpost.domain.outcome import REASONS
 from otpost.domain.phone import NumberRefused, parse_origin, parse_recipient
-from otpost.domain.sid import MESSAGE
 from otpost.domain.text.characters import compact, unwrapped
 from otpost.services.messages.bodies import body_of
 from otpost.services.messages.read import MessageStory, read_message, read_stories
-from otpost.services.messages.send import erase_message, read_body, redact_message, send_message
-from otpost.services.paging import Wanted, sids_between
+from otpost.services.messages.search import TextSearch, select_texts
+from otpost.services.messages.send import LONGEST_S, erase_message, read_body, redact_message, send_message
 from otpost.services.tenants.applications import read_application
 from otpost.services.webhooks import status_callbacks
 from otpost.services.webhooks.status_callbacks import API_VERSION, is_messaging_service, status_word
-from otpost.store.kinds import ATTEMPTS, MESSAGES
 
 PATH: Final = "/2010-04-01/Accounts/{AccountSid}/Messages"
-SHORTEST_S, LONGEST_S = 1, 36_000
+SHORTEST_S: Final = 1
 LEAST_S: Final = 20
 """What has less of its life left than 10 s is not sent any more, so that a shorter validity would send nothing."""
 URL_LENGTH: Final = 4_000
@@ -145,7 +142,7 @@ async def create(call: Call) -> Reply:
         if call.form.get(name):
             raise TwilioError(code, detail=f"Otpost sends texts at once, and has no {name}.")
     app = await read_application(call.context, call.tenant, call.principal.application)
-    to = number(call.form["To"], "to", app.rules.default_region)
+    to = read_number(call.form["To"], "to", app.rules.default_region)
     body = read_body(call.form.get("Body", ""))
     unit = send_message(
         call.context,
@@ -163,7 +160,7 @@ async def create(call: Call) -> Reply:
 
 async def listing(call: Call) -> Reply:
     _own(call)
-    page = await paging.turned(call, _wanted(call))
+    page = await paging.turned(call, select_texts(call.tenancy, _search(call)))
     stories = await read_stories(call.context, page.rows)
     want = paging.asked(call)
     first, own, following, before = paging.addresses(call, page)
@@ -264,20 +261,10 @@ async def _status_callback(call: Call) -> str | None:
     return url
 
 
-def _wanted(call: Call) -> Wanted[Message]:
-    """The messages that the query's filters ask for; a number that cannot be matches nothing."""
-    table, query = MESSAGES.table.c, call.query
-    along: list[ColumnElement[bool]] = [table.tenant == call.tenant]
-    tests: list[ColumnElement[bool]] = [table.verification.is_(None)]
-    if "To" in query:
-        along.append(table.to == _written(lambda text: parse_recipient(text).e164, query["To"]))
-    else:
-        along, tests = along + tests, []
-    if call.tenancy.application is not None:
-        tests.append(table.application == call.tenancy.application)
-    if "From" in query:
-        tests.append(table.origin == _written(parse_origin, query["From"]))
-    sent_at = _sent_at()
+def _search(call: Call) -> TextSearch:
+    """What the query's filters ask for; a number that cannot be matches nothing."""
+    query = call.query
+    sent: list[tuple[int | None, int | None]] = []
     for name in ("DateSent", "DateSent<", "DateSent>"):
         if text := query.get(name):
             span = read_span(text)
@@ -285,12 +272,12 @@ def _wanted(call: Call) -> Wanted[Message]:
                 raise TwilioError(20422, f"Invalid Parameter: {name}", detail="Send YYYY-MM-DD or a moment.")
             since = None if name == "DateSent<" else span.begin
             until = None if name == "DateSent>" else span.begin if name == "DateSent<" and not span.is_day else span.end
-            # What is sent was created before, by no more than the longest time that a text may wait.
-            created = None if since is None else since - LONGEST_S * 1000
-            along += sids_between(MESSAGES, MESSAGE, created, until)
-            tests += [] if since is None else [sent_at >= since]
-            tests += [] if until is None else [sent_at < until]
-    return Wanted(MESSAGES, along, tests)
+            sent.append((since, until))
+    return TextSearch(
+        to=_written(lambda text: parse_recipient(text).e164, query["To"]) if "To" in query else None,
+        origin=_written(parse_origin, query["From"]) if "From" in query else None,
+        sent=sent,
+    )
 
 
 def _written(parse: Callable[[str], str], text: str) -> str:
@@ -298,14 +285,6 @@ def _written(parse: Callable[[str], str], text: str) -> str:
         return parse(text)
     except NumberRefused:
         return text
-
-
-def _sent_at() -> Any:
-    """When the first service took the message, as a column."""
-    attempts = ATTEMPTS.table.c
-    ended = func.min(attempts.started_at + func.coalesce(attempts.duration_ms, 0))
-    of_it = (attempts.message == MESSAGES.table.c.sid) & (attempts.outcome == "accepted")
-    return select(ended).where(of_it).correlate(MESSAGES.table).scalar_subquery()
 
 
 ENDPOINTS = (

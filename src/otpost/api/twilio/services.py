@@ -16,16 +16,15 @@ from otpost.domain.application import Application, Features, Rules
 from otpost.domain.moments import format_second
 from otpost.domain.text import TextRefused, read_name
 from otpost.domain.text.characters import named
-from otpost.services.paging import Wanted
 from otpost.services.tenants.applications import (
     change_application,
     delete_application,
     judge_settings,
     make_application,
+    select_applications,
     with_code_length,
 )
 from otpost.services.verifications.check import cancel_pending
-from otpost.store.kinds import APPLICATIONS
 
 LIFETIME_S = 600
 NAME_LENGTH, NAME_DIGITS = 30, 4
@@ -144,8 +143,7 @@ def shape(row: Application, base: str) -> ServiceShape:
 
 
 async def listing(call: Call) -> Reply:
-    table = APPLICATIONS.table.c
-    page = await paging.turned(call, Wanted(APPLICATIONS, [table.tenant == call.tenant], [table.deleted_at.is_(None)]))
+    page = await paging.turned(call, select_applications(call.tenant))
     return paging.listed(call, "services", page, [shape(row, call.base) for row in page.rows])
 
 

@@ -17,9 +17,8 @@ from otpost.domain.sid import VERIFICATION, is_sid
 from otpost.domain.verification import LONGEST, SHORTEST, Status, Verification, read_code
 from otpost.services.paging import Tenancy
 from otpost.services.verifications.check import Number, approve_verification, cancel_verification, check_code
-from otpost.services.verifications.read import find_latest
+from otpost.services.verifications.read import find_verification
 from otpost.services.verifications.start import start_verification
-from otpost.store.kinds import VERIFICATIONS
 
 
 class SendShape(msgspec.Struct):
@@ -152,16 +151,9 @@ def _named(call: Call, service: Application) -> str | Number:
 
 
 async def fetch(call: Call) -> Reply:
-    service = await call.service()
-    which = _placed(call, service)
-    if isinstance(which, Number):
-        row = await find_latest(call.context, call.tenant, *which)
-    else:
-        row = await call.context.store.get(VERIFICATIONS, which)
-    now = call.context.clock()
-    if row is None or (row.tenant, row.application) != (call.tenant, service.sid) or now >= row.expires_at:
-        call.nothing()
-    if row.status_at(now) in ("approved", "expired"):
+    service, now = await call.service(), call.context.clock()
+    row = await find_verification(call.context, Tenancy(call.tenant, service.sid), _placed(call, service))
+    if row is None or now >= row.expires_at or row.status_at(now) in ("approved", "expired"):
         call.nothing()
     return Reply(200, shape(row, call.base))
 

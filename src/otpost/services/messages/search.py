@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
+from otpost.domain.message import Message
 from otpost.domain.phone import dialing_code_of, trusted
 from otpost.domain.sid import ATTEMPT, MESSAGE, VERIFICATION, is_sid
 from otpost.senders.registry import find_services
 from otpost.services.context import Context
+from otpost.services.messages.send import LONGEST_S
 from otpost.services.paging import Page, Tenancy, Wanted, read_page, sids_between
 from otpost.store.kinds import (
     ATTEMPTS,
@@ -96,6 +98,45 @@ def select_wanted(kind: Kind[R], whose: Tenancy, search: Search, **equal: Any) -
             return trusted(row.to).region == country
 
     return Wanted(kind, along, tests, holds)
+
+
+class TextSearch(NamedTuple):
+    """Which of the callers' own texts are searched for; `sent` are times (from, until) at which they were taken."""
+
+    to: str | None = None
+    origin: str | None = None
+    sent: Sequence[tuple[int | None, int | None]] = ()
+
+
+def select_texts(whose: Tenancy, search: TextSearch) -> Wanted[Message]:
+    """The messages that are the callers' own texts and fit a search."""
+    table = MESSAGES.table.c
+    along: list[ColumnElement[bool]] = [table.tenant == whose.tenant]
+    tests: list[ColumnElement[bool]] = []
+    if search.to is None:
+        along.append(table.verification.is_(None))
+    else:
+        along.append(table.to == search.to)
+        tests.append(table.verification.is_(None))
+    if whose.application is not None:
+        tests.append(table.application == whose.application)
+    if search.origin is not None:
+        tests.append(table.origin == search.origin)
+    sent_at = _sent_at()
+    for since, until in search.sent:
+        # What is sent was created before, by no more than the longest time that a text may wait.
+        along += sids_between(MESSAGES, MESSAGE, None if since is None else since - LONGEST_S * 1000, until)
+        tests += [] if since is None else [sent_at >= since]
+        tests += [] if until is None else [sent_at < until]
+    return Wanted(MESSAGES, along, tests)
+
+
+def _sent_at() -> Any:
+    """When the first service took the message, as a column."""
+    attempts = ATTEMPTS.table.c
+    ended = func.min(attempts.started_at + func.coalesce(attempts.duration_ms, 0))
+    of_it = (attempts.message == MESSAGES.table.c.sid) & (attempts.outcome == "accepted")
+    return select(ended).where(of_it).correlate(MESSAGES.table).scalar_subquery()
 
 
 async def search_messages(context: Context, whose: Tenancy, search: Search, limit: int, cursor: str | None) -> Page:

@@ -265,6 +265,10 @@ async def read_application(context: Context, tenant: str, application_sid: str) 
 
 
 async def list_applications(context: Context, tenant: str, *, limit: int, cursor: str | None) -> Page:
+    return await read_page(context.store, select_applications(tenant), limit, cursor)
+
+
+def select_applications(tenant: str) -> Wanted[Application]:
+    """The tenant's applications without the deleted ones."""
     table = APPLICATIONS.table.c
-    wanted = Wanted(APPLICATIONS, [table.tenant == tenant], [table.deleted_at.is_(None)])
-    return await read_page(context.store, wanted, limit, cursor)
+    return Wanted(APPLICATIONS, [table.tenant == tenant], [table.deleted_at.is_(None)])

@@ -17,7 +17,7 @@ from otpost.services.context import Context
 from otpost.services.messages.read import MessageStory, read_stories
 from otpost.services.messages.search import Search, select_wanted
 from otpost.services.paging import Page, Tenancy, read_page, read_part
-from otpost.services.verifications.check import UNKNOWN
+from otpost.services.verifications.check import UNKNOWN, Number
 from otpost.store.base import rows_of
 from otpost.store.kinds import (
     MESSAGES,
@@ -72,15 +72,19 @@ async def list_verifications(
     """Verifications, newest first, with the latest message of each by its SID."""
     page = await search_verifications(context, whose, search, limit, cursor)
     sids = [row.message for row in page.rows]
-    find_latest = await rows_of(context.store, MESSAGES, select(MESSAGES.table).where(MESSAGES.table.c.sid.in_(sids)))
-    return page, {read_message.sid: read_message for read_message in find_latest}
+    latest = await rows_of(context.store, MESSAGES, select(MESSAGES.table).where(MESSAGES.table.c.sid.in_(sids)))
+    return page, {message.sid: message for message in latest}
 
 
-async def find_latest(context: Context, tenant: str, read_application: str, to: str) -> Verification | None:
-    """The newest verification of a number in an application, whatever became of it."""
-    table = VERIFICATIONS.table.c
-    own = select(VERIFICATIONS.table).where(
-        table.tenant == tenant, table.to == to, table.application == read_application
-    )
-    rows = await rows_of(context.store, VERIFICATIONS, own.order_by(table.sid.desc()).limit(1))
-    return next(iter(rows), None)
+async def find_verification(context: Context, whose: Tenancy, which: str | Number) -> Verification | None:
+    """A verification by its SID, or the newest one of a number, whatever became of it; None for another's."""
+    if isinstance(which, Number):
+        table = VERIFICATIONS.table.c
+        own = select(VERIFICATIONS.table).where(
+            table.tenant == whose.tenant, table.to == which.to, table.application == which.application
+        )
+        rows = await rows_of(context.store, VERIFICATIONS, own.order_by(table.sid.desc()).limit(1))
+        row = next(iter(rows), None)
+    else:
+        row = await context.store.get(VERIFICATIONS, which)
+    return row if row is not None and whose.owns(row.tenant, row.application) else None
