@@ -9,9 +9,10 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
+from otpost.domain.access import Tenant
 from otpost.domain.message import Node
 from otpost.store import tables
-from otpost.store.kinds import MESSAGES, NODES, VERIFICATIONS
+from otpost.store.kinds import MESSAGES, NODES, TENANTS, VERIFICATIONS
 from otpost.store.migrate import upgrade
 from otpost.store.units import Query, Unit, lock, lock_by
 from store.examples import message, verification
@@ -59,6 +60,23 @@ async def test_of_parallel_starts_from_two_stores_one_makes_the_row_and_all_get_
     assert len(set(answers)) == 1
     table = tables.verifications
     assert await stores[0].select(select(table.c.sid, table.c.status)) == [(answers[0], "pending")]
+
+
+async def test_a_settled_row_is_remembered_until_any_node_changes_it(stores):
+    def name(given):
+        return Unit(lambda rows: rows.put(TENANTS, Tenant("AC1", given, 1, "VA1")), [lock(TENANTS, "AC1")])
+
+    one, other = stores
+    assert await one.get(TENANTS, "AC1") is None
+    await one.run(name("first"))
+    for count, store in enumerate((other, one, other)):
+        await store.run(name(f"new {count}"))
+        async with asyncio.timeout(5):
+            while True:
+                seen, again = await one.get(TENANTS, "AC1"), await one.get(TENANTS, "AC1")
+                if seen is again and again.name == f"new {count}":
+                    break
+                await asyncio.sleep(0.01)
 
 
 @pytest.mark.postgres
