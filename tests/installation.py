@@ -24,8 +24,10 @@ from otpost.outbound import Outbound
 from otpost.services.audit import command_line_actor
 from otpost.services.context import Context
 from otpost.services.keyring import KeyRing
-from otpost.services.tenants.keys import NewKey, make_key
+from otpost.services.policy.plan import Plans
+from otpost.services.tenants.keys import KeyUses, NewKey, make_key
 from otpost.services.tenants.tenants import keep_key_checks, make_default_tenant
+from otpost.services.verifications.text import Wording
 from otpost.store.base import Store
 from otpost.store.clocks import HasTime, wall
 
@@ -93,15 +95,27 @@ class Installation:
         self.clock = now
         self.store = store
         self.http = http or Outbound(allow=LOOPBACK)
+        self.public_url = public_url
         self.context = context_of(store, now)
-        self.messaging = Messaging(self.context, self.http, public_url=public_url, alone=alone, every_s=0.05)
-        self.context = dataclasses.replace(self.context, lanes=self.messaging.pace)
-        self.app: ASGIApp = application(
-            Surroundings(self.context, self.http, public_url, (), ready=self._ready, metrics=lambda: b"")
+        self.plans, self.key_uses = Plans(self.context), KeyUses()
+        self.wording = Wording(self.context)
+        self.messaging = Messaging(
+            self.context, self.plans, self.http, public_url=public_url, alone=alone, every_s=0.05
         )
+        self.context = dataclasses.replace(self.context, lanes=self.messaging.pace)
+        self.app: ASGIApp = application(self.surroundings())
         self.tenant: Tenant
         self.admin: NewKey
         self.verify: NewKey
+
+    def surroundings(self, **changed: Any) -> Surroundings:
+        """What the API is given."""
+        given = Surroundings(
+            *(self.context, self.plans, self.key_uses, self.http, self.public_url, ()),
+            ready=self._ready,
+            metrics=lambda: b"",
+        )
+        return dataclasses.replace(given, **changed)
 
     async def _ready(self) -> dict[str, str]:
         return {}

@@ -25,6 +25,7 @@ from otpost.server import Asgi, Message, bound, listening
 from otpost.services.audit import command_line_actor
 from otpost.services.messages.send import send_message
 from otpost.services.policy import draft, revisions
+from otpost.services.policy.plan import Plans
 from otpost.services.tenants.keys import make_key
 from otpost.services.tenants.tenants import make_default_tenant
 from otpost.services.tenants.users import make_user
@@ -135,7 +136,9 @@ async def test_two_nodes_whose_clocks_differ_by_a_minute_send_each_text_once(pos
         await context.store.run(revisions.save(context, command_line_actor(tenant.sid), draft.read(policy(twilio.url))))
         for place in range(30):
             to = trusted(f"+1415555{place + 600:04d}")
-            await context.store.run(send_message(context, tenant.sid, tenant.default_application, to, "A text.", 600))
+            await context.store.run(
+                send_message(context, Plans(context), tenant.sid, tenant.default_application, to, "A text.", 600)
+            )
         rows = await until(
             lambda: rows_of(context.store, ATTEMPTS, select(tables.attempts)),
             lambda rows: len(rows) >= 30 and all(row.outcome is not None for row in rows),

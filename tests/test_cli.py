@@ -111,7 +111,7 @@ def test_a_key_is_printed_as_sid_and_secret_on_one_line(otpost: Otpost, environm
     assert match is not None
 
     async def work(here: Installation) -> None:
-        principal = await prove_key(here.context, match[1], match[2])
+        principal = await prove_key(here.context, {}, match[1], match[2])
         assert (principal.key.scope, principal.key.application, principal.key.name) == ("admin", None, "ops")
         lines = await rows_of(here.context.store, AUDIT, select(*tables.audit.columns))
         assert [(line.who, line.what) for line in lines] == [("command line", "key made")]
@@ -132,7 +132,7 @@ def test_a_verify_key_is_the_default_applications_unless_another_is_named(
 
     async def work(here: Installation) -> None:
         for key, secret in (plain, named):
-            principal = await prove_key(here.context, key, secret)
+            principal = await prove_key(here.context, {}, key, secret)
             assert (principal.key.scope, principal.key.application) == ("verify", default)
 
     inside(environment, work)
@@ -158,7 +158,7 @@ def test_keys_are_listed_and_revoked(otpost: Otpost, environment: dict[str, str]
 
     async def work(here: Installation) -> None:
         with pytest.raises(Unauthenticated):
-            await prove_key(here.context, admin, secret)
+            await prove_key(here.context, {}, admin, secret)
 
     inside(environment, work)
 
@@ -187,7 +187,7 @@ def test_a_key_of_another_tenant_belongs_to_it(otpost: Otpost, environment: dict
     async def work(here: Installation) -> tuple[str, str]:
         own = await here.context.store.get(TENANTS, tenant)
         assert own is not None
-        assert (await prove_key(here.context, key, secret)).tenant == own
+        assert (await prove_key(here.context, {}, key, secret)).tenant == own
         return own.name, here.tenant.default_application
 
     name, foreign = inside(environment, work)

@@ -27,7 +27,8 @@ from otpost.outbound import Outbound
 from otpost.server import Asgi, Message, bound, listening
 from otpost.services.context import Context
 from otpost.services.keyring import judge_key_ring
-from otpost.services.tenants.keys import keep_key_uses
+from otpost.services.policy.plan import Plans
+from otpost.services.tenants.keys import KeyUses, keep_key_uses
 from otpost.services.tenants.sign_in import has_users
 from otpost.services.tenants.users import make_link
 from otpost.stopping import Parts, Stop
@@ -79,8 +80,11 @@ async def running(here: Installation) -> AsyncIterator[App]:
         http = Outbound(allow=config.outbound_allow, proxy=config.outbound_proxy)
         held.push_async_callback(http.close)
         context, messaging, parts = here.context, None, Parts(())
+        plans, key_uses = Plans(context), KeyUses()
         if "messaging" in config.roles:
-            messaging = Messaging(context, http, public_url=config.public_url, alone=config.database_file is not None)
+            messaging = Messaging(
+                context, plans, http, public_url=config.public_url, alone=config.database_file is not None
+            )
             context = dataclasses.replace(context, lanes=messaging.pace)
             posts = Outbound(allow=config.outbound_allow, proxy=config.outbound_proxy, connections=CONNECTIONS)
             held.push_async_callback(posts.close)
@@ -105,6 +109,8 @@ async def running(here: Installation) -> AsyncIterator[App]:
             console = web.routes(
                 web.Surroundings(
                     context=context,
+                    plans=plans,
+                    key_uses=key_uses,
                     http=http,
                     public_url=config.public_url,
                     trusted_proxies=config.trusted_proxies,
@@ -115,6 +121,8 @@ async def running(here: Installation) -> AsyncIterator[App]:
             asgi = application(
                 Surroundings(
                     context=context,
+                    plans=plans,
+                    key_uses=key_uses,
                     http=http,
                     public_url=config.public_url,
                     trusted_proxies=config.trusted_proxies,
@@ -126,20 +134,20 @@ async def running(here: Installation) -> AsyncIterator[App]:
         else:
             asgi = Router(console, redirect_slashes=False, default=_small(_health(ready)))
         if "api" in config.roles:
-            held.push_async_callback(_kept_up(asyncio.create_task(_keep_uses(context)), context))
+            held.push_async_callback(_kept_up(asyncio.create_task(_keep_uses(context, key_uses)), context, key_uses))
         app = App(config, context, Front(asgi, config.public_url, config.trusted_proxies), messaging, here.time, parts)
         yield app
 
 
-async def _keep_uses(context: Context) -> None:
+async def _keep_uses(context: Context, key_uses: KeyUses) -> None:
     """Write down now and then when keys were used: no call does."""
     while True:
         await asyncio.sleep(KEEP_USES_EVERY_S)
         with contextlib.suppress(errors.Unavailable):
-            await keep_key_uses(context)
+            await keep_key_uses(context, key_uses)
 
 
-def _kept_up(task: asyncio.Task[None], context: Context) -> Callable[[], Awaitable[None]]:
+def _kept_up(task: asyncio.Task[None], context: Context, key_uses: KeyUses) -> Callable[[], Awaitable[None]]:
     """What ends the task: the last uses are written down too, if the database takes them."""
 
     async def end() -> None:
@@ -147,7 +155,7 @@ def _kept_up(task: asyncio.Task[None], context: Context) -> Callable[[], Awaitab
         await asyncio.wait({task})
         with contextlib.suppress(errors.Unavailable, TimeoutError):
             async with asyncio.timeout(LAST_USES_KEPT_IN_S):
-                await keep_key_uses(context)
+                await keep_key_uses(context, key_uses)
 
     return end
 

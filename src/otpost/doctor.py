@@ -24,7 +24,7 @@ from otpost.installation import NotReady, key_checks, lacks_ring, read_ring, sta
 from otpost.senders.registry import find_services
 from otpost.senders.settings import SecretRef, load
 from otpost.services.keyring import judge_key_ring
-from otpost.services.messages.reports import too_long
+from otpost.services.policy.callbacks import too_long
 from otpost.services.policy.plan import lacking, ref_of
 from otpost.store import clocks, tables
 from otpost.store.base import Store, rows_of

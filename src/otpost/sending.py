@@ -21,6 +21,7 @@ from otpost.outbound import Outbound
 from otpost.senders.registry import find_services
 from otpost.services.messages.nodes import LOST_MS
 from otpost.services.messages.send import send_message
+from otpost.services.policy.plan import Plans
 from otpost.store import tables
 from otpost.store.kinds import ATTEMPTS, MESSAGES, TENANTS
 
@@ -55,10 +56,11 @@ async def send_and_wait(config: Config, tenant: str | None, to: PhoneNumber, tex
             if named is None:
                 raise NotReady(f"--tenant: there is no tenant {tenant}.")
             own = named
-        unit = send_message(here.context, own.sid, own.default_application, to, text, VALID_FOR_S)
+        plans = Plans(here.context)
+        unit = send_message(here.context, plans, own.sid, own.default_application, to, text, VALID_FOR_S)
         message = await here.context.store.run(unit)
         if not await _service_runs(here):
-            await held.enter_async_context(_messaging(here))
+            await held.enter_async_context(_messaging(here, plans))
         return await _waited(here, message)
 
 
@@ -71,12 +73,12 @@ async def _service_runs(here: Installation) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _messaging(here: Installation) -> AsyncIterator[None]:
+async def _messaging(here: Installation, plans: Plans) -> AsyncIterator[None]:
     config = here.config
     async with contextlib.AsyncExitStack() as held:
         http = Outbound(allow=config.outbound_allow, proxy=config.outbound_proxy)
         held.push_async_callback(http.close)
-        own = Messaging(here.context, http, public_url=config.public_url, alone=False)
+        own = Messaging(here.context, plans, http, public_url=config.public_url, alone=False)
         here.context.store.on_signal = own.wake
         await own.start()
         held.push_async_callback(own.stop)

@@ -14,7 +14,7 @@ from asgi import Answered, ask
 from installation import Installation, installed, until
 from messaging.through_gateway import section, taking
 from messaging.through_twilio import attempts, send
-from otpost.services.messages.reports import make_proof
+from otpost.services.policy.callbacks import make_proof
 from otpost.services.tenants.tenants import make_tenant
 from otpost.store import tables
 from otpost.store.base import Store

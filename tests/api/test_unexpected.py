@@ -34,8 +34,8 @@ async def break_down(call: Any) -> Any:
 
 def surroundings(otpost: Installation, timer: Callable[[], float] | None = None, store: Any = None) -> Surroundings:
     context = otpost.context if store is None else dataclasses.replace(otpost.context, store=store)
-    more = {} if timer is None else {"timer": timer}
-    return Surroundings(context, otpost.http, None, (), ready=otpost._ready, metrics=lambda: b"", **more)
+    more: dict[str, Any] = {} if timer is None else {"timer": timer}
+    return otpost.surroundings(context=context, **more)
 
 
 def served(endpoint: Endpoint[Any], here: Surroundings) -> ASGIApp:

@@ -14,7 +14,7 @@ from matrix.driving import PUBLIC, at_rest, outcomes, start, state, the_message,
 from matrix.vendors import Fault, Vendor, example_of, path_of
 from otpost.senders.registry import capabilities, find_services
 from otpost.senders.service import ReportRequest
-from otpost.services.messages.reports import make_proof
+from otpost.services.policy.callbacks import make_proof
 from otpost.store.base import Store
 
 pytestmark = pytest.mark.prove

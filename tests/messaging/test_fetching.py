@@ -19,8 +19,8 @@ from messaging.through_twilio import (
     send,
 )
 from otpost.domain.message import Attempt
-from otpost.messaging import fetching
 from otpost.senders.service import Reported
+from otpost.services.messages.fetches import due_fetches
 from otpost.services.messages.reports import keep_report
 from otpost.store.base import Store
 from otpost.telemetry import REGISTRY
@@ -65,7 +65,7 @@ async def test_a_report_that_does_not_come_is_fetched_a_minute_after_acceptance_
     begun = unheard.clock()
     assert attempt.vendor_sid is not None
     unheard.clock.now = begun + 59_999
-    assert await unheard.store.run(fetching.due(unheard.context)) == []
+    assert await unheard.store.run(due_fetches(unheard.context)) == []
     for at, next_at in ((60_000, 180_000), (180_000, 420_000)):
         after = await fetched(unheard, attempt, begun + at, begun + next_at)
         assert after.status == "accepted"
@@ -107,7 +107,7 @@ async def test_where_sent_is_the_last_word_fetching_ends_after_four_hours(
         await fetched(unheard, attempt, begun + at_s * 1000, later[0] if later else None)
     await until(nothing, lambda _: counted("reports_missing") == missing + 1)
     unheard.clock.advance(24 * 3600)
-    assert await unheard.store.run(fetching.due(unheard.context)) == []
+    assert await unheard.store.run(due_fetches(unheard.context)) == []
     told = await unheard.ok("GET", f"/v1/messages/{attempt.message}")
     assert (told["status"], [report["status"] for report in told["reports"]]) == ("sent", ["sent"])
     assert len(await twilio.requests("fetch")) == len(MOMENTS_S)
@@ -143,7 +143,9 @@ async def test_a_final_report_ends_the_wait_and_one_on_the_way_does_not(unheard:
     attempt = await accepted(unheard)
     for status, fetch_at in (("sent", attempt.fetch_at), ("delivered", None)):
         told = Reported(status, status, None, str(attempt.vendor_sid), MAIN)  # type: ignore[arg-type]  # a status in a variable
-        await unheard.store.run(keep_report(unheard.context, "twilio", attempt.sid, lambda *_, told=told: [told]))
+        await unheard.store.run(
+            keep_report(unheard.context, unheard.plans, "twilio", attempt.sid, lambda *_, told=told: [told])
+        )
         assert [row.fetch_at for row in await attempts(unheard, attempt.message)] == [fetch_at]
 
 

@@ -21,6 +21,7 @@ from otpost.messaging.loop import Messaging
 from otpost.messaging.posting import Posting
 from otpost.outbound import Outbound
 from otpost.services.messages.send import send_message
+from otpost.services.policy.plan import Plans
 from otpost.services.tenants.tenants import make_default_tenant
 from otpost.store.base import MESSAGES_DUE
 from otpost.store.kinds import ATTEMPTS, MESSAGES, POLICIES
@@ -69,8 +70,9 @@ class Idle:
         self.inner = SqliteStore(path, gather_s=0)
         self.store: Any = Counted(self.inner)
         self.context = context_of(self.store, VirtualClock(loop))
+        self.plans = Plans(self.context)
         self.http = Outbound()
-        self.messaging = Messaging(self.context, self.http, public_url=None, alone=True)
+        self.messaging = Messaging(self.context, self.plans, self.http, public_url=None, alone=True)
         self.posting = Posting(self.context, self.http)
 
     async def put(self, kind: Any, row: msgspec.Struct) -> None:
@@ -112,7 +114,7 @@ async def idle(loop: VirtualLoop, path: Path) -> AsyncIterator[Idle]:
 
 async def text(own: Idle, number: str = "+14155550100") -> str:
     tenant = await own.inner.run(make_default_tenant(own.context))
-    unit = send_message(own.context, tenant.sid, tenant.default_application, trusted(number), "A text.", 600)
+    unit = send_message(own.context, own.plans, tenant.sid, tenant.default_application, trusted(number), "A text.", 600)
     return (await own.inner.run(unit)).sid
 
 

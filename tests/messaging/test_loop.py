@@ -45,7 +45,7 @@ async def intents_of_a_dead_node(otpost: Installation, numbers: list[str]) -> li
     """Messages that a node took and did not come to send; the installation's own messaging service has stopped."""
     for number in numbers:
         await send(otpost, number)
-    unit = claim_messages(otpost.context, GONE, Pace(otpost.clock), None)
+    unit = claim_messages(otpost.context, otpost.plans, otpost.wording, GONE, Pace(otpost.clock), None)
     return (await otpost.store.run(unit)).handovers
 
 
@@ -100,7 +100,7 @@ async def test_what_a_dead_node_left_is_settled_by_another_once_its_heartbeat_is
         begun = clock()
     async with installed(two_stores[1], now=clock, alone=False) as otpost:
         clock.now = begun + 14_999
-        assert await otpost.store.run(settle_lost(otpost.context, alone=False)) == 0
+        assert await otpost.store.run(settle_lost(otpost.context, otpost.plans, alone=False)) == 0
         assert [(await attempts(otpost, one.message.sid))[0].outcome for one in taken] == [None, None]
         clock.now = begun + 15_000
         for handover in taken:
@@ -183,7 +183,7 @@ async def test_a_claim_whose_commit_was_not_heard_of_is_settled_while_the_node_l
             assert (await otpost.message(other))["status"] == "accepted"
             assert await twilio.messages(TO) == []
             otpost.clock.now = begun + 19_999
-            assert await otpost.store.run(settle_stray(otpost.context, otpost.messaging.node, [])) == 0
+            assert await otpost.store.run(settle_stray(otpost.context, otpost.plans, otpost.messaging.node, [])) == 0
             otpost.clock.now = begun + 20_000
             (attempt,) = await attempts_when(otpost, sid, lambda rows: rows[0].outcome)
             assert (attempt.outcome, attempt.look_at) == ("unknown", begun + 25_000)

@@ -242,7 +242,7 @@ async def test_a_message_whose_listings_fail_for_its_whole_life_is_unconfirmed_u
     assert [tried["detail"] for tried in unconfirmed["attempts"]] == ["Twilio had an internal error."]
     (text,) = await twilio.messages()
     told = Reported("delivered", "delivered", None, text.sid, attempt.account_sid)
-    await otpost.store.run(keep_report(otpost.context, "twilio", attempt.sid, lambda *_: [told]))
+    await otpost.store.run(keep_report(otpost.context, otpost.plans, "twilio", attempt.sid, lambda *_: [told]))
     late = await otpost.ok("GET", f"/v1/messages/{sid}")
     assert (late["status"], late["reason"]) == ("delivered", None)
     assert len(await twilio.requests("create")) == 1

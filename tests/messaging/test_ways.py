@@ -46,7 +46,7 @@ async def unheard(store: Store, twilio: TwilioStandIn) -> AsyncIterator[Installa
 async def tells(otpost: Installation, attempt_sid: str, status: Any, **more: Any) -> None:
     """A proven report of Twilio's on an attempt of the main account."""
     told = Reported(status, status, None, f"SM{attempt_sid}", MAIN, **more)
-    await otpost.store.run(keep_report(otpost.context, "twilio", attempt_sid, lambda *_: [told]))
+    await otpost.store.run(keep_report(otpost.context, otpost.plans, "twilio", attempt_sid, lambda *_: [told]))
 
 
 async def ways_of(otpost: Installation, sid: str) -> list[tuple[str, str | None]]:

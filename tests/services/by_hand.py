@@ -53,7 +53,7 @@ PUBLIC_URL = "https://otp.example"
 
 async def claim(still: Installation, node: str = NODE, pacing: Pacing | None = None) -> list[Handover]:
     """What a node takes, its intents committed."""
-    unit = claim_messages(still.context, node, pacing or Idle(), PUBLIC_URL)
+    unit = claim_messages(still.context, still.plans, still.wording, node, pacing or Idle(), PUBLIC_URL)
     handovers = (await still.store.run(unit)).handovers
     advance_lanes(still.context, handovers)
     return handovers
@@ -63,7 +63,7 @@ async def sent(still: Installation, outcome: Any, to: str = TO) -> tuple[str, st
     """A text whose first attempt came to this; the SIDs of its message and its attempt."""
     sid = (await send(still, to))["sid"]
     (handover,) = await claim(still)
-    await still.store.run(settle_attempt(still.context, handover, outcome))
+    await still.store.run(settle_attempt(still.context, still.plans, handover, outcome))
     return sid, handover.attempt.sid
 
 
@@ -78,7 +78,9 @@ async def report(
 ) -> Message:
     """The message after a report on an attempt of the main account."""
     told = Reported(status, status, code, vendor_sid, MAIN, reason, detail)
-    assert await still.store.run(keep_report(still.context, "twilio", attempt, lambda *_: [told])) == [told]
+    assert await still.store.run(keep_report(still.context, still.plans, "twilio", attempt, lambda *_: [told])) == [
+        told
+    ]
     row = await still.store.get(ATTEMPTS, attempt)
     assert row is not None
     return await message(still, row.message)
@@ -92,7 +94,7 @@ async def answer(still: Installation, attempt_sid: str, *rows: Listed) -> tuple[
     """Both after a listing showed these rows."""
     attempt = await still.store.get(ATTEMPTS, attempt_sid)
     assert attempt is not None
-    await still.store.run(keep_listing(still.context, attempt, list(rows), still.clock()))
+    await still.store.run(keep_listing(still.context, still.plans, still.wording, attempt, list(rows), still.clock()))
     after = await still.store.get(ATTEMPTS, attempt_sid)
     assert after is not None
     return await message(still, attempt.message), after

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp
 
 from asgi import Answered, ask
 from installation import Installation
-from otpost.api import Surroundings as ApiSurroundings
 from otpost.api import application
 from otpost.api.native.openapi import described
 from otpost.api.native.routes import ENDPOINTS
@@ -156,13 +155,15 @@ class Console:
         self.here = here
         self.surroundings = Surroundings(
             context=here.context,
+            plans=here.plans,
+            key_uses=here.key_uses,
             http=here.http,
             public_url=public_url,
             openapi=DESCRIBED,
             passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)),
         )
         self.app = application(
-            ApiSurroundings(here.context, here.http, public_url, (), ready=_ready, metrics=lambda: b""),
+            here.surroundings(public_url=public_url),
             routes(self.surroundings),
         )
 
@@ -186,7 +187,3 @@ class Console:
             await self.user()
             assert (await browser.sign_in()).status == 303
         return browser
-
-
-async def _ready() -> dict[str, str]:
-    return {}

@@ -30,12 +30,11 @@ from otpost.services.messages.reports import (
     Intake,
     Judgement,
     Prove,
-    is_proof,
     keep_report,
     report_by_name,
     report_early,
 )
-from otpost.services.policy import plan
+from otpost.services.policy.callbacks import is_proof
 from otpost.store.units import Rows
 from otpost.telemetry import REPORTS
 
@@ -70,7 +69,7 @@ class Callbacks:
             await respond(send, answer, [(b"content-type", b"text/plain; charset=utf-8")])
 
     async def _take(self, scope: Scope, receive: Receive) -> Answer:
-        context = self._surroundings.context
+        context, plans = self._surroundings.context, self._surroundings.plans
         name, subject = scope["path_params"]["service"], scope["path_params"]["attempt"]
         subject = lengthened(subject, ATTEMPT) or subject
         body = await read_body(receive)
@@ -91,14 +90,14 @@ class Callbacks:
 
         def prove(rows: Rows, tenant: str) -> Judgement:
             nonlocal answer
-            settings = plan.plan_of(context, rows, tenant).settings[name]
+            settings = plans.plan_of(rows, tenant).settings[name]
             if isinstance(service, AnswersReports):
                 status, words = service.report_answer(settings)
                 answer = Answer(status, words.encode())
-            return reader.read_report(settings, request, plan.tokens(context, rows, tenant, name))
+            return reader.read_report(settings, request, plans.tokens_of(rows, tenant, name))
 
         if is_sid(subject, ATTEMPT):
-            told = await context.store.run(keep_report(context, name, subject, prove))
+            told = await context.store.run(keep_report(context, plans, name, subject, prove))
         else:
             told = await self._take_by_name(name, subject, prove)
         if told is None:
@@ -119,13 +118,13 @@ class Callbacks:
 
         What others send through the same account of the service may be reported here as well.
         """
-        context = self._surroundings.context
-        told = await context.store.run(report_by_name(context, service, tenant, prove))
+        context, plans = self._surroundings.context, self._surroundings.plans
+        told = await context.store.run(report_by_name(context, plans, service, tenant, prove))
         if not isinstance(told, Intake):
             return told
         taken = list(told.reports)
         if told.unknown:
-            early = await context.store.run(report_early(context, service, tenant, told.unknown))
+            early = await context.store.run(report_early(context, plans, service, tenant, told.unknown))
             taken += early.reports
             if early.unknown:
                 _log.info(

@@ -26,7 +26,8 @@ from otpost.outbound import Outbound
 from otpost.services.context import Context
 from otpost.services.idempotency import Answer
 from otpost.services.paging import Tenancy
-from otpost.services.tenants.keys import Principal, while_key_holds
+from otpost.services.policy.plan import Plans
+from otpost.services.tenants.keys import KeyUses, Principal, while_key_holds
 from otpost.store.units import Unit
 from otpost.telemetry import RequestMeter
 
@@ -44,6 +45,8 @@ class Surroundings:
     """
 
     context: Context
+    plans: Plans
+    key_uses: KeyUses
     http: Outbound
     public_url: str | None
     trusted_proxies: Sequence[Network]
@@ -135,7 +138,7 @@ class Endpoint(ABC, Generic[C]):
 
     @staticmethod
     @abstractmethod
-    def prove(context: Context, authorization: bytes, client: Callable[[], str]) -> Awaitable[Principal]:
+    def prove(surroundings: Surroundings, authorization: bytes, client: Callable[[], str]) -> Awaitable[Principal]:
         """Who calls, from the address that `client` tells; Unauthenticated for anything that proves nobody."""
 
     @abstractmethod
@@ -185,7 +188,7 @@ class Endpoint(ABC, Generic[C]):
     ) -> tuple[Answer, Headers]:
         headers = dict(scope["headers"])
         authorization = headers.get(b"authorization", b"")
-        principal = await self.prove(surroundings.context, authorization, lambda: surroundings.caller(scope).address)
+        principal = await self.prove(surroundings, authorization, lambda: surroundings.caller(scope).address)
         body = await read_body(receive)
         call = self.begin(surroundings, principal, scope, path, headers, body)
         reply: Reply | Answer

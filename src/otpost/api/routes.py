@@ -50,7 +50,7 @@ def application(surroundings: Surroundings, more: Sequence[BaseRoute] = ()) -> A
         try:
             headers = dict(scope["headers"])
             principal = await Endpoint.prove(
-                surroundings.context, headers.get(b"authorization", b""), lambda: surroundings.caller(scope).address
+                surroundings, headers.get(b"authorization", b""), lambda: surroundings.caller(scope).address
             )
             if principal.key.scope != "admin":
                 raise ScopeMissing

@@ -40,7 +40,7 @@ def list_keys(*, scope: Scope | None, application: str | None, tenant: str | Non
         now, lines, cursor = context.clock(), list[str](), None
         while True:
             page = await keys.list_keys(
-                context, own.sid, scope=scope, application=application, limit=KEYS_AT_ONCE, cursor=cursor
+                context, {}, own.sid, scope=scope, application=application, limit=KEYS_AT_ONCE, cursor=cursor
             )
             lines += [keys.describe_key(row, now) for row in page.rows]
             if (cursor := page.next) is None:

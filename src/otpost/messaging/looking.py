@@ -12,7 +12,9 @@ from otpost.outbound import Outbound
 from otpost.senders.registry import find_services
 from otpost.senders.service import Account, Listed, LooksUp, LookUpFailed
 from otpost.services.context import Context
+from otpost.services.messages.bodies import Wording
 from otpost.services.messages.lookups import Question, due_questions, keep_listing
+from otpost.services.policy.plan import Plans
 
 _log = logging.getLogger(__name__)
 
@@ -20,8 +22,10 @@ _log = logging.getLogger(__name__)
 class Looking:
     """Asks for the listings of the accounts of unknown attempts; a slow account keeps no other waiting."""
 
-    def __init__(self, context: Context, http: Outbound, pace: Pace) -> None:
+    def __init__(self, context: Context, plans: Plans, wording: Wording, http: Outbound, pace: Pace) -> None:
         self._context = context
+        self._plans = plans
+        self._wording = wording
         self._http = http
         self._pace = pace
         self.asking = Asking(context, "looking for lost texts", self._look_for)
@@ -48,4 +52,6 @@ class Looking:
                 listed = LookUpFailed(f"{service.TITLE} could not be asked: the sender failed inside.")
             if not isinstance(listed, LookUpFailed):
                 break
-        await self._context.store.run(keep_listing(self._context, attempt, listed, asked_at))
+        await self._context.store.run(
+            keep_listing(self._context, self._plans, self._wording, attempt, listed, asked_at)
+        )

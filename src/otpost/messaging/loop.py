@@ -28,9 +28,10 @@ from otpost.services.context import Context
 from otpost.services.messages.attempts import Handover, advance_lanes, claim_messages, settle_attempt, without_sid
 from otpost.services.messages.lookups import look_again
 from otpost.services.messages.nodes import LOST_MS, record_heartbeat, remove_node, settle_lost, settle_stray
-from otpost.services.messages.reports import too_long
-from otpost.services.policy.plan import KEPT_MS, seen
+from otpost.services.policy.callbacks import too_long
+from otpost.services.policy.plan import KEPT_MS, Plans
 from otpost.services.verifications.check import expire_verifications
+from otpost.services.verifications.text import Wording
 from otpost.store import tables
 from otpost.store.base import MESSAGES_DUE, rows_of
 from otpost.store.kinds import BREAKERS, POLICIES
@@ -56,11 +57,20 @@ class Messaging:
     """
 
     def __init__(
-        self, context: Context, http: Outbound, *, public_url: str | None, alone: bool, every_s: float = 0.25
+        self,
+        context: Context,
+        plans: Plans,
+        http: Outbound,
+        *,
+        public_url: str | None,
+        alone: bool,
+        every_s: float = 0.25,
     ) -> None:
         self.context = context
+        self._plans = plans
+        self._wording = Wording(context)
         self.node = context.ids("ND")
-        self.pace = Pace(context.clock.monotonic, plans=context.plans)
+        self.pace = Pace(context.clock.monotonic, plans=plans)
         self._lease = Lease(context.clock)
         self._beating = asyncio.Lock()
         self._http = http
@@ -71,8 +81,8 @@ class Messaging:
         self._stopping = False
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._looking = Looking(context, http, self.pace)
-        self._fetching = Fetching(context, http, self.pace)
+        self._looking = Looking(context, plans, self._wording, http, self.pace)
+        self._fetching = Fetching(context, plans, http, self.pace)
         self._repeating: set[str] = set()
         self._keeping: set[str] = set()
         self._left: list[str] = []
@@ -162,7 +172,9 @@ class Messaging:
         if not self._lease.fresh:
             await self._beat()
         began = self._lease.now()
-        claimed = await self.context.store.run(claim_messages(self.context, self.node, self.pace, self._public_url))
+        claimed = await self.context.store.run(
+            claim_messages(self.context, self._plans, self._wording, self.node, self.pace, self._public_url)
+        )
         advance_lanes(self.context, claimed.handovers)
         for handover in claimed.handovers:
             self.pace.taken(handover.lane, handover.route.origin)
@@ -251,7 +263,9 @@ class Messaging:
 
         while True:
             try:
-                settled = await self.context.store.run(settle_attempt(self.context, handover, outcome, resting))
+                settled = await self.context.store.run(
+                    settle_attempt(self.context, self._plans, handover, outcome, resting)
+                )
             except errors.Unavailable:
                 await asyncio.sleep(KEEP_AGAIN_S)
             except Exception:
@@ -305,7 +319,7 @@ class Messaging:
         return self.context.clock() - self.context.clock.monotonic()
 
     async def _live(self) -> None:
-        while await self.context.store.run(settle_stray(self.context, self.node, list(self._sending))):
+        while await self.context.store.run(settle_stray(self.context, self._plans, self.node, list(self._sending))):
             pass
         if not self._alone:
             await self._find_lost()
@@ -316,7 +330,7 @@ class Messaging:
     async def _see_policies(self) -> None:
         """See the policies in force of those whose rates hold messages back: a Save may have lifted them."""
         if tenants := self.pace.rated():
-            await self.context.store.run(seen(self.context, tenants))
+            await self.context.store.run(self._plans.see_policies(tenants))
 
     async def _count_waiting(self) -> None:
         rows = await waiting.counted(self.context)
@@ -344,7 +358,7 @@ class Messaging:
         self.pace.nodes = max(1, count)
 
     async def _find_lost(self) -> None:
-        while await self.context.store.run(settle_lost(self.context, alone=self._alone)):
+        while await self.context.store.run(settle_lost(self.context, self._plans, alone=self._alone)):
             pass
 
     async def _tidy(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from otpost.domain.delivery import SHORT_REST_MS, Rest
@@ -66,6 +66,12 @@ class Rated(Protocol):
     def rate(self, origin: str) -> float | None: ...
 
 
+class Plans(Protocol):
+    """The tenants' plans as last seen."""
+
+    def get(self, tenant: str, /) -> Rated | None: ...
+
+
 class Pace:
     """The lanes of this node. One account's trouble fills its own lane alone.
 
@@ -74,11 +80,9 @@ class Pace:
     newest of the `plans`, by tenant, names them.
     """
 
-    def __init__(
-        self, clock: Callable[[], int], in_flight: int = IN_FLIGHT, *, plans: Mapping[str, Rated] | None = None
-    ) -> None:
+    def __init__(self, clock: Callable[[], int], in_flight: int = IN_FLIGHT, *, plans: Plans | None = None) -> None:
         self._clock = clock
-        self._plans = {} if plans is None else plans
+        self._plans: Plans = {} if plans is None else plans
         self._most = in_flight
         self._lanes: dict[str, Lane] = {}
         self._origins: dict[tuple[str, str], Origin] = {}

@@ -6,15 +6,12 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from otpost.domain.message import PLAIN_AFTER_MS
 from otpost.services.keyring import KeyRing
 from otpost.store.base import Store
 from otpost.store.clocks import Clock
-
-if TYPE_CHECKING:
-    from otpost.services.policy.plan import Plan, Tokens
 
 STEP_MS = 10
 LONGEST_LEAD_MS = 300_000
@@ -105,9 +102,6 @@ class Context:
     random: Random
     lanes: Lanes = field(default_factory=FreeLanes)
     queue_order: QueueOrder = field(default_factory=QueueOrder)
-    plans: dict[str, Plan] = field(default_factory=dict)
-    tokens: dict[str, Tokens] = field(default_factory=dict)
-    uses: dict[str, int] = field(default_factory=dict)
 
     def secret_text(self, size: int = 32) -> str:
         """So many random bytes, in letters that can stand in an address."""

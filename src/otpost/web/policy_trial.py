@@ -143,7 +143,15 @@ async def send(visit: Visit, policy_form: PolicyForm) -> Told:
     tenant = await visit.context.store.get(TENANTS, visit.tenant)
     if errors or to is None or tenant is None:
         return Told(errors)
-    unit = send_message(visit.context, visit.tenant, tenant.default_application, to, policy_form.message, VALID_FOR_S)
+    unit = send_message(
+        visit.context,
+        visit.surroundings.plans,
+        visit.tenant,
+        tenant.default_application,
+        to,
+        policy_form.message,
+        VALID_FOR_S,
+    )
     policy_form.sent = ""
 
     async def work() -> str:

@@ -13,7 +13,7 @@ from otpost.senders.service import Preset
 from otpost.senders.settings import Field, SecretRef, form, join, places
 from otpost.senders.submission import read_section
 from otpost.services.context import Context
-from otpost.services.messages.reports import make_proof
+from otpost.services.policy.callbacks import make_proof
 from otpost.services.policy.plan import ref_of
 from otpost.store.kinds import SECRETS
 from otpost.web.policy_form import Part, PolicyForm, Row, packed, ref_in, row_name, section, urls_of

@@ -17,6 +17,8 @@ from otpost.domain.policy import Policy
 from otpost.outbound import Outbound
 from otpost.services.context import Context
 from otpost.services.keyring import KeyRingError
+from otpost.services.policy.plan import Plans
+from otpost.services.tenants.keys import KeyUses
 from otpost.services.tenants.passwords import Passwords
 from otpost.services.tenants.sign_in import NewSession, SignedIn
 from otpost.store.kinds import POLICIES
@@ -39,6 +41,8 @@ class Surroundings:
     """
 
     context: Context
+    plans: Plans
+    key_uses: KeyUses
     http: Outbound
     public_url: str | None = None
     trusted_proxies: Sequence[Network] = ()

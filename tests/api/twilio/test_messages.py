@@ -66,7 +66,7 @@ async def test_a_message_is_answered_whole_and_in_twilios_order_of_statuses(stil
     assert handover.text.valid_for_s == 36_000 - 5
     assert (await fetch(still, sid))["status"] == "sending"
     still.clock.advance(2)
-    await still.store.run(settle_attempt(still.context, handover, TAKEN))
+    await still.store.run(settle_attempt(still.context, still.plans, handover, TAKEN))
     taken = await fetch(still, sid)
     assert (taken["status"], taken["date_sent"], taken["body"]) == ("sending", written(begun + 7_000), "x" * 161)
     for seconds, status in ((1, "sent"), (3, "delivered")):
@@ -273,7 +273,7 @@ async def test_a_text_is_redacted_once_it_is_sent_and_a_message_deleted_with_all
     (handover,) = await claim(still)
     assert await refusal(still, "POST", own, {"Body": ""}) == (400, 20009)
     assert await refusal(still, "DELETE", own) == (400, 20009)
-    await still.store.run(settle_attempt(still.context, handover, TAKEN))
+    await still.store.run(settle_attempt(still.context, still.plans, handover, TAKEN))
     assert await refusal(still, "DELETE", own) == (400, 20009)
     await told(still, handover.attempt.sid, "sent")
     assert (await fetch(still, sid))["body"] == TEXT

@@ -10,7 +10,7 @@ from api.twilio.shaped import basic, call, ok, refusal, service
 from api.world import neighbour
 from asgi import ask
 from installation import LOOPBACK, Installation
-from otpost.api import Surroundings, application
+from otpost.api import application
 from otpost.services.audit import command_line_actor
 from otpost.services.tenants.tenants import renew_auth_token
 
@@ -308,9 +308,7 @@ async def test_urls_follow_the_public_url_where_there_is_one_and_no_forged_host(
 async def test_links_are_those_of_the_trusted_proxy(
     otpost: Installation, peer: str, headers: dict[str, str], base: str
 ) -> None:
-    app = application(
-        Surroundings(otpost.context, otpost.http, None, LOOPBACK, ready=otpost._ready, metrics=lambda: b"")
-    )
+    app = application(otpost.surroundings(trusted_proxies=LOOPBACK))
     given = {**headers, "authorization": basic(otpost.admin.key.sid, otpost.admin.secret)}
     answer = await ask(app, "GET", "/v2/Services?PageSize=1", headers=given, client=(peer, 4711))
     page = answer.json()

@@ -111,7 +111,9 @@ async def test_what_nobody_can_tell_is_posted_as_failed(still: Installation, rec
             (question,) = await still.store.run(due_questions(still.context))
             assert question.attempt.sid == attempt
             silent = LookUpFailed("Twilio does not answer.")
-            await still.store.run(keep_listing(still.context, question.attempt, silent, still.clock()))
+            await still.store.run(
+                keep_listing(still.context, still.plans, still.wording, question.attempt, silent, still.clock())
+            )
         got = await receiver.wait_for(2)
     assert [proven(each, token, receiver.url)["ErrorCode"] for each in got] == ["30410", "30410"]
 

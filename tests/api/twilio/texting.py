@@ -32,7 +32,7 @@ async def fetch(otpost: Installation, sid: str, **more: Any) -> Any:
 async def send(still: Installation, outcome: Outcome = TAKEN) -> str:
     """What is due is handed over, and comes to this; its attempt's SID."""
     (handover,) = await claim(still)
-    await still.store.run(settle_attempt(still.context, handover, outcome))
+    await still.store.run(settle_attempt(still.context, still.plans, handover, outcome))
     return handover.attempt.sid
 
 

@@ -47,7 +47,7 @@ async def test_a_claim_says_that_there_may_be_more_after_messages_that_only_ende
         await send(still, f"+141555531{place:02d}", valid_for_s=60)
     still.clock.advance(51)
     late = (await send(still, "+14155553200"))["sid"]
-    unit = claim_messages(still.context, NODE, Idle(), PUBLIC_URL)
+    unit = claim_messages(still.context, still.plans, still.wording, NODE, Idle(), PUBLIC_URL)
     claimed = await still.store.run(unit)
     assert (claimed.handovers, claimed.more) == ([], True)
     (handover,) = await claim(still)
@@ -57,7 +57,9 @@ async def test_a_claim_says_that_there_may_be_more_after_messages_that_only_ende
 async def test_what_could_not_be_taken_is_not_asked_for_again_at_once(still: Installation) -> None:
     for place in range(DUE_AT_ONCE):
         await send(still, f"+141555531{place:02d}")
-    claimed = await still.store.run(claim_messages(still.context, NODE, Idle(slots=0), PUBLIC_URL))
+    claimed = await still.store.run(
+        claim_messages(still.context, still.plans, still.wording, NODE, Idle(slots=0), PUBLIC_URL)
+    )
     assert (claimed.handovers, claimed.more) == ([], False)
 
 
@@ -109,7 +111,7 @@ async def test_a_service_that_can_neither_list_nor_report_leaves_it_unconfirmed(
     sid = (await send(still))["sid"]
     (handover,) = await claim(still)
     assert handover.text.callback_url is None
-    await still.store.run(settle_attempt(still.context, handover, LOST))
+    await still.store.run(settle_attempt(still.context, still.plans, handover, LOST))
     row, (attempt,) = await message(still, sid), await attempts(still, sid)
     assert (row.status, row.reason, row.body) == ("unconfirmed", "answer_lost", None)
     assert (attempt.outcome, attempt.look_at, attempt.detail) == ("unknown", None, "The connection broke.")
@@ -120,7 +122,7 @@ async def test_an_intent_of_such_a_service_whose_node_is_gone_is_unconfirmed_too
     await still.choose_sandbox()
     sid = (await send(still))["sid"]
     assert len(await claim(still, "ND" + "2" * 32)) == 1
-    assert await still.store.run(settle_lost(still.context, alone=False)) == 1
+    assert await still.store.run(settle_lost(still.context, still.plans, alone=False)) == 1
     row, (attempt,) = await message(still, sid), await attempts(still, sid)
     assert (row.status, row.reason) == ("unconfirmed", "answer_lost")
     assert (attempt.outcome, attempt.look_at, attempt.detail) == ("unknown", None, GONE)
@@ -132,15 +134,15 @@ async def test_an_intent_is_lost_once_the_heartbeat_of_its_node_is_fifteen_secon
     await claim(still)
     begun = still.clock()
     still.clock.now = begun + 14_999
-    assert await still.store.run(settle_lost(still.context, alone=False)) == 0
+    assert await still.store.run(settle_lost(still.context, still.plans, alone=False)) == 0
     still.clock.now = begun + 15_000
-    assert await still.store.run(settle_lost(still.context, alone=False)) == 1
+    assert await still.store.run(settle_lost(still.context, still.plans, alone=False)) == 1
     (attempt,) = await attempts(still, sid)
     assert (attempt.outcome, attempt.reason, attempt.detail) == ("unknown", "answer_lost", GONE)
     assert attempt.answered is False
     assert attempt.look_at == begun + 25_000
     assert (await message(still, sid)).status == "sending"
-    assert await still.store.run(settle_lost(still.context, alone=False)) == 0
+    assert await still.store.run(settle_lost(still.context, still.plans, alone=False)) == 0
 
 
 async def test_a_node_that_was_taken_for_dead_may_still_tell_its_outcome(still: Installation) -> None:
@@ -150,8 +152,8 @@ async def test_a_node_that_was_taken_for_dead_may_still_tell_its_outcome(still: 
     ):
         sid = (await send(still))["sid"]
         (handover,) = await claim(still, "ND" + "3" * 32)
-        assert await still.store.run(settle_lost(still.context, alone=False)) == 1
-        await still.store.run(settle_attempt(still.context, handover, outcome))
+        assert await still.store.run(settle_lost(still.context, still.plans, alone=False)) == 1
+        await still.store.run(settle_attempt(still.context, still.plans, handover, outcome))
         row, (attempt,) = await message(still, sid), await attempts(still, sid)
         assert (row.status, attempt.look_at) == (status, None)
 

@@ -69,7 +69,7 @@ async def test_a_code_matches_wherever_it_stands_in_the_text(still: Installation
     ):
         verification = await start(still, f"+1415555330{place}")
         (handover,) = await claim(still)
-        await still.store.run(settle_attempt(still.context, handover, LOST))
+        await still.store.run(settle_attempt(still.context, still.plans, handover, LOST))
         words = body.format(code=still.code(verification), wrong=still.wrong_code(verification))
         _, attempt = await answer(still, handover.attempt.sid, listed(f"SM{place}", still.clock(), words))
         assert (attempt.outcome == "accepted") is is_found
@@ -114,7 +114,7 @@ async def lost_twice(still: Installation) -> tuple[str, str, str]:
     """The same, sent once more with the answer lost again; the SIDs of its message and both attempts."""
     sid, first = await lost_and_looked_out(still)
     (handover,) = await claim(still)
-    await still.store.run(settle_attempt(still.context, handover, LOST))
+    await still.store.run(settle_attempt(still.context, still.plans, handover, LOST))
     return sid, first, handover.attempt.sid
 
 
@@ -163,7 +163,7 @@ async def test_after_two_lost_answers_the_message_stops_and_the_recipients_own_r
     sid = verification["message"]["sid"]
     for _ in range(2):
         (handover,) = await claim(still)
-        await still.store.run(settle_attempt(still.context, handover, LOST))
+        await still.store.run(settle_attempt(still.context, still.plans, handover, LOST))
         await looked_out(still, handover.attempt.sid)
     row = await message(still, sid)
     assert (row.status, row.reason, row.due_at) == ("unconfirmed", "answer_lost", None)
@@ -181,7 +181,7 @@ async def test_a_text_is_looked_for_once_more_before_its_message_goes_again_afte
     busy = Idle(rests={MAIN: Rest(1_000, "throttled")})
     assert await claim(still, pacing=busy) == []
     still.clock.advance(30)
-    claimed = await still.store.run(claim_messages(still.context, NODE, Idle(), PUBLIC_URL))
+    claimed = await still.store.run(claim_messages(still.context, still.plans, still.wording, NODE, Idle(), PUBLIC_URL))
     assert (claimed.handovers, list(claimed.unsettled)) == ([], [sid])
     await still.store.run(look_again(still.context, sid))
     await still.store.run(look_again(still.context, sid))
@@ -191,7 +191,9 @@ async def test_a_text_is_looked_for_once_more_before_its_message_goes_again_afte
     (question,) = await still.store.run(due_questions(still.context))
     assert question.attempt.sid == first
     failed = LookUpFailed("Twilio does not answer.")
-    await still.store.run(keep_listing(still.context, question.attempt, failed, still.clock()))
+    await still.store.run(
+        keep_listing(still.context, still.plans, still.wording, question.attempt, failed, still.clock())
+    )
     assert await claim(still) == []
     still.clock.advance(10)
     row, attempt = await answer(still, first, listed("SM1", still.clock() - 60_000))
@@ -222,7 +224,9 @@ async def test_a_report_during_a_look_up_settles_and_the_look_adds_nothing(still
     (question,) = await still.store.run(due_questions(still.context))
     assert (await report(still, second, "sent", "SM2")).status == "sent"
     rows = [listed("SM2", still.clock(), status="sent")]
-    await still.store.run(keep_listing(still.context, question.attempt, rows, still.clock()))
+    await still.store.run(
+        keep_listing(still.context, still.plans, still.wording, question.attempt, rows, still.clock())
+    )
     assert await owners(still, sid) == [("unknown", None), ("accepted", "SM2")]
     assert (await message(still, sid)).due_at is None
 
@@ -234,20 +238,20 @@ async def test_a_report_on_the_first_text_during_the_second_attempt_keeps_that_f
     (handover,) = await claim(still)
     await report(still, first, "sent")
     busy = Unavailable("throttled", "Busy.", retry_after_s=1)
-    row = (await still.store.run(settle_attempt(still.context, handover, busy))).message
+    row = (await still.store.run(settle_attempt(still.context, still.plans, handover, busy))).message
     assert (row.status, row.due_at, row.attempt) == ("sent", None, first)
 
 
 async def test_a_resend_that_is_asked_for_while_a_text_is_looked_for_keeps_its_own_text(still: Installation) -> None:
     verification = await start(still)
     (older,) = await claim(still)
-    await still.store.run(settle_attempt(still.context, older, LOST))
+    await still.store.run(settle_attempt(still.context, still.plans, older, LOST))
     still.clock.advance(30)
     again = await start(still)
     (newer,) = await claim(still)
     assert newer.message.sid == again["message"]["sid"]
     taken = Accepted(Vendor(sid="SM2", http_status=201))
-    await still.store.run(settle_attempt(still.context, newer, taken))
+    await still.store.run(settle_attempt(still.context, still.plans, newer, taken))
     body = f"{still.code(verification)} is your Default code."
     rows = [listed("SM2", still.clock(), body), listed("SM1", still.clock() + 10, body)]
     row, attempt = await answer(still, older.attempt.sid, *rows)
@@ -258,14 +262,16 @@ async def test_a_resend_that_is_asked_for_while_a_text_is_looked_for_keeps_its_o
 async def test_a_text_that_may_be_one_in_flight_is_not_adopted_before_that_has_its_answer(still: Installation) -> None:
     verification = await start(still)
     (older,) = await claim(still)
-    await still.store.run(settle_attempt(still.context, older, LOST))
+    await still.store.run(settle_attempt(still.context, still.plans, older, LOST))
     first, body = older.attempt.sid, f"{still.code(verification)} is your Default code."
     still.clock.advance(30)
     await start(still)
     (newer,) = await claim(still)
     row, attempt = await answer(still, first, listed("SM2", still.clock(), body))
     assert (row.status, attempt.outcome, attempt.look_at) == ("sending", "unknown", still.clock() + 10_000)
-    await still.store.run(settle_attempt(still.context, newer, Accepted(Vendor(sid="SM2", http_status=201))))
+    await still.store.run(
+        settle_attempt(still.context, still.plans, newer, Accepted(Vendor(sid="SM2", http_status=201)))
+    )
     still.clock.advance(10)
     row, attempt = await answer(still, first, listed("SM2", still.clock() - 10_000, body))
     assert (row.status, attempt.outcome, attempt.look_at) == ("queued", "unknown", None)
@@ -274,7 +280,7 @@ async def test_a_text_that_may_be_one_in_flight_is_not_adopted_before_that_has_i
 async def test_the_older_of_two_texts_is_adopted_while_the_newer_is_in_flight(still: Installation) -> None:
     verification = await start(still)
     (older,) = await claim(still)
-    await still.store.run(settle_attempt(still.context, older, LOST))
+    await still.store.run(settle_attempt(still.context, still.plans, older, LOST))
     body = f"{still.code(verification)} is your Default code."
     still.clock.advance(30)
     await start(still)
@@ -296,7 +302,7 @@ async def test_a_text_that_bears_the_name_of_another_attempt_is_not_adopted(stil
 async def test_a_node_that_dies_with_the_second_text_in_hand_leaves_no_third(still: Installation) -> None:
     sid, _ = await lost_and_looked_out(still)
     (handover,) = await claim(still)
-    assert await still.store.run(settle_lost(still.context, alone=True)) == 1
+    assert await still.store.run(settle_lost(still.context, still.plans, alone=True)) == 1
     await looked_out(still, handover.attempt.sid)
     row = await message(still, sid)
     assert (row.status, row.reason) == ("unconfirmed", "answer_lost")
@@ -314,7 +320,7 @@ async def test_a_text_that_a_node_lost_goes_another_way_when_its_time_has_come(
     (handover,) = await claim(still)
     begun = still.clock()
     still.clock.advance(15)
-    assert await still.store.run(settle_lost(still.context, alone=True)) == 1
+    assert await still.store.run(settle_lost(still.context, still.plans, alone=True)) == 1
     row = await message(still, sid)
     assert (row.status, row.due_at) == ("sending", begun + goes_after_s * 1000)
     await looked_out(still, handover.attempt.sid)
@@ -329,9 +335,9 @@ async def test_a_report_that_came_before_its_text_was_adopted_counts_then(still:
     (handover,) = await claim(still)
     account = handover.attempt.account_sid
     early = Reported("delivered", "DELIVERED_TO_HANDSET", None, "ib-1", account)
-    kept = await still.store.run(report_early(still.context, "infobip", still.tenant.sid, [early]))
+    kept = await still.store.run(report_early(still.context, still.plans, "infobip", still.tenant.sid, [early]))
     assert kept == ([early], [])
-    await still.store.run(settle_attempt(still.context, handover, LOST))
+    await still.store.run(settle_attempt(still.context, still.plans, handover, LOST))
     still.clock.advance(2)
     in_log = Listed("ib-1", still.clock(), TEXT, Reported("sent", "PENDING_ENROUTE", None, "ib-1", account))
     row, attempt = await answer(still, handover.attempt.sid, in_log)
@@ -345,7 +351,7 @@ async def test_a_lost_answer_sends_the_second_text_another_way_and_a_second_one_
     sid, _ = await lost_and_looked_out(still)
     (handover,) = await claim(still)
     assert handover.service.NAME == "generic"
-    row = (await still.store.run(settle_attempt(still.context, handover, LOST))).message
+    row = (await still.store.run(settle_attempt(still.context, still.plans, handover, LOST))).message
     still.clock.now = row.valid_until
     assert await still.store.run(due_questions(still.context)) == []
     row = await message(still, sid)
@@ -369,14 +375,16 @@ async def test_before_another_way_is_taken_for_want_of_a_report_one_look_is_wait
         assert (row.status, row.due_at) == ("sending", begun + 18_000)
     still.clock.now = begun + 18_000
     await still.store.sweep(update(MESSAGES.table).values(put_off=0))
-    claimed = await still.store.run(claim_messages(still.context, NODE, Idle(), PUBLIC_URL))
+    claimed = await still.store.run(claim_messages(still.context, still.plans, still.wording, NODE, Idle(), PUBLIC_URL))
     assert (claimed.handovers, list(claimed.unsettled)) == ([], [sid])
     await still.store.run(look_again(still.context, sid))
     assert await claim(still) == []
     (question,) = await still.store.run(due_questions(still.context))
     told = [listed("SM1", begun, status=status) for status in shown or []]
     answered = LookUpFailed("Twilio does not answer.") if shown is None else told
-    await still.store.run(keep_listing(still.context, question.attempt, answered, still.clock()))
+    await still.store.run(
+        keep_listing(still.context, still.plans, still.wording, question.attempt, answered, still.clock())
+    )
     assert [handover.service.NAME for handover in await claim(still)] == ["generic"] * goes_on
     await looked_out(still, first)
     assert await claim(still) == []

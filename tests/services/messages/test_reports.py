@@ -48,7 +48,7 @@ async def test_a_report_before_the_answer_is_not_undone_by_it(still: Installatio
         await report(still, handover.attempt.sid, "delivered", vendor_sid)
         if isinstance(outcome, Accepted):
             outcome = Accepted(Vendor(http_status=201, sid=vendor_sid, status="queued"))
-        await still.store.run(settle_attempt(still.context, handover, outcome))
+        await still.store.run(settle_attempt(still.context, still.plans, handover, outcome))
         row, (attempt,) = await message(still, sid), await attempts(still, sid)
         assert (row.status, row.due_at) == ("delivered", None)
         assert (attempt.outcome, attempt.status, attempt.vendor_status) == ("accepted", "delivered", "delivered")
@@ -128,7 +128,7 @@ async def test_a_report_on_no_attempt_of_the_account_changes_nothing(still: Inst
     sid, attempt_sid = await sent(still, Accepted(Vendor(sid="SM1", status="queued")))
     told = Reported("delivered", "delivered", None, "SM1", INDIA.account)
     answered = [
-        await still.store.run(keep_report(still.context, service, attempt, lambda *_: [told]))
+        await still.store.run(keep_report(still.context, still.plans, service, attempt, lambda *_: [told]))
         for service, attempt in (("twilio", attempt_sid), ("twilio", "AT" + "0" * 32), ("sandbox", attempt_sid))
     ]
     assert isinstance(answered[0], NotProven)
@@ -152,7 +152,7 @@ async def test_a_failure_that_is_reported_after_the_verification_has_ended_sends
     verification = await start(still)
     (handover,) = await claim(still)
     taken = Accepted(Vendor(sid="SM1", http_status=201))
-    await still.store.run(settle_attempt(still.context, handover, taken))
+    await still.store.run(settle_attempt(still.context, still.plans, handover, taken))
     path = f"/v1/verifications/{verification['sid']}"
     if ended == "approved":
         await still.ok("POST", f"{path}/check", {"code": still.code(verification)}, key=still.verify)
@@ -174,7 +174,9 @@ async def test_a_verification_that_ends_while_its_text_waits_for_another_way_cal
     await with_a_gateway_behind(still)
     verification = await start(still)
     (handover,) = await claim(still)
-    await still.store.run(settle_attempt(still.context, handover, Refused("account_trouble", "Suspended.")))
+    await still.store.run(
+        settle_attempt(still.context, still.plans, handover, Refused("account_trouble", "Suspended."))
+    )
     await still.ok("POST", f"/v1/verifications/{verification['sid']}/cancel", key=still.verify)
     assert await claim(still) == []
     row = await message(still, handover.message.sid)
@@ -189,7 +191,7 @@ async def test_a_text_that_arrives_after_the_other_has_failed_the_message_is_del
         await answer(still, first)
     (handover,) = await claim(still)
     assert handover.service.NAME == "generic"
-    await still.store.run(settle_attempt(still.context, handover, Refused("text_refused", "Too long.")))
+    await still.store.run(settle_attempt(still.context, still.plans, handover, Refused("text_refused", "Too long.")))
     row = await message(still, sid)
     assert (row.status, row.reason, row.body) == ("failed", "text_refused", None)
     late = await report(still, first, "delivered")

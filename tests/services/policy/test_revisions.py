@@ -23,6 +23,7 @@ from otpost.services.keyring import KeyRing
 from otpost.services.policy import plan
 from otpost.services.policy import revisions as policy
 from otpost.services.policy.draft import read, restored, url_errors
+from otpost.services.policy.plan import Plans
 from otpost.services.policy.revisions import Saved
 from otpost.services.policy.routes import explain_saved_route
 from otpost.store import columns, tables
@@ -337,7 +338,7 @@ async def test_a_typed_token_replaces_the_stored_one_which_still_proves_reports(
     assert await stored(context) == {f"auth_token {MAIN}": f"{MARK}-new", f"auth_token {INDIA}": f"{MARK}-india"}
     (old,) = await retired(context)
     assert (old.owner, old.retired_at, plan.opened(context, old).reveal()) == (MAIN, NOW + 5_000, f"{MARK}-main")
-    proving = await context.store.run(Unit(lambda rows: plan.tokens(context, rows, TENANT, "twilio")))
+    proving = await context.store.run(Unit(lambda rows: Plans(context).tokens_of(rows, TENANT, "twilio")))
     assert {secret.reveal() for secret in proving[MAIN]} == {f"{MARK}-main", f"{MARK}-new"}
 
 
@@ -706,7 +707,7 @@ async def test_a_fallback_whose_secret_was_cleared_stands_in_for_nobody(context)
     assert made.left_out == ["MessageBird lacks Access key."]
     assert (made.ready, made.fallback) == (True, ())
     assert (await explain_saved_route(context, TENANT, parse_recipient("+15005550006"))).others == ()
-    assert await context.store.run(Unit(lambda rows: plan.plan_of(context, rows, TENANT).fallback)) == ()
+    assert await context.store.run(Unit(lambda rows: Plans(context).plan_of(rows, TENANT).fallback)) == ()
 
 
 async def test_nothing_is_sent_by_a_service_that_is_not_installed_any_more(context):
@@ -717,7 +718,8 @@ async def test_nothing_is_sent_by_a_service_that_is_not_installed_any_more(conte
 
 
 async def test_production_sees_a_save_at_once(context):
-    seen = Unit(lambda rows: plan.plan_of(context, rows, TENANT).settings["twilio"])
+    plans = Plans(context)
+    seen = Unit(lambda rows: plans.plan_of(rows, TENANT).settings["twilio"])
     await put(context, body())
     assert (await context.store.run(seen)).sender_phone == "+15005550006"
     await put(context, body(sender_phone="+15005550001", auth_token="new"))

@@ -12,7 +12,7 @@ from messaging.through_twilio import INDIA, MAIN, SENDER, policy
 from otpost.domain.errors import SenderPolicyIncomplete
 from otpost.domain.phone import trusted
 from otpost.domain.policy import Policy, Route
-from otpost.services.policy.plan import Plan, make, plan_of
+from otpost.services.policy.plan import Plan, make
 from otpost.store.kinds import POLICIES
 from otpost.store.units import Unit, look
 from services.by_hand import NOWHERE
@@ -27,7 +27,7 @@ async def plan(still: Installation, **changed: Any) -> Plan:
     body = {**policy(NOWHERE, [INDIA], **changed), "generic": section(GATEWAY), "fallback": ["generic"], **own}
     await still.ok("PUT", "/v1/sender-policy", body)
     tenant = still.tenant.sid
-    unit = Unit(lambda rows: plan_of(still.context, rows, tenant), [look(POLICIES, tenant)])
+    unit = Unit(lambda rows: still.plans.plan_of(rows, tenant), [look(POLICIES, tenant)])
     return await still.store.run(unit)
 
 

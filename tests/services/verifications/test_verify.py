@@ -27,6 +27,7 @@ from otpost.domain.verification import Verification
 from otpost.services.context import Context
 from otpost.services.keyring import KeyRing
 from otpost.services.paging import Tenancy
+from otpost.services.policy.plan import Plans
 from otpost.services.verifications.check import Checked, check_code
 from otpost.services.verifications.start import Started, start_verification
 from otpost.store import columns, tables
@@ -48,12 +49,14 @@ async def nodes(otpost: Installation, database_url: str, open_store: OpenStore) 
     """Two nodes on one database."""
     await otpost.choose_sandbox()
     second = await open_store(database_url)
-    return [otpost.context, dataclasses.replace(otpost.context, store=second, plans={})]
+    return [otpost.context, dataclasses.replace(otpost.context, store=second)]
 
 
 async def start(otpost: Installation, context: Context | None = None, **more: Any) -> Started:
     context = context or otpost.context
-    unit = start_verification(context, otpost.tenant.sid, otpost.tenant.default_application, NUMBER, **more)
+    unit = start_verification(
+        context, Plans(context), otpost.tenant.sid, otpost.tenant.default_application, NUMBER, **more
+    )
     return await context.store.run(unit)
 
 
@@ -102,7 +105,7 @@ async def test_a_rotation_of_the_key_ring_leaves_live_codes_valid(otpost: Instal
     row = (await start(otpost)).verification
     old = base64.b64encode(bytes(range(32))).decode()
     new = base64.b64encode(bytes(range(1, 33))).decode()
-    rotated = dataclasses.replace(otpost.context, keyring=KeyRing.read(f"k2:{new},k1:{old}"), plans={})
+    rotated = dataclasses.replace(otpost.context, keyring=KeyRing.read(f"k2:{new},k1:{old}"))
     checked = await check(otpost, row, code_of(row), rotated)
     assert (checked.valid, checked.verification.key_id) == (True, "k1")
     second = (await start(otpost, rotated)).verification
@@ -132,7 +135,9 @@ async def test_a_start_that_fails_for_any_reason_leaves_nothing(otpost: Installa
     with pytest.raises(Invalid):
         await start(otpost, client_ip="nonsense")
     with pytest.raises(NotFound):
-        await otpost.store.run(start_verification(otpost.context, "AC0", otpost.tenant.default_application, NUMBER))
+        await otpost.store.run(
+            start_verification(otpost.context, otpost.plans, "AC0", otpost.tenant.default_application, NUMBER)
+        )
     for table in (tables.verifications, tables.messages, tables.number_limits, tables.windows):
         assert await otpost.store.select(select(*table.columns)) == [], table.name
     just_in_time = dataclasses.replace(otpost.context, lanes=Full(290_000))

@@ -114,7 +114,14 @@ async def keys(call: Call[None]) -> Reply:
     query: ListQuery = call.query
     tenant = call.tenant
     await read_application(call.context, tenant, call.path["sid"])
-    page = await list_keys(call.context, tenant, application=call.path["sid"], limit=query.limit, cursor=query.at(KEY))
+    page = await list_keys(
+        call.context,
+        call.surroundings.key_uses,
+        tenant,
+        application=call.path["sid"],
+        limit=query.limit,
+        cursor=query.at(KEY),
+    )
     return Reply(200, shapes.Page([shapes.key(row) for row in page.rows], page.next))
 
 
@@ -137,6 +144,7 @@ async def all_keys(call: Call[None]) -> Reply:
     query: KeyQuery = call.query
     page = await list_keys(
         call.context,
+        call.surroundings.key_uses,
         call.tenant,
         scope=query.scope,
         application=query.application,

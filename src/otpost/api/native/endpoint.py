@@ -20,7 +20,6 @@ from otpost.api.problems import UnsupportedMediaType
 from otpost.api.wire import JSON, NO_STORE, PROBLEM, Headers, encode_problem, write_problem
 from otpost.domain.errors import Malformed, Refusal, invalid
 from otpost.services import idempotency
-from otpost.services.context import Context
 from otpost.services.idempotency import Answer, Render, answer_once, keep_answer, refuse_once, reserve_key
 from otpost.services.tenants.keys import Principal, prove_key
 from otpost.store.units import Unit
@@ -116,9 +115,10 @@ class Endpoint(endpoint.Endpoint[Call[Any]]):
             object.__setattr__(self, "decoder", msgspec.json.Decoder(self.body))
 
     @staticmethod
-    def prove(context: Context, authorization: bytes, client: Callable[[], str]) -> Awaitable[Principal]:
+    def prove(surroundings: Surroundings, authorization: bytes, client: Callable[[], str]) -> Awaitable[Principal]:
         """Who calls, by `Basic SK…:secret` or `Bearer SK….secret`."""
-        return prove_key(context, *read_credentials(authorization, SCHEMES), client)
+        key_sid, secret = read_credentials(authorization, SCHEMES)
+        return prove_key(surroundings.context, surroundings.key_uses, key_sid, secret, client)
 
     def begin(
         self,

@@ -54,6 +54,7 @@ async def send(call: Call[MessageBody]) -> Reply | Answer:
     app = await read_application(call.context, call.tenant, call.principal.application)
     unit = send_message(
         call.context,
+        call.surroundings.plans,
         call.tenant,
         app.sid,
         read_number(call.body.to, "to", app.rules.default_region),

@@ -74,6 +74,7 @@ async def start(call: Call[StartBody]) -> Reply | Answer:
     variables = _variables(body.variables)
     unit = start_verification(
         call.context,
+        call.surroundings.plans,
         call.tenant,
         application,
         read_number(body.to, "to", app.rules.default_region),

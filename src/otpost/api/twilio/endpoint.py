@@ -15,7 +15,6 @@ from otpost.api.twilio.errors import TwilioError, missing, not_found, translated
 from otpost.api.wire import JSON, NO_STORE, Headers, encode_json
 from otpost.domain.application import Application
 from otpost.domain.errors import NotFound, Refusal, Unauthenticated
-from otpost.services.context import Context
 from otpost.services.idempotency import Answer
 from otpost.services.tenants.applications import read_application
 from otpost.services.tenants.keys import Principal, prove_key
@@ -101,12 +100,14 @@ class Endpoint(endpoint.Endpoint[Call]):
     numbers: Mapping[str, int] = field(default_factory=dict)
 
     @staticmethod
-    def prove(context: Context, authorization: bytes, client: Callable[[], str]) -> Awaitable[Principal]:
+    def prove(surroundings: Surroundings, authorization: bytes, client: Callable[[], str]) -> Awaitable[Principal]:
         """Who calls, by Basic `SK…:secret` or `AC…:auth token`."""
         name, secret = read_credentials(authorization, SCHEMES)
         if len(secret) > SECRET_LENGTH:
             raise Unauthenticated
-        return (prove_auth_token if name.startswith("AC") else prove_key)(context, name, secret, client)
+        if name.startswith("AC"):
+            return prove_auth_token(surroundings.context, name, secret, client)
+        return prove_key(surroundings.context, surroundings.key_uses, name, secret, client)
 
     def begin(
         self,

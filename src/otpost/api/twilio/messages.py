@@ -146,6 +146,7 @@ async def create(call: Call) -> Reply:
     body = read_body(call.form.get("Body", ""))
     unit = send_message(
         call.context,
+        call.surroundings.plans,
         call.tenant,
         app.sid,
         to,

@@ -117,6 +117,7 @@ async def start(call: Call) -> Reply:
     extras, locale = await starting.extras(call, service, to)
     unit = start_verification(
         call.context,
+        call.surroundings.plans,
         call.tenant,
         service.sid,
         to,

@@ -5,7 +5,6 @@ Nothing is sent here: `messaging` sends between the unit that commits the intent
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -24,12 +23,11 @@ from otpost.senders.registry import capabilities, find_services
 from otpost.senders.service import SenderService, SendsAgain, Text
 from otpost.services import webhooks
 from otpost.services.context import Context
-from otpost.services.keyring import KeyRingError
-from otpost.services.messages.bodies import SEAL as BODY_SEAL
-from otpost.services.messages.reports import address_of, failover_at, others_of, take_early
-from otpost.services.policy.plan import Plan, plan_of, sender_of
+from otpost.services.messages.bodies import Wording, text_of
+from otpost.services.messages.reports import failover_at, others_of, take_early
+from otpost.services.policy.callbacks import address_of
+from otpost.services.policy.plan import Plan, Plans, sender_of
 from otpost.services.policy.sandbox import SANDBOX_SEAL
-from otpost.services.verifications.text import render_text
 from otpost.store.kinds import (
     APPLICATIONS,
     ATTEMPTS,
@@ -111,7 +109,9 @@ class Claimed(NamedTuple):
     unsettled: Sequence[str] = ()
 
 
-def claim_messages(context: Context, node: str, pacing: Pacing, public_url: str | None) -> Unit[Claimed]:
+def claim_messages(
+    context: Context, plans: Plans, wording: Wording, node: str, pacing: Pacing, public_url: str | None
+) -> Unit[Claimed]:
     """Take messages that are due and whose account has room, and commit the intent to send them.
 
     Those whose account rests go another way where they have one, and wait where they have none. `public_url` is where
@@ -144,7 +144,7 @@ def claim_messages(context: Context, node: str, pacing: Pacing, public_url: str 
         unsettled: list[str] = []
         passed_on = 0
         for place, message in enumerate(due):
-            ready = _ready(context, rows, message, now, pacing)
+            ready = _ready(context, plans, wording, rows, message, now, pacing)
             if isinstance(ready, Message):
                 rows.put(MESSAGES, ready.filed(now))
                 webhooks.told(rows, message, ready, now)
@@ -228,7 +228,7 @@ def _takes_place(room: dict[tuple[str, str], int], pacing: Pacing, plan: Plan, l
 
 
 def _ready(
-    context: Context, rows: Rows, message: Message, now: int, pacing: Pacing
+    context: Context, plans: Plans, wording: Wording, rows: Rows, message: Message, now: int, pacing: Pacing
 ) -> Message | tuple[Plan, Route, str]:
     """With what to send a message; or the message as it is to be kept, where it is not sent now."""
     verification = rows.look(VERIFICATIONS, message.verification) if message.verification else None
@@ -241,7 +241,7 @@ def _ready(
     if not rules.may_follow(attempts):
         return rules.given_up(message, "unconfirmed", "answer_lost", attempts)
     try:
-        plan = plan_of(context, rows, message.tenant)
+        plan = plans.plan_of(rows, message.tenant)
         way = _way(plan, message, attempts, pacing, sender_of(rows, message))
     except SenderPolicyIncomplete:
         return msgspec.structs.replace(message, due_at=now + INCOMPLETE_AGAIN_MS, reason="policy_incomplete")
@@ -255,7 +255,7 @@ def _ready(
         return msgspec.structs.replace(
             message, due_at=due_at, reason=reason, lane=lane_of(message.tenant, route), origin=route.origin
         )
-    body = text_of(context, rows, message, now)
+    body = text_of(context, wording, rows, message, now)
     if body is None:
         return message.ended("failed", "text_gone")
     return plan, route, body
@@ -290,25 +290,6 @@ def _way(
     return route, rest
 
 
-_log = logging.getLogger(__name__)
-
-
-def text_of(context: Context, rows: Rows, message: Message, now: int) -> str | None:
-    """The text as it is sent now: rendered with its code, or the caller's own, decrypted; None where it is gone."""
-    try:
-        if message.verification is None:
-            return context.keyring.open(BODY_SEAL, message.body, message.sid).reveal() if message.body else None
-        verification = rows.look(VERIFICATIONS, message.verification)
-        app = rows.look(APPLICATIONS, message.application)
-        if verification is None or app is None:
-            return None
-        return render_text(context, app, verification, message.number, now)
-    except KeyRingError as error:
-        # Everybody else's texts are claimed in the same unit.
-        _log.error("the text of %s cannot be made: %s", message.sid, error)
-        return None
-
-
 class Settlement(NamedTuple):
     """The message after an attempt's outcome was kept, and whether the service named it as it had named another."""
 
@@ -317,7 +298,7 @@ class Settlement(NamedTuple):
 
 
 def settle_attempt(
-    context: Context, handover: Handover, outcome: Outcome, resting: Resting = rules.never_resting
+    context: Context, plans: Plans, handover: Handover, outcome: Outcome, resting: Resting = rules.never_resting
 ) -> Unit[Settlement]:
     """Keep what an attempt came to; `resting` tells which accounts take nothing now."""
     now, jitter = context.clock(), context.random.random()
@@ -372,7 +353,7 @@ def settle_attempt(
             sealed = context.keyring.seal(SANDBOX_SEAL, outcome.copy, attempt_sid)
             rows.put(SANDBOX_TEXTS, SandboxText(attempt_sid, message.tenant, message.to, sealed, now))
         if settled.vendor_sid is not None and can.proven_by_address:
-            changed = take_early(context, rows, settled, now) or changed
+            changed = take_early(plans, rows, settled, now) or changed
         return Settlement(changed, repeats)
 
     return Unit(decide, needs)

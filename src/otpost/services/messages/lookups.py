@@ -15,14 +15,13 @@ from otpost.domain.policy import Route
 from otpost.senders.service import Listed, LookUpFailed
 from otpost.services import webhooks
 from otpost.services.context import Context
-from otpost.services.keyring import KeyRingError
 from otpost.services.messages import reports
 from otpost.services.messages.attempts import DUE_AT_ONCE, can_look
-from otpost.services.messages.bodies import SEAL as BODY_SEAL
+from otpost.services.messages.bodies import Wording, needle_of
 from otpost.services.messages.reports import failover_at_of, others_of
-from otpost.services.verifications.text import code_of
+from otpost.services.policy.plan import Plans
 from otpost.store.base import MESSAGES_DUE
-from otpost.store.kinds import ATTEMPTS, MESSAGES, VERIFICATIONS
+from otpost.store.kinds import ATTEMPTS, MESSAGES
 from otpost.store.units import Query, Rows, Unit, lock, lock_by, look_by
 
 LEASE_MS = 15_000
@@ -97,7 +96,12 @@ def look_again(context: Context, message_sid: str) -> Unit[None]:
 
 
 def keep_listing(
-    context: Context, asked: Attempt, listed: Sequence[Listed] | LookUpFailed, asked_at: int
+    context: Context,
+    plans: Plans,
+    wording: Wording,
+    asked: Attempt,
+    listed: Sequence[Listed] | LookUpFailed,
+    asked_at: int,
 ) -> Unit[Message | None]:
     """Keep what a listing, asked for at `asked_at`, showed of an unknown attempt and of its message's others.
 
@@ -112,11 +116,11 @@ def keep_listing(
             return None
         message, undecided, adopted = before, True, list[Attempt]()
         if not isinstance(listed, LookUpFailed):
-            message, undecided, adopted = _adopted(context, rows, message, asked, listed, asked_at, now)
+            message, undecided, adopted = _adopted(context, plans, wording, rows, message, asked, listed, asked_at, now)
         attempt = rows.get(ATTEMPTS, asked.sid)
         if attempt is not None and attempt.outcome == "unknown" and attempt.look_at is not None:
             others = others_of(rows, attempt)
-            failover_at = failover_at_of(context, rows, message, attempt, now)
+            failover_at = failover_at_of(plans, rows, message, attempt, now)
             if isinstance(listed, LookUpFailed):
                 attempt = msgspec.structs.replace(attempt, detail=listed.reason)
             if undecided:
@@ -128,7 +132,7 @@ def keep_listing(
             rows.put(MESSAGES, message.filed(now))
             webhooks.told(rows, before, message, now)
         for one in adopted:
-            message = reports.take_early(context, rows, one, now) or message
+            message = reports.take_early(plans, rows, one, now) or message
         if message.due_at is not None:
             rows.signal(MESSAGES_DUE)
         return message
@@ -138,6 +142,8 @@ def keep_listing(
 
 def _adopted(
     context: Context,
+    plans: Plans,
+    wording: Wording,
     rows: Rows,
     message: Message,
     asked: Attempt,
@@ -159,7 +165,7 @@ def _adopted(
         return message, False, []
     first_intent_at = min(attempt.started_at for attempt in attempts)
     at_end = message.verification is None
-    matching = rules.matching(first_intent_at, listed, _needle(context, rows, message), at_end=at_end)
+    matching = rules.matching(first_intent_at, listed, needle_of(context, wording, rows, message), at_end=at_end)
     nameless = [row for row in matching if not sid.is_sid(row.sid, sid.ATTEMPT)]
     rows.require(*(look_by(ATTEMPTS, "vendor_sid", *account, row.sid) for row in nameless))
     free = [row for row in nameless if not rows.find(ATTEMPTS, "vendor_sid", *account, row.sid, locked=False)]
@@ -170,22 +176,10 @@ def _adopted(
     for attempt, row in rules.recognised(lost, listed, ours):
         vendor = Vendor(sid=row.sid, status=row.told.vendor_status, code=row.told.vendor_code)
         known = msgspec.structs.replace(attempt, looked_at=asked_at)
-        message, after = reports.moved(context, rows, message, known, row.told, vendor, now)
+        message, after = reports.moved(plans, rows, message, known, row.told, vendor, now)
         settled[attempt.sid] = reports.awaited(after, now)
         rows.put(ATTEMPTS, settled[attempt.sid])
     for attempt in lost:
         if attempt.look_at is None and attempt.sid not in settled:
             rows.put(ATTEMPTS, msgspec.structs.replace(attempt, looked_at=asked_at))
     return message, len(settled) < len(lost) and len(ours) < len(free), list(settled.values())
-
-
-def _needle(context: Context, rows: Rows, message: Message) -> str:
-    """What a listed text must hold to be this message's; empty where nobody can tell any more."""
-    try:
-        if message.verification is None:
-            return context.keyring.open(BODY_SEAL, message.body, message.sid).reveal() if message.body else ""
-        verification = rows.look(VERIFICATIONS, message.verification)
-        assert verification is not None
-        return code_of(context, verification)
-    except KeyRingError:
-        return ""

@@ -12,6 +12,7 @@ from otpost.senders.registry import capabilities, find_services
 from otpost.services import webhooks
 from otpost.services.context import Context
 from otpost.services.messages.reports import failover_at_of, others_of
+from otpost.services.policy.plan import Plans
 from otpost.store.base import MESSAGES_DUE
 from otpost.store.kinds import ATTEMPTS, MESSAGES, NODES
 from otpost.store.units import Query, Rows, Unit, lock
@@ -41,7 +42,7 @@ def remove_node(node: str) -> Unit[None]:
     return Unit(decide, [lock(NODES, node)])
 
 
-def settle_lost(context: Context, *, alone: bool) -> Unit[int]:
+def settle_lost(context: Context, plans: Plans, *, alone: bool) -> Unit[int]:
     """Intents whose node is gone become unknown; their count.
 
     `alone`: this is the start of an embedded installation, so that no other node can live.
@@ -53,10 +54,10 @@ def settle_lost(context: Context, *, alone: bool) -> Unit[int]:
         alive=now if alone else now - LOST_MS,
         many=500,
     )
-    return _lost(context, query, "Otpost was stopped while it was being sent.", now)
+    return _lost(plans, query, "Otpost was stopped while it was being sent.", now)
 
 
-def settle_stray(context: Context, node: str, in_hand: Sequence[str]) -> Unit[int]:
+def settle_stray(context: Context, plans: Plans, node: str, in_hand: Sequence[str]) -> Unit[int]:
     """Intents that this node wrote and does not know of become unknown; their count.
 
     The answer to their commit was lost, or their outcome could not be kept. `in_hand` are the attempts that the node
@@ -71,10 +72,10 @@ def settle_stray(context: Context, node: str, in_hand: Sequence[str]) -> Unit[in
         in_hand=list(in_hand),
         many=500,
     )
-    return _lost(context, query, "Otpost lost sight of it while it was being sent.", now)
+    return _lost(plans, query, "Otpost lost sight of it while it was being sent.", now)
 
 
-def _lost(context: Context, query: Query[Attempt], reason: str, now: int) -> Unit[int]:
+def _lost(plans: Plans, query: Query[Attempt], reason: str, now: int) -> Unit[int]:
     def decide(rows: Rows) -> int:
         attempts = rows.found(query)
         rows.require(*(lock(MESSAGES, attempt.message) for attempt in attempts))
@@ -92,7 +93,7 @@ def _lost(context: Context, query: Query[Attempt], reason: str, now: int) -> Uni
                 if not can_look:
                     gone = msgspec.structs.replace(gone, look_at=message.valid_until)
                 if can_report or (can is not None and can.fetches_reports):
-                    failover_at = failover_at_of(context, rows, message, attempt, now)
+                    failover_at = failover_at_of(plans, rows, message, attempt, now)
                     changed = rules.wait_for_failover(message, gone, failover_at, now)
             rows.put(ATTEMPTS, gone)
             if message is not None and changed is not None and changed is not message:

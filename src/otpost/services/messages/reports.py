@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hmac
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -11,19 +9,15 @@ from otpost.domain import delivery as rules
 from otpost.domain.message import RANK, Attempt, EarlyReport, Message, Report
 from otpost.domain.outcome import Vendor
 from otpost.domain.phone import trusted
-from otpost.domain.policy import CALLBACKS_TOO_LONG, Notice, Policy
-from otpost.domain.sid import SHORT_LENGTH, shortened
 from otpost.senders.registry import capabilities, find_services
-from otpost.senders.service import Confirmation, NotProven, Reported, SenderService
+from otpost.senders.service import Confirmation, NotProven, Reported
 from otpost.services import webhooks
 from otpost.services.context import Context
-from otpost.services.policy.plan import Plan, plan_of, sender_of
+from otpost.services.policy.plan import Plan, Plans, sender_of
 from otpost.store.base import MESSAGES_DUE
 from otpost.store.kinds import ATTEMPTS, EARLY_REPORTS, MESSAGES, POLICIES, REPORTS, VERIFICATIONS
 from otpost.store.units import Rows, Unit, lock, lock_by, look
 
-PURPOSE = "reports"
-_PROOF_LENGTH: Final = len("?proof=") + 16
 EARLY_KEPT_MS: Final = 600_000
 MOST_EARLY: Final = 1000
 """How many early reports are kept of one service of a tenant."""
@@ -33,54 +27,7 @@ Prove = Callable[[Rows, str], Judgement]
 """Judges a call that claims to be a report for a tenant; asked once, whatever the unit has to run again for."""
 
 
-def make_proof(context: Context, service: str, subject: str) -> str:
-    """What proves an address that a service without signatures calls: `subject` is an attempt's SID or a tenant's."""
-    return _proof(context, context.keyring.current, service, subject)
-
-
-def is_proof(context: Context, service: str, subject: str, given: str) -> bool:
-    """Whether `given` is the proof of that address, under any key that the ring still has."""
-    proofs = [_proof(context, key_id, service, subject) for key_id in context.keyring.ids]
-    return any([hmac.compare_digest(make_proof.encode(), given.encode()) for make_proof in proofs])  # noqa: C419  # none is skipped
-
-
-def _proof(context: Context, key_id: str, service: str, subject: str) -> str:
-    """96 bits, as 16 characters: some services take no address of more than 100."""
-    digest = hmac.digest(context.keyring.derived(PURPOSE, key_id), f"{service} {subject}".encode(), "sha256")
-    return base64.urlsafe_b64encode(digest[:12]).decode()
-
-
-def address_of(context: Context, service: SenderService, attempt: str, public_url: str) -> str | None:
-    """Where a service reports on an attempt; None where even the short form is too long for the service."""
-    can, proven = capabilities(service), ""
-    if can.proven_by_address:
-        proven = f"?proof={make_proof(context, service.NAME, attempt)}"
-    for subject in (attempt, shortened(attempt)):
-        address = f"{public_url}/callbacks/{service.NAME}/{subject}{proven}"
-        if can.longest_callback is None or len(address) <= can.longest_callback:
-            return address
-    return None
-
-
-def too_long(policy: Policy, public_url: str | None) -> list[Notice]:
-    """Which services of a policy take no callback address that begins with this public URL, for its length."""
-    notices = []
-    for name in dict.fromkeys([policy.sender_service or "", *policy.fallback]):
-        service = find_services().get(name)
-        if service is None or public_url is None or (longest := capabilities(service).longest_callback) is None:
-            continue
-        proof = _PROOF_LENGTH if capabilities(service).proven_by_address else 0
-        room = longest - len(f"/callbacks/{name}/") - SHORT_LENGTH - proof
-        if len(public_url) > room:
-            why = (
-                f"{service.TITLE} takes addresses of at most {longest} characters, of which OTPOST_PUBLIC_URL can have "
-                f"{room}; it has {len(public_url)}."
-            )
-            notices.append(Notice(policy.tenant, CALLBACKS_TOO_LONG, name, 0, 0, public_url, why))
-    return notices
-
-
-def keep_report(context: Context, service: str, attempt_sid: str, prove: Prove) -> Unit[Judgement | None]:
+def keep_report(context: Context, plans: Plans, service: str, attempt_sid: str, prove: Prove) -> Unit[Judgement | None]:
     """Keep what a service tells at an attempt's address, if `prove` believes it; None where it has no such attempt.
 
     Duplicates change nothing, disorder moves nothing back. The vendor's SID is left out where a listing has made it
@@ -110,7 +57,7 @@ def keep_report(context: Context, service: str, attempt_sid: str, prove: Prove) 
             return NotProven("it names another attempt than its address, and that one is not there")
         for one in told:
             if (current := rows.get(ATTEMPTS, one.attempt or attempt_sid)) is not None:
-                apply_report(context, rows, current, one, now)
+                apply_report(plans, rows, current, one, now)
         return told
 
     return Unit(decide, [lock(ATTEMPTS, attempt_sid)])
@@ -124,7 +71,7 @@ class Intake(NamedTuple):
 
 
 def report_by_name(
-    context: Context, service: str, tenant: str, prove: Prove
+    context: Context, plans: Plans, service: str, tenant: str, prove: Prove
 ) -> Unit[Intake | NotProven | Confirmation]:
     """The same for a service that calls one address for all messages: each report names its message."""
     now = context.clock()
@@ -136,12 +83,12 @@ def report_by_name(
         told = proven[0]
         if isinstance(told, NotProven | Confirmation):
             return told
-        return _taken(context, rows, service, tenant, told, now)
+        return _taken(plans, rows, service, tenant, told, now)
 
     return Unit(decide, [look(POLICIES, tenant)])
 
 
-def report_early(context: Context, service: str, tenant: str, told: Sequence[Reported]) -> Unit[Intake]:
+def report_early(context: Context, plans: Plans, service: str, tenant: str, told: Sequence[Reported]) -> Unit[Intake]:
     """Proven reports on messages that nobody knew: kept for some minutes, while a text of the service is in flight.
 
     The attempts in flight are locked before the reports' names are looked for, and by whoever settles one of them
@@ -151,7 +98,7 @@ def report_early(context: Context, service: str, tenant: str, told: Sequence[Rep
 
     def decide(rows: Rows) -> Intake:
         in_flight = rows.find(ATTEMPTS, "in_flight", tenant, service)
-        taken, unknown = _taken(context, rows, service, tenant, told, now)
+        taken, unknown = _taken(plans, rows, service, tenant, told, now)
         if not in_flight or not unknown:
             return Intake(taken, unknown)
         kept = list(taken)
@@ -175,7 +122,7 @@ def report_early(context: Context, service: str, tenant: str, told: Sequence[Rep
     return Unit(decide, [lock_by(ATTEMPTS, "in_flight", tenant, service)])
 
 
-def take_early(context: Context, rows: Rows, attempt: Attempt, now: int) -> Message | None:
+def take_early(plans: Plans, rows: Rows, attempt: Attempt, now: int) -> Message | None:
     """What came of a locked attempt before its name was known; the message after it, None where nothing came."""
     message: Message | None = None
     if attempt.vendor_sid is None or not capabilities(find_services()[attempt.service]).proven_by_address:
@@ -186,12 +133,12 @@ def take_early(context: Context, rows: Rows, attempt: Attempt, now: int) -> Mess
         told = Reported(
             *(one.status, one.vendor_status, code, one.vendor_sid, one.account_sid, one.reason, one.detail, one.link)
         )
-        message, attempt = apply_report(context, rows, attempt, told, now)
+        message, attempt = apply_report(plans, rows, attempt, told, now)
         rows.delete(EARLY_REPORTS, *EARLY_REPORTS.key(one))
     return message
 
 
-def _taken(context: Context, rows: Rows, service: str, tenant: str, told: Sequence[Reported], now: int) -> Intake:
+def _taken(plans: Plans, rows: Rows, service: str, tenant: str, told: Sequence[Reported], now: int) -> Intake:
     rows.require(
         *(lock(ATTEMPTS, one.attempt) for one in told if one.attempt is not None),
         *(lock_by(ATTEMPTS, "service_sid", service, one.vendor_sid) for one in told if one.attempt is None),
@@ -202,7 +149,7 @@ def _taken(context: Context, rows: Rows, service: str, tenant: str, told: Sequen
     rows.require(*(lock(REPORTS, *_key(one, attempt)) for one, attempt in known))
     for one, attempt in known:
         if (current := rows.get(ATTEMPTS, attempt.sid)) is not None:
-            apply_report(context, rows, current, one, now)
+            apply_report(plans, rows, current, one, now)
     return Intake([one for one, _ in known], [one for one, attempt in named if attempt is None])
 
 
@@ -220,7 +167,7 @@ def _key(told: Reported, attempt: Attempt) -> tuple[str, str, str]:
 
 
 def apply_report(
-    context: Context, rows: Rows, attempt: Attempt, told: Reported, now: int
+    plans: Plans, rows: Rows, attempt: Attempt, told: Reported, now: int
 ) -> tuple[Message | None, Attempt]:
     """A report on a locked attempt, in the unit of somebody who believes it; both as they are after it."""
     key = _key(told, attempt)
@@ -234,7 +181,7 @@ def apply_report(
         owners = rows.find(ATTEMPTS, "vendor_sid", *account, told.vendor_sid, locked=False)
         vendor_sid = None if owners else told.vendor_sid or None
     vendor = Vendor(sid=vendor_sid, status=told.vendor_status, code=told.vendor_code)
-    changed, after = moved(context, rows, message, attempt, told, vendor, now)
+    changed, after = moved(plans, rows, message, attempt, told, vendor, now)
     after = awaited(after, now)
     rows.put(REPORTS, Report(*key, attempt.message, now, told.status, told.reason, told.link))
     rows.put(ATTEMPTS, after)
@@ -246,18 +193,18 @@ def apply_report(
 
 
 def moved(
-    context: Context, rows: Rows, message: Message, attempt: Attempt, told: Reported, vendor: Vendor, now: int
+    plans: Plans, rows: Rows, message: Message, attempt: Attempt, told: Reported, vendor: Vendor, now: int
 ) -> tuple[Message, Attempt]:
     """Message and attempt after what the service told; a text that did not arrive goes another way where it may."""
     plan, ways, others = None, [], []
     unknown_before = attempt.outcome != "accepted"
     if told.status in ("failed", "undelivered"):
         others = others_of(rows, attempt)
-        plan = _plan(context, rows, message, now)
+        plan = _plan(plans, rows, message, now)
         if plan is not None and plan.has_other_ways:
             ways = plan.ways(trusted(message.to), sender_of(rows, message))
     elif unknown_before:
-        plan = _plan(context, rows, message, now)
+        plan = _plan(plans, rows, message, now)
     return rules.reported(
         message,
         attempt,
@@ -285,19 +232,19 @@ def awaited(attempt: Attempt, now: int) -> Attempt:
     return rules.awaited(attempt, now, can_fetch=service is not None and capabilities(service).fetches_reports)
 
 
-def _plan(context: Context, rows: Rows, message: Message, now: int) -> Plan | None:
+def _plan(plans: Plans, rows: Rows, message: Message, now: int) -> Plan | None:
     """The plan by which the message may go another way; None where nobody waits for it any more."""
     if message.verification is not None:
         verification = rows.look(VERIFICATIONS, message.verification)
         if verification is None or not verification.is_pending(now):
             return None
-    plan = plan_of(context, rows, message.tenant)
+    plan = plans.plan_of(rows, message.tenant)
     return plan if plan.ready else None
 
 
-def failover_at_of(context: Context, rows: Rows, message: Message, attempt: Attempt, now: int) -> int | None:
+def failover_at_of(plans: Plans, rows: Rows, message: Message, attempt: Attempt, now: int) -> int | None:
     """The same by the policy in force; None where nobody waits for the message any more."""
-    plan = _plan(context, rows, message, now)
+    plan = _plan(plans, rows, message, now)
     return None if plan is None else failover_at(plan, attempt)
 
 

@@ -17,7 +17,7 @@ from otpost.domain.policy import NoRoute, lane_of
 from otpost.services.audit import add_line
 from otpost.services.context import Context
 from otpost.services.messages.bodies import SEAL
-from otpost.services.policy.plan import plan_of
+from otpost.services.policy.plan import Plans
 from otpost.services.webhooks.status_callbacks import TOLD, status_word
 from otpost.store.base import MESSAGES_DUE
 from otpost.store.kinds import APPLICATIONS, ATTEMPTS, MESSAGE_EXTRAS, MESSAGES, POLICIES, REPORTS, TENANTS
@@ -39,6 +39,7 @@ def read_body(body: str) -> str:
 
 def send_message(
     context: Context,
+    plans: Plans,
     tenant: str,
     application: str,
     to: PhoneNumber,
@@ -67,7 +68,7 @@ def send_message(
         app = rows.look(APPLICATIONS, application)
         if app is None or not app.belongs_to(tenant):
             raise NotFound("There is no such application.")
-        plan = plan_of(context, rows, tenant)
+        plan = plans.plan_of(rows, tenant)
         route = plan.route(to)
         if isinstance(route, NoRoute):
             raise invalid("to", "dialing_code_refused", route.reason)

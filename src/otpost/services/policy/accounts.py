@@ -11,7 +11,7 @@ from otpost.domain.phone import PhoneNumber, example_of, trusted
 from otpost.domain.policy import Breaker, Notice, Policy, closest_filter
 from otpost.senders.settings import form
 from otpost.services.context import Context
-from otpost.services.messages.reports import too_long
+from otpost.services.policy.callbacks import too_long
 from otpost.services.policy.plan import Plan, read_plan
 from otpost.store.base import rows_of
 from otpost.store.kinds import (

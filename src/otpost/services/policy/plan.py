@@ -148,27 +148,6 @@ def opened(context: Context, secret: StoredSecret) -> Secret:
     return context.keyring.open(SEAL, secret.sealed, secret.sid)
 
 
-def plan_of(context: Context, rows: Rows, tenant: str) -> Plan:
-    """The tenant's plan; made anew only after a Save."""
-    policy = rows.look(POLICIES, tenant) or Policy(tenant)
-    known = context.plans.get(tenant)
-    if known is not None and (known.policy.revision, known.policy.updated_at) == (policy.revision, policy.updated_at):
-        return known
-    plan = make(context, policy, rows.find(SECRETS, "tenant", tenant, locked=False))
-    context.plans[tenant] = plan
-    return plan
-
-
-def seen(context: Context, tenants: Sequence[str]) -> Unit[None]:
-    """Look at the policies in force of these tenants, so that what hangs on a plan hangs on the newest."""
-
-    def decide(rows: Rows) -> None:
-        for tenant in tenants:
-            plan_of(context, rows, tenant)
-
-    return Unit(decide, [look(POLICIES, tenant) for tenant in tenants])
-
-
 def make(context: Context, policy: Policy, secrets: list[StoredSecret]) -> Plan:
     settings: dict[str, Any] = {}
     lacks: dict[str, list[str]] = {}
@@ -222,18 +201,49 @@ async def accounts(context: Context, tenant: str, route: Route) -> list[Account]
     return [service.account(settings, route, opened(context, secret)) for secret in secrets]
 
 
-def tokens(context: Context, rows: Rows, tenant: str, service: str) -> dict[str, list[Secret]]:
-    """Every token that may have signed a report of this service, by account SID; those replaced of late too."""
-    policy = rows.look(POLICIES, tenant) or Policy(tenant)
-    version = (policy.revision, policy.updated_at)
-    known = context.tokens.get(tenant)
-    if known is None or known.version != version:
-        stored = rows.find(SECRETS, "tenant", tenant, locked=False)
-        known = context.tokens[tenant] = Tokens(version, [(secret, opened(context, secret)) for secret in stored])
-    oldest = context.clock() - KEPT_MS
-    known.kept[:] = [pair for pair in known.kept if pair[0].retired_at is None or pair[0].retired_at > oldest]
-    by_owner: dict[str, list[Secret]] = {}
-    for secret, token in known.kept:
-        if secret.service == service:
-            by_owner.setdefault(secret.owner, []).append(token)
-    return by_owner
+class Plans:
+    """The plans of all tenants and their secrets, as this process last saw them: each made anew only after a Save."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._plans: dict[str, Plan] = {}
+        self._tokens: dict[str, Tokens] = {}
+
+    def get(self, tenant: str) -> Plan | None:
+        """The plan as last seen."""
+        return self._plans.get(tenant)
+
+    def plan_of(self, rows: Rows, tenant: str) -> Plan:
+        """The tenant's plan in a unit of work."""
+        policy = rows.look(POLICIES, tenant) or Policy(tenant)
+        plan = self._plans.get(tenant)
+        if plan is None or (plan.policy.revision, plan.policy.updated_at) != (policy.revision, policy.updated_at):
+            plan = make(self._context, policy, rows.find(SECRETS, "tenant", tenant, locked=False))
+            self._plans[tenant] = plan
+        return plan
+
+    def see_policies(self, tenants: Sequence[str]) -> Unit[None]:
+        """Look at the policies in force of these tenants, so that what hangs on a plan hangs on the newest."""
+
+        def decide(rows: Rows) -> None:
+            for tenant in tenants:
+                self.plan_of(rows, tenant)
+
+        return Unit(decide, [look(POLICIES, tenant) for tenant in tenants])
+
+    def tokens_of(self, rows: Rows, tenant: str, service: str) -> dict[str, list[Secret]]:
+        """Every token that may have signed a report of this service, by account SID; those replaced of late too."""
+        policy = rows.look(POLICIES, tenant) or Policy(tenant)
+        version = (policy.revision, policy.updated_at)
+        known = self._tokens.get(tenant)
+        if known is None or known.version != version:
+            stored = rows.find(SECRETS, "tenant", tenant, locked=False)
+            known = Tokens(version, [(secret, opened(self._context, secret)) for secret in stored])
+            self._tokens[tenant] = known
+        oldest = self._context.clock() - KEPT_MS
+        known.kept[:] = [pair for pair in known.kept if pair[0].retired_at is None or pair[0].retired_at > oldest]
+        by_owner: dict[str, list[Secret]] = {}
+        for secret, token in known.kept:
+            if secret.service == service:
+                by_owner.setdefault(secret.owner, []).append(token)
+        return by_owner

@@ -7,7 +7,7 @@ import hmac
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -59,7 +59,13 @@ class NewKey(msgspec.Struct, frozen=True):
     secret: str
 
 
-async def prove_key(context: Context, key_sid: str, secret: str, client: ClientAddress = no_address) -> Principal:
+KeyUses: TypeAlias = dict[str, int]
+"""When each key was last used in this process, by its SID, as far as the database does not know it yet."""
+
+
+async def prove_key(
+    context: Context, uses: KeyUses, key_sid: str, secret: str, client: ClientAddress = no_address
+) -> Principal:
     """Prove a key by its secret; Unauthenticated whatever is wrong with it. `client` tells the address that calls."""
     known = sid.is_sid(key_sid, sid.KEY)
     key = await context.store.get(API_KEYS, key_sid) if known else None
@@ -75,7 +81,7 @@ async def prove_key(context: Context, key_sid: str, secret: str, client: ClientA
     tenant = await context.store.get(TENANTS, key.tenant)
     if tenant is None:
         raise _not_proven(key.sid, "its tenant is gone", client)
-    context.uses[key.sid] = now
+    uses[key.sid] = now
     return Principal(key, tenant, client)
 
 
@@ -158,6 +164,7 @@ MINUTE_MS = 60_000
 
 async def list_keys(
     context: Context,
+    uses: KeyUses,
     tenant: str,
     *,
     scope: Scope | None = None,
@@ -171,7 +178,7 @@ async def list_keys(
     if application is not None:
         tests.append(own.application == application)
     page = await read_page(context.store, Wanted(API_KEYS, [own.tenant == tenant], tests), limit, cursor)
-    return page._replace(rows=[_as_used(row, context.uses.get(row.sid)) for row in page.rows])
+    return page._replace(rows=[_as_used(row, uses.get(row.sid)) for row in page.rows])
 
 
 def describe_key(row: ApiKey, now: int) -> str:
@@ -187,14 +194,14 @@ def _day(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%MZ")
 
 
-async def keep_key_uses(context: Context) -> None:
+async def keep_key_uses(context: Context, uses: KeyUses) -> None:
     """Write down the uses of this process that the database does not know, a minute of each key once."""
-    seen = dict(context.uses)
+    seen = dict(uses)
     if seen:
         await context.store.run(_used(seen))
         for key_sid, at in seen.items():
-            if context.uses.get(key_sid) == at:
-                del context.uses[key_sid]
+            if uses.get(key_sid) == at:
+                del uses[key_sid]
 
 
 def _used(seen: dict[str, int]) -> Unit[None]:

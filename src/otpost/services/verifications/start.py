@@ -22,7 +22,7 @@ from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route, lane_of
 from otpost.domain.verification import Extras, Verification
 from otpost.services.context import Context
-from otpost.services.policy.plan import plan_of
+from otpost.services.policy.plan import Plans
 from otpost.services.verifications import text
 from otpost.services.verifications.check import USED_UP, end_verification
 from otpost.services.verifications.guards import limits_of
@@ -44,6 +44,7 @@ class Started(msgspec.Struct, frozen=True):
 
 def start_verification(
     context: Context,
+    plans: Plans,
     tenant: str,
     application: str,
     to: PhoneNumber,
@@ -77,7 +78,7 @@ def start_verification(
         app.judge_number(to)
         if extras is None or extras.body is None:
             app.judge_variables(given)
-        plan = plan_of(context, rows, tenant)
+        plan = plans.plan_of(rows, tenant)
         sender = app.sender_for(to)
         route = plan.route(to, sender)
         if isinstance(route, NoRoute):

@@ -17,9 +17,17 @@ from otpost.domain.verification import CODE, LONGEST, MINUTES, Extras, Verificat
 from otpost.services.context import Context
 
 
-def render_text(context: Context, app: Application, verification: Verification, number: int, now: int) -> str:
-    """The text with the code in it, as it is sent now; never kept anywhere."""
-    return text_of(app, verification, number, now, code_of(context, verification))
+class Wording:
+    """What texts with codes say, for those who send them; never kept anywhere."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def code(self, verification: Verification) -> str:
+        return code_of(self._context, verification)
+
+    def text(self, app: Application, verification: Verification, number: int, now: int) -> str:
+        return text_of(app, verification, number, now, code_of(self._context, verification))
 
 
 SEAL = "custom-codes"

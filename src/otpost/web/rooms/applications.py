@@ -148,7 +148,14 @@ async def _form(
 ) -> Response:
     keys = []
     if application is not None:
-        page = await list_keys(visit.context, visit.tenant, application=application.sid, limit=MANY, cursor=None)
+        page = await list_keys(
+            visit.context,
+            visit.surroundings.key_uses,
+            visit.tenant,
+            application=application.sid,
+            limit=MANY,
+            cursor=None,
+        )
         keys = page.rows
     return await visit.page(
         "application.html",

@@ -66,7 +66,9 @@ async def list_keys(visit: Visit) -> Response:
     """All keys of the tenant, newest first."""
     cursor = visit.query.get("cursor")
     known = is_sid(cursor, KEY)
-    page = await keys.list_keys(visit.context, visit.tenant, limit=KEYS, cursor=cursor if known else None)
+    page = await keys.list_keys(
+        visit.context, visit.surroundings.key_uses, visit.tenant, limit=KEYS, cursor=cursor if known else None
+    )
     return await visit.page(
         "keys.html", page=page, older=known, names=await application_names(visit.context, visit.tenant), now=visit.now
     )
