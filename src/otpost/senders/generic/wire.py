@@ -1,8 +1,4 @@
-"""How a generic gateway's request is written from templates, and how values are found in what the gateway says.
-
-Patterns are RE2's (https://github.com/google/re2/wiki/Syntax): matched in time linear in the text, whatever the pattern
-and whatever the gateway answers, which the standard library's backtracking cannot promise.
-"""
+"""How a generic gateway's request is written from templates, and how values are found in what the gateway says."""
 
 from __future__ import annotations
 
@@ -14,8 +10,8 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, quote, quote_plus
 
 import msgspec
-import re2  # type: ignore[import-untyped]  # google-re2 ships no types
 
+from otpost.senders.generic.patterns import Budget, Pattern
 from otpost.senders.service import Text
 
 PLACEHOLDERS: Final = (
@@ -30,9 +26,6 @@ _IN_HEADERS: Final = "".join(chr(code) for code in range(32, 127))
 _MAX_READ: Final = 64 * 1024
 _MAX_WORDS: Final = 300
 _MAX_FIELDS: Final = 200
-_OPTIONS: Final = re2.Options()
-_OPTIONS.log_errors = False
-_OPTIONS.max_mem = 2 * 1024 * 1024
 
 
 def placeholders(template: str) -> list[str]:
@@ -127,15 +120,12 @@ def json_value(text: str) -> Any:
 
 
 @lru_cache(maxsize=512)
-def pattern(text: str) -> Any:
+def pattern(text: str) -> Pattern:
     """The compiled pattern; ValueError with a sentence where it cannot be used."""
     try:
-        return re2.compile(text, options=_OPTIONS)
-    except re2.error as error:
-        said = error.args[0].decode("utf-8", "replace") if error.args and isinstance(error.args[0], bytes) else "?"
-        raise ValueError(
-            f"This is no usable regular expression ({said}). Patterns are RE2's: without look-around and \\1."
-        ) from None
+        return Pattern(text)
+    except ValueError as error:
+        raise ValueError(f"This is no usable regular expression: {error}.") from None
 
 
 def trouble(where: str) -> str | None:
@@ -143,7 +133,7 @@ def trouble(where: str) -> str | None:
     if "(" not in where:
         return None if all(where.split(".")) else "A path has names between its dots, as in messages.0.id."
     try:
-        return None if pattern(where).groups else "The pattern needs a group in parentheses that holds the value."
+        return None if pattern(where).has_group else "The pattern needs a group in parentheses that holds the value."
     except ValueError as error:
         return str(error)
 
@@ -151,10 +141,11 @@ def trouble(where: str) -> str | None:
 class Said:
     """What a gateway said in an answer or a report: its text, and what stands where in it."""
 
-    def __init__(self, body: bytes, query: str = "") -> None:
+    def __init__(self, body: bytes, query: str = "", budget: Budget | None = None) -> None:
         self.text: Final = (body or query.encode())[:_MAX_READ].decode("utf-8", "replace")
         self.fields: Final = _fields(query)
         self.json: Any = None
+        self._budget: Final = budget or Budget()
         self._pairs: Final = [] if body else _pairs(query)
         try:
             self.json = msgspec.json.decode(body)
@@ -165,13 +156,13 @@ class Said:
     def apart(self, path: str) -> list[Said]:
         """One for each element of the lists that the path enters at 0, as if it stood there alone; else itself."""
         calls = [] if "(" in path or path in self.fields else _apart(self.json, path.split("."))
-        return [Said(msgspec.json.encode(call)) for call in calls] if len(calls) > 1 else [self]
+        return [Said(msgspec.json.encode(call), budget=self._budget) for call in calls] if len(calls) > 1 else [self]
 
     def has_several(self, where: str) -> bool:
         """Whether different values stand there, so that one of them would be taken for all."""
         if "(" in where:
             try:
-                return len({match[1] for match in pattern(where).finditer(self.text) if match.re.groups}) > 1
+                return len({match.group for match in pattern(where).find_all(self.text, self._budget)}) > 1
             except ValueError:
                 return False
         if where in self.fields:
@@ -181,7 +172,7 @@ class Said:
     def matches(self, text: str) -> bool:
         """Whether the pattern is found in the text; an empty one, or one that cannot be used, never is."""
         try:
-            return bool(text) and pattern(text).search(self.text) is not None
+            return bool(text) and pattern(text).search(self.text, self._budget) is not None
         except ValueError:
             return False
 
@@ -189,10 +180,10 @@ class Said:
         """The value at a dotted path or in the first group of a pattern; None where there is none, or an empty one."""
         if "(" in where:
             try:
-                match = pattern(where).search(self.text)
+                match = pattern(where).search(self.text, self._budget)
             except ValueError:
                 return None
-            return (match[1] or None) if match is not None and match.re.groups else None
+            return match.group or None if match is not None else None
         if where in self.fields:
             return self.fields[where] or None
         node = self.json
