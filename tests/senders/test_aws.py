@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -126,7 +127,7 @@ async def send(stand_in: StandIn, text: Text = TEXT, **section: Any) -> Outcome:
     route = aws.route(settings, text.to)
     assert isinstance(route, Route)
     async with outbound(LOOPBACK) as http:
-        return await aws.send(http, settings, route, text, clock=lambda: AT)
+        return await aws.send(http, settings, route, replace(text, at=AT))
 
 
 # --- settings and routes ---

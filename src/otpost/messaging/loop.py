@@ -245,7 +245,7 @@ class Messaging:
         now, message = self.context.clock(), handover.message
         if not self._lease.holds(claimed) or not message.usable(now):
             return HELD_UP
-        text = dataclasses.replace(handover.text, valid_for_s=(message.valid_until - now) // 1000)
+        text = dataclasses.replace(handover.text, valid_for_s=(message.valid_until - now) // 1000, at=now)
         with only_while(lambda: self._lease.holds(claimed)) as own:
             try:
                 outcome = await handover.service.send(self._http, handover.settings, handover.route, text)

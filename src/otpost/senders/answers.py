@@ -1,4 +1,4 @@
-"""What can be read in Twilio's answers: nothing in them is trusted to be there, short, or free of our secrets."""
+"""What can be read in a service's answers: nothing in them is trusted to be there, short, or free of our secrets."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def code_of(value: object) -> int | None:
-    """Twilio's code; services that speak like Twilio may write it as a text."""
+    """A code above 0, which some services write as a text."""
     text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
     return int(text) if re.fullmatch(r"[1-9][0-9]{0,5}", text, re.ASCII) else None
 
 
 def words(said: object, account: Account, text: Text) -> str | None:
-    """Twilio's words at a bounded length, in which our token, the text and its code cannot come back."""
+    """The service's words at a bounded length, with neither our token nor the number, the text and its code in them."""
     if not isinstance(said, str) or not said.strip():
         return None
     token, body = account.token.reveal(), text.body
-    shown = said.replace(text.to.e164, text.to.masked)
+    shown = said.replace(text.to.e164, text.to.masked).replace(text.to.e164[1:], text.to.masked[1:])
     for hidden in (basic(account), body, quote_plus(body, errors="replace"), token, quote_plus(token)):
         shown = shown.replace(hidden, "…") if hidden else shown
     for digits in sorted(re.findall(r"\d{4,}", body), key=len, reverse=True):

@@ -8,36 +8,27 @@ from __future__ import annotations
 
 import hmac
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
 from otpost.domain.errors import FieldError
-from otpost.domain.outcome import Accepted, Outcome, ReasonName, Refused, Unavailable, Unknown, Vendor
+from otpost.domain.outcome import Outcome, ReasonName, Refused, Vendor
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
 from otpost.domain.sid import ATTEMPT, is_sid
-from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
+from otpost.outbound import Response
 from otpost.senders import dlt
-from otpost.senders.answers import SID, header, json_object, json_value, name_in, retry_after_s, words
-from otpost.senders.service import (
-    CONNECT_S,
-    TOTAL_S,
-    Account,
-    Confirmation,
-    Http,
-    NotProven,
-    Reported,
-    ReportRequest,
-    Text,
-)
+from otpost.senders.answers import SID, header, json_object, json_value, name_in, words
+from otpost.senders.asking import Answer, Company, ask
+from otpost.senders.codes import Code, Status
+from otpost.senders.service import Account, Confirmation, Http, NotProven, Reported, ReportRequest, Text
 from otpost.senders.settings import SecretRef, destination, missing, setting
 
 NAME: Final = "aws"
@@ -46,6 +37,11 @@ PLACE: Final = 50
 PROVEN_BY_ADDRESS: Final = True
 may_be_fallback: Final = True
 
+COMPANY: Final = Company(
+    "AWS",
+    Code("throttled", "AWS is getting more requests or texts of this account than it may send."),
+    codes="errors",
+)
 _ANY_SENDER: Final = "any sender of the account"
 
 
@@ -124,14 +120,7 @@ def account_secret(settings: Settings, route: Route) -> SecretRef | None:
     return SecretRef("secret_access_key", route.account_sid, destination(settings.api_url))
 
 
-def utc_now() -> int:
-    """The time that a request is signed with."""
-    return time.time_ns() // 1_000_000
-
-
-async def send(
-    http: Http, settings: Settings, route: Route, text: Text, *, clock: Callable[[], int] = utc_now
-) -> Outcome:
+async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outcome:
     """Call SendTextMessage once; `attempt` in its context comes back in the events."""
     secret = settings.secret_access_key
     if secret is None:
@@ -150,22 +139,8 @@ async def send(
     registered = dlt.ids(settings, text.to, "IN_ENTITY_ID", "IN_TEMPLATE_ID")
     country = {"DestinationCountryParameters": registered} if registered else {}
     body = msgspec.json.encode({**asked, **origin, **configured, **country})
-    try:
-        response = await http.request(
-            "POST",
-            account.url,
-            headers=signed_headers(account, settings.region, body, clock()),
-            body=body,
-            connect_s=CONNECT_S,
-            total_s=TOTAL_S,
-        )
-    except OutboundRefused as error:
-        return Refused("wrong_settings", error.reason, field="api_url")
-    except NotConnected as error:
-        return Unavailable("network_trouble", f"AWS could not be reached. {error.reason}")
-    except AnswerLost as error:
-        return Unknown(f"The text was handed to AWS, but no answer came. {error.reason}")
-    return _outcome(response, account, text)
+    headers = signed_headers(account, settings.region, body, text.at)
+    return await ask(http, COMPANY, account.url, headers, body, lambda answer: _read(answer, account, text))
 
 
 def url_of(region: str) -> str:
@@ -202,7 +177,7 @@ def _host(url: str) -> str:
     return host if parts.port in (None, {"https": 443, "http": 80}.get(parts.scheme)) else f"{host}:{parts.port}"
 
 
-def _outcome(response: Response, account: Account, text: Text) -> Outcome:
+def _read(response: Response, account: Account, text: Text) -> Answer:
     status, said = response.status, json_object(response.body)
     kind = str(said.get("__type") or header(response.headers, "x-amzn-ErrorType") or "").split("#")[-1].split(":")[0]
     vendor = Vendor(
@@ -212,29 +187,16 @@ def _outcome(response: Response, account: Account, text: Text) -> Outcome:
         sid=name_in(said.get("MessageId"), account, text),
         request_id=name_in(header(response.headers, "x-amzn-RequestId"), account, text),
     )
-    if 200 <= status < 300:
-        if vendor.sid is not None:
-            return Accepted(vendor)
-        return Unknown("AWS took the text, but its answer does not name the message.", vendor, answered=True)
-    if 300 <= status < 400:
-        detail = "The API URL answers with a redirect, which is not followed."
-        return Refused("wrong_settings", detail, vendor, field="api_url")
-    if status < 200 or status == 408 or status >= 500:
-        return Unknown(f"AWS answered {status}. The text may or may not have gone out.", vendor, answered=True)
+    if status < 300:
+        return Answer(vendor)
     if status == 429 or kind in _THROTTLED:
-        detail = "AWS is getting more requests or texts of this account than it may send."
-        return Unavailable("throttled", detail, vendor, retry_after_s(response.headers))
+        return Answer(vendor, COMPANY.throttled)
     known = _known(kind, said)
-    if known is not None:
-        return Refused(known.reason, known.sentence, vendor, ERRORS_PAGE, known.setting or None)
-    if status in (401, 403):
-        detail = "AWS did not accept the access key."
-        return Refused("credentials_refused", detail, vendor, ERRORS_PAGE, "access_key_id")
-    if vendor.code is not None:
-        detail = f"AWS refused the text with {vendor.code}, which Otpost does not know."
-        return Refused("unknown", detail, vendor, ERRORS_PAGE)
-    detail = f"The API URL answered {status} and none of AWS's errors. Check that it is AWS's."
-    return Refused("wrong_settings", detail, vendor, field="api_url")
+    if known is None and status in (401, 403):
+        known = Code("credentials_refused", "AWS did not accept the access key.", "access_key_id")
+    if known is None and vendor.code is not None:
+        known = Code("unknown", f"AWS refused the text with {vendor.code}, which Otpost does not know.")
+    return Answer(vendor, known, ERRORS_PAGE)
 
 
 def _known(kind: str, said: Mapping[str, Any]) -> Code | None:
@@ -310,18 +272,10 @@ def _told(said: object, account_sid: str) -> Reported | NotProven:
     )
 
 
-class Code(NamedTuple):
-    """What an error means: its reason, our sentence, the setting at fault."""
-
-    reason: ReasonName
-    sentence: str
-    setting: str = ""
-
-
 class Event(NamedTuple):
     """What an event means: the message's status, and the reason and our sentence where something went wrong."""
 
-    status: Literal["accepted", "sent", "delivered", "undelivered", "failed"]
+    status: Status
     reason: ReasonName | None = None
     sentence: str = ""
 

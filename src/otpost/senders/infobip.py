@@ -9,32 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
 from otpost.domain.errors import FieldError
-from otpost.domain.outcome import Accepted, Outcome, ReasonName, Refused, Unavailable, Unknown, Vendor
+from otpost.domain.outcome import Outcome, ReasonName, Refused, Unknown, Vendor
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
 from otpost.domain.sid import ATTEMPT, is_sid
-from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
+from otpost.outbound import Response
 from otpost.senders import dlt
-from otpost.senders.answers import SID, json_object, name_in, retry_after_s, words
-from otpost.senders.service import (
-    CONNECT_S,
-    TOTAL_S,
-    Account,
-    Http,
-    Listed,
-    LookUpFailed,
-    NotProven,
-    Reported,
-    ReportRequest,
-    Text,
-)
+from otpost.senders.answers import SID, json_object, name_in, words
+from otpost.senders.asking import Answer, Company, ask, ask_for, throttled
+from otpost.senders.codes import Code, Status
+from otpost.senders.service import Account, Http, Listed, LookUpFailed, NotProven, Reported, ReportRequest, Text
 from otpost.senders.settings import SecretRef, destination, missing, setting
 
 NAME: Final = "infobip"
@@ -42,6 +33,8 @@ TITLE: Final = "Infobip"
 PLACE: Final = 60
 PROVEN_BY_ADDRESS: Final = True
 may_be_fallback: Final = True
+
+COMPANY: Final = Company("Infobip", throttled("Infobip"), url_label="Base URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,72 +108,51 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
         message["options"]["regional"] = {"indiaDlt": registered}
     if text.callback_url:
         message["webhooks"] = {"delivery": {"url": text.callback_url}, "contentType": "application/json"}
-    try:
-        response = await http.request(
-            "POST",
-            f"{sending.url.rstrip('/')}/sms/3/messages",
-            headers={**_headers(sending), "Content-Type": "application/json"},
-            body=msgspec.json.encode({"messages": [message]}),
-            connect_s=CONNECT_S,
-            total_s=TOTAL_S,
-        )
-    except OutboundRefused as error:
-        return Refused("wrong_settings", error.reason, field="api_url")
-    except NotConnected as error:
-        return Unavailable("network_trouble", f"Infobip could not be reached. {error.reason}")
-    except AnswerLost as error:
-        return Unknown(f"The text was handed to Infobip, but no answer came. {error.reason}")
-    return _outcome(response, sending, text)
+    headers = {**_headers(sending), "Content-Type": "application/json"}
+    body = msgspec.json.encode({"messages": [message]})
+    url = f"{sending.url.rstrip('/')}/sms/3/messages"
+    return await ask(http, COMPANY, url, headers, body, lambda answer: _read(answer, sending, text))
 
 
-def _outcome(response: Response, account: Account, text: Text) -> Outcome:
+def _read(response: Response, account: Account, text: Text) -> Answer:
     status, said = response.status, json_object(response.body)
     if 200 <= status < 300:
-        return _taken(status, said, account, text)
+        return _read_status(status, said, account, text)
     problem = _object(_object(said.get("requestError")).get("serviceException")) or said
     vendor = Vendor(
         http_status=status,
         code=name_in(problem.get("errorCode") or problem.get("messageId"), account, text),
-        message=_words(problem.get("description") or problem.get("text"), account, text),
+        message=words(problem.get("description") or problem.get("text"), account, text),
     )
-    if 300 <= status < 400:
-        detail = "The Base URL answers with a redirect, which is not followed."
-        return Refused("wrong_settings", detail, vendor, field="api_url")
-    if status < 200 or status == 408 or status >= 500:
-        return Unknown(f"Infobip answered {status}. The text may or may not have gone out.", vendor, answered=True)
     if status == 429:
-        detail = "Infobip is getting too many requests of this account at once."
-        return Unavailable("throttled", detail, vendor, retry_after_s(response.headers))
+        return Answer(vendor)
     if status in (401, 403):
         detail = "Infobip did not accept the API key." if status == 401 else "The API key may not send texts from here."
-        return Refused("credentials_refused", detail, vendor, PAGE, "api_key")
-    for words_of, known in VIOLATIONS.items():
-        if words_of in _violated(problem):
-            return Refused(known.reason, known.sentence, vendor, PAGE, known.setting or None)
+        return Answer(vendor, Code("credentials_refused", detail, "api_key"), PAGE)
+    violated = _violated(problem)
+    if (known := next((code for name, code in VIOLATIONS.items() if name in violated), None)) is not None:
+        return Answer(vendor, known, PAGE)
     if vendor.code is not None and status != 404:
-        return Refused("unknown", f"Infobip refused the text with {vendor.code}, an unknown code.", vendor, PAGE)
+        detail = f"Infobip refused the text with {vendor.code}, an unknown code."
+        return Answer(vendor, Code("unknown", detail), PAGE)
     detail = f"The Base URL answered {status} and does not take texts. Check that it is the account's own at Infobip."
-    return Refused("wrong_settings", detail, vendor, field="api_url")
+    return Answer(vendor, Code("wrong_settings", detail, "api_url"))
 
 
-def _taken(http_status: int, said: Mapping[str, Any], account: Account, text: Text) -> Outcome:
+def _read_status(http_status: int, said: Mapping[str, Any], account: Account, text: Text) -> Answer:
     """What a 2xx means: by the message's own status, which may be a refusal."""
     messages = said.get("messages")
     message = _object(messages[0]) if isinstance(messages, list) and messages else {}
-    told = _object(message.get("status"))
-    status = name_in(told.get("name"), account, text)
+    given = _object(message.get("status"))
+    status = name_in(given.get("name"), account, text)
     vendor = Vendor(http_status, None, None, name_in(message.get("messageId"), account, text), status)
-    if vendor.sid is None:
-        return Unknown("Infobip took the text, but its answer does not name the message.", vendor, answered=True)
-    if _group(told) not in ("UNDELIVERABLE", "EXPIRED", "REJECTED"):
-        return Accepted(vendor)
-    vendor = Vendor(http_status, status, _words(told.get("description"), account, text), vendor.sid, status)
+    if vendor.sid is None or _group(given) not in ("UNDELIVERABLE", "EXPIRED", "REJECTED"):
+        return Answer(vendor)
+    vendor = Vendor(http_status, status, words(given.get("description"), account, text), vendor.sid, status)
     if status == "REJECTED_DUPLICATE_MESSAGE_ID":
-        return Unknown("Infobip has had a text under this attempt's name before.", vendor, answered=True)
-    known = CODES.get(status or "") or _unknown(status, "unknown")
-    if known.reason in ("throttled", "vendor_trouble"):
-        return Unavailable(known.reason, known.sentence, vendor, link=PAGE)
-    return Refused(known.reason, known.sentence, vendor, PAGE, known.setting or None)
+        detail = "Infobip has had a text under this attempt's name before."
+        return Answer(vendor, Unknown(detail, vendor, answered=True))
+    return Answer(vendor, CODES.get(status or "") or _unknown(status, "unknown"), PAGE)
 
 
 async def look_up(http: Http, account: Account, to: PhoneNumber, since: int) -> list[Listed] | LookUpFailed:
@@ -237,15 +209,10 @@ def read_report(
 
 async def _log(http: Http, account: Account, asked: Mapping[str, object]) -> list[dict[str, Any]] | LookUpFailed:
     url = f"{account.url.rstrip('/')}/sms/3/logs?{urlencode(asked)}"
-    try:
-        response = await http.request(
-            "GET", url, headers=_headers(account), body=None, connect_s=CONNECT_S, total_s=TOTAL_S
-        )
-    except (OutboundRefused, NotConnected, AnswerLost) as error:
-        return LookUpFailed(f"Infobip did not answer. {error.reason}")
-    if response.status != 200:
-        return LookUpFailed(f"Infobip answered {response.status}.", response.status in (401, 403))
-    results = json_object(response.body).get("results")
+    log = await ask_for(http, COMPANY, url, _headers(account))
+    if isinstance(log, LookUpFailed):
+        return log
+    results = log.get("results")
     if not isinstance(results, list) or not all(isinstance(entry, dict) for entry in results):
         return LookUpFailed("Infobip's log could not be read.")
     return results
@@ -273,12 +240,6 @@ def _unknown(code: str | None, reason: ReasonName) -> Code:
 
 def _headers(account: Account) -> dict[str, str]:
     return {"Authorization": f"App {account.token.reveal()}", "Accept": "application/json"}
-
-
-def _words(said: object, account: Account, text: Text) -> str | None:
-    """Infobip's words; it writes numbers without their plus."""
-    shown = said.replace(text.to.e164[1:], text.to.masked[1:]) if isinstance(said, str) else said
-    return words(shown, account, text)
 
 
 def _object(value: object) -> dict[str, Any]:
@@ -314,15 +275,6 @@ def _milliseconds(date: object) -> int | None:
         return None
 
 
-class Code(NamedTuple):
-    """What a status, an error or a violated property means: its reason, our sentence, the setting at fault."""
-
-    reason: ReasonName
-    sentence: str
-    setting: str = ""
-
-
-Status = Literal["accepted", "sent", "delivered", "undelivered", "failed"]
 PAGE: Final = "https://www.infobip.com/docs/essentials/api-essentials/response-status-and-error-codes"
 _MAX_VALIDITY_S: Final = 172_800
 _MAX_LISTED: Final = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from otpost.domain.errors import FieldError
 from otpost.domain.outcome import Outcome, ReasonName
@@ -12,6 +12,7 @@ from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import CountrySender, NoRoute, Route
 from otpost.domain.secret import Secret
 from otpost.outbound import Response
+from otpost.senders.codes import Status
 from otpost.senders.settings import SecretRef
 
 CONNECT_S: Final = 5.0
@@ -40,13 +41,17 @@ class Http(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One text to hand over: the attempt's SID, the recipient, the words, and how long they are worth delivering."""
+    """One text to hand over: the attempt's SID, the recipient, the words, and how long they are worth delivering.
+
+    `at` (ms) is the moment of it, for a service whose requests are signed with the time.
+    """
 
     attempt: str
     to: PhoneNumber
     body: str = field(repr=False)
     valid_for_s: int
     callback_url: str | None = None
+    at: int = field(default=0, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class Reported:
     back: so a report at a fixed address finds an attempt whose answer was lost.
     """
 
-    status: Literal["accepted", "sent", "delivered", "undelivered", "failed"]
+    status: Status
     vendor_status: str
     vendor_code: str | None
     vendor_sid: str

@@ -10,22 +10,24 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import md5
-from typing import Any, Final, Literal, NamedTuple
-from urllib.parse import parse_qsl, quote_plus, urlsplit
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from otpost.domain.errors import FieldError
-from otpost.domain.outcome import REASONS, Accepted, Outcome, ReasonName, Refused, Unavailable, Unknown, Vendor
+from otpost.domain.outcome import Outcome, Refused, Unknown, Vendor
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
 from otpost.domain.sid import ATTEMPT, is_sid
 from otpost.domain.text import segments
-from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
+from otpost.outbound import Response
 from otpost.senders import dlt
-from otpost.senders.answers import SID, basic, header, json_object, name_in, retry_after_s, words
-from otpost.senders.service import CONNECT_S, TOTAL_S, Account, Http, NotProven, Reported, ReportRequest, Text
+from otpost.senders.answers import SID, basic, header, json_object, name_in, words
+from otpost.senders.asking import FORM, Answer, Company, ask, form_body
+from otpost.senders.codes import Code, Status
+from otpost.senders.service import Account, Http, NotProven, Reported, ReportRequest, Text
 from otpost.senders.settings import SecretRef, destination, missing, setting
 
 NAME: Final = "vonage"
@@ -109,14 +111,6 @@ def account_secret(settings: Settings, route: Route) -> SecretRef | None:
     return SecretRef("api_secret", route.account_sid, destination(settings.api_url))
 
 
-class Code(NamedTuple):
-    """What a status or an error code means: its reason, our sentence, the setting at fault."""
-
-    reason: ReasonName
-    sentence: str
-    setting: Literal["api_key", "api_secret", "sender"] | None = None
-
-
 STATUSES: Final[Mapping[int, Code]] = {
     1: Code("throttled", "Vonage is getting too many texts of this account at once."),
     2: Code("unknown", "Vonage misses a parameter."),
@@ -144,6 +138,8 @@ STATUSES: Final[Mapping[int, Code]] = {
 https://developer.vonage.com/en/api-errors/sms
 """
 
+COMPANY: Final = Company("Vonage", STATUSES[1], codes="statuses")
+
 MAYBE_SENT: Final = frozenset({5, 13})
 """An internal error and a failed communication: nothing says that no text went out."""
 
@@ -156,7 +152,7 @@ PARAMETERS: Final[Mapping[str, Code]] = {
 }
 """What statuses 2 and 3 mean where their words name a parameter, as in `Missing to param`."""
 
-RECEIPTS: Final[Mapping[str, Literal["accepted", "sent", "delivered", "undelivered", "failed"]]] = {
+RECEIPTS: Final[Mapping[str, Status]] = {
     "accepted": "sent",
     "buffered": "sent",
     "delivered": "delivered",
@@ -211,29 +207,12 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
     if text.callback_url:
         form["callback"] = text.callback_url
     sending = Account(route.account_sid, settings.api_secret, settings.api_url)
-    try:
-        response = await http.request(
-            "POST",
-            f"{settings.api_url.rstrip('/')}/sms/json",
-            headers={
-                "Authorization": f"Basic {basic(sending)}",
-                "Accept": "application/json",
-                "Content-Type": "application/x-www-form-urlencoded",
-            },
-            body="&".join([f"{name}={quote_plus(value, errors='replace')}" for name, value in form.items()]).encode(),
-            connect_s=CONNECT_S,
-            total_s=TOTAL_S,
-        )
-    except OutboundRefused as error:
-        return Refused("wrong_settings", error.reason, field="api_url")
-    except NotConnected as error:
-        return Unavailable("network_trouble", f"Vonage could not be reached. {error.reason}")
-    except AnswerLost as error:
-        return Unknown(f"The text was handed to Vonage, but no answer came. {error.reason}")
-    return _outcome(response, sending, text)
+    headers = {"Authorization": f"Basic {basic(sending)}", "Accept": "application/json", "Content-Type": FORM}
+    url = f"{settings.api_url.rstrip('/')}/sms/json"
+    return await ask(http, COMPANY, url, headers, form_body(form), lambda said: _read(said, sending, text))
 
 
-def _outcome(response: Response, account: Account, text: Text) -> Outcome:
+def _read(response: Response, account: Account, text: Text) -> Answer:
     status, parts = response.status, _parts(response.body)
     taken = [part for part in parts if _number(part.get("status")) == 0]
     left = next((part for part in parts if _number(part.get("status")) != 0), {})
@@ -241,37 +220,21 @@ def _outcome(response: Response, account: Account, text: Text) -> Outcome:
     vendor = Vendor(
         http_status=status,
         code=str(code) if code is not None else None,
-        message=_words(left.get("error-text"), account, text),
+        message=words(left.get("error-text"), account, text),
         sid=name_in(taken[0].get("message-id"), account, text) if taken else None,
     )
-    if 300 <= status < 400:
-        detail = "The API URL answers with a redirect, which is not followed."
-        return Refused("wrong_settings", detail, vendor, field="api_url")
-    if status < 200 or status == 408 or status >= 500:
-        detail = f"Vonage answered {status}. The text may or may not have gone out."
-        return Unknown(detail, vendor, answered=True)
+    page = API_PAGE if code is not None else None
     if status == 429:
-        detail = STATUSES[1].sentence
-        return Unavailable("throttled", detail, vendor, retry_after_s(response.headers), API_PAGE if code else None)
-    if status < 300 and not left and vendor.sid is not None:
-        return Accepted(vendor)
+        return Answer(vendor, None, page)
     if taken and left:
         detail = f"Vonage took {len(taken)} of the {len(parts)} parts of the text."
-        return Unknown(detail, vendor, answered=True)
+        return Answer(vendor, Unknown(detail, vendor, answered=True))
     if code in MAYBE_SENT:
         detail = "Vonage had an error of its own. The text may or may not have gone out."
-        return Unknown(detail, vendor, answered=True)
+        return Answer(vendor, Unknown(detail, vendor, answered=True))
     if taken or (code is None and status < 300):
-        detail = "Vonage took the text, but its answer does not name the message."
-        return Unknown(detail, vendor, answered=True)
-    known = _refused_for(status, code, left.get("error-text"))
-    if known is None:
-        detail = f"The API URL answered {status} and none of Vonage's statuses. Check that it is Vonage's."
-        return Refused("wrong_settings", detail, vendor, field="api_url")
-    page = API_PAGE if code is not None else None
-    if REASONS[known.reason].help == "again" and known.reason != "callback_refused":
-        return Unavailable(known.reason, known.sentence, vendor, retry_after_s(response.headers), page)
-    return Refused(known.reason, known.sentence, vendor, page, known.setting)
+        return Answer(vendor, None if status < 300 else COMPANY.unnamed(vendor))
+    return Answer(vendor, _refused_for(status, code, left.get("error-text")), page)
 
 
 def _refused_for(http_status: int, code: int | None, said: object) -> Code | None:
@@ -387,11 +350,6 @@ def _number(value: object) -> int | None:
     """A status, which Vonage writes as a text."""
     text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
     return int(text) if re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) else None
-
-
-def _words(said: object, account: Account, text: Text) -> str | None:
-    number = text.to.e164.removeprefix("+")
-    return words(said.replace(number, text.to.masked) if isinstance(said, str) else None, account, text)
 
 
 _MAX_FIELDS: Final = 100

@@ -13,14 +13,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from otpost.domain.outcome import REASONS, Accepted, Outcome, ReasonName, Refused, Unavailable, Unknown, Vendor
+from otpost.domain.outcome import Accepted, Outcome, ReasonName, Refused, Unknown, Vendor
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
 from otpost.domain.sid import ATTEMPT, is_sid
 from otpost.domain.text import segments
-from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
-from otpost.senders.answers import retry_after_s
+from otpost.outbound import Response
+from otpost.senders.asking import Answer, Company, ask
+from otpost.senders.codes import Code
 from otpost.senders.generic import wire
 from otpost.senders.generic.presets import PRESETS, Preset
 from otpost.senders.generic.settings import MEANINGS, Header, Parameter, Settings, authority, problems, statuses
@@ -39,6 +40,12 @@ PLACE: Final = 20
 may_be_fallback: Final = True
 PROVEN_BY_ADDRESS: Final = True
 
+COMPANY: Final = Company(
+    "The gateway",
+    Code("throttled", "The gateway is getting too many requests at once."),
+    url_field="service_url",
+    url_label="Service URL",
+)
 Row = TypeVar("Row", Parameter, Header)
 
 
@@ -72,23 +79,18 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
         url, headers, body = _request(settings, _values(settings, text))
     except ValueError:
         return Refused("wrong_settings", "The parameters make no JSON; look at their names.", field="parameters")
-    try:
-        response = await http.request(
-            settings.request_method,
-            url,
-            headers=headers,
-            body=body,
-            connect_s=min(CONNECT_S, settings.timeout_s),
-            total_s=float(settings.timeout_s),
-            ca=authority(settings),
-        )
-    except OutboundRefused as error:
-        return Refused("wrong_settings", error.reason, field="service_url")
-    except NotConnected as error:
-        return Unavailable("network_trouble", f"The gateway could not be reached. {error.reason}")
-    except AnswerLost as error:
-        return Unknown(f"The text was handed to the gateway, but no answer came. {error.reason}")
-    return _outcome(response, settings, text)
+    return await ask(
+        http,
+        COMPANY,
+        url,
+        headers,
+        body,
+        lambda response: _read(response, settings, text),
+        method=settings.request_method,
+        connect_s=min(CONNECT_S, settings.timeout_s),
+        total_s=float(settings.timeout_s),
+        ca=authority(settings),
+    )
 
 
 def read_report(
@@ -211,7 +213,7 @@ def _credentials(settings: Settings) -> str:
     return f"{settings.auth_username}:{settings.auth_password.reveal() if settings.auth_password else ''}"
 
 
-def _outcome(response: Response, settings: Settings, text: Text) -> Outcome:
+def _read(response: Response, settings: Settings, text: Text) -> Answer:
     status, said = response.status, Said(response.body)
     secrets = [one.reveal() for _, one in _secrets(settings) if one is not None]
     hidden = Hidden([*secrets, _credentials(settings)] if settings.auth_password is not None else secrets, text)
@@ -221,34 +223,24 @@ def _outcome(response: Response, settings: Settings, text: Text) -> Outcome:
     failed = known is not None or said.matches(settings.failure_pattern)
     taken = not failed and 200 <= status < 300
     if taken and (said.matches(settings.success_pattern) or (not settings.success_pattern and _named(settings, said))):
-        return Accepted(vendor)
+        return Answer(vendor, Accepted(vendor))
     code = said.at(settings.error_code_path) if settings.error_code_path else None
     vendor = msgspec.structs.replace(vendor, code=hidden.name(code), message=hidden.words(said))
-    if 300 <= status < 400:
-        detail = "The Service URL answers with a redirect, which is not followed."
-        return Refused("wrong_settings", detail, vendor, field="service_url")
-    if not failed and (status < 200 or status == 408 or status >= 500):
-        detail = f"The gateway answered {status}. The text may or may not have gone out."
-        return Unknown(detail, vendor, answered=True)
     if taken and not settings.success_pattern:
-        detail = "The gateway took the text, but its answer does not name the message."
-        return Unknown(detail, vendor, answered=True)
+        return Answer(vendor, COMPANY.unnamed(vendor))
     if taken and (settings.failure_pattern or not said.text.strip()):
         detail = "The gateway's answer says neither that it took the text nor that it did not."
-        return Unknown(detail, vendor, answered=True)
+        return Answer(vendor, Unknown(detail, vendor, answered=True))
     if known is not None:
         reason, detail = known[0], f"The gateway refused the text: {known[1]}."
     elif status in _STATUSES:
         reason, detail = _STATUSES[status]
-    else:
+    elif status < 300:
         matched = "matches the failure pattern" if failed else "does not match the success pattern"
-        reason, detail = (
-            "unknown",
-            f"The gateway's answer {matched}." if status < 300 else f"The gateway refused the text ({status}).",
-        )
-    if REASONS[reason].help == "again":
-        return Unavailable(reason, detail, vendor, retry_after_s(response.headers))
-    return Refused(reason, detail, vendor, field=_at_fault(settings, reason))
+        reason, detail = "unknown", f"The gateway's answer {matched}."
+    else:
+        reason, detail = "unknown", f"The gateway refused the text ({status})."
+    return Answer(vendor, Code(reason, detail, _at_fault(settings, reason)), certain=failed)
 
 
 def _named(settings: Settings, said: Said) -> bool:
@@ -264,10 +256,10 @@ def _known(settings: Settings, said: Said) -> tuple[ReasonName, str] | None:
     return None
 
 
-def _at_fault(settings: Settings, reason: ReasonName) -> str | None:
+def _at_fault(settings: Settings, reason: ReasonName) -> str:
     if reason == "credentials_refused":
-        return next((at for at, _ in _secrets(settings)), None)
-    return {"sender_not_allowed": "sender", "wrong_settings": "service_url"}.get(reason)
+        return next((at for at, _ in _secrets(settings)), "")
+    return {"sender_not_allowed": "sender", "wrong_settings": "service_url"}.get(reason, "")
 
 
 def _meant(settings: Settings, status: str) -> Literal["accepted", "sent", "delivered", "failed"]:

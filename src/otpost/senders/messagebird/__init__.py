@@ -19,39 +19,30 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import msgspec
 
 from otpost.domain.errors import FieldError
-from otpost.domain.outcome import Accepted, Outcome, Refused, Unavailable, Unknown, Vendor
+from otpost.domain.outcome import Outcome, Refused, Vendor
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
-from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
-from otpost.senders.answers import SID, code_of, header, json_object, name_in, retry_after_s, words
+from otpost.outbound import Response
+from otpost.senders.answers import SID, code_of, header, json_object, name_in, words
+from otpost.senders.asking import Answer, Company, ask, ask_for, throttled
 from otpost.senders.messagebird.codes import (
     API_PAGE,
     CODES,
     CODES_PAGE,
     INTERNAL_ERROR,
-    THROTTLED,
     refused_for,
     told_of,
 )
-from otpost.senders.service import (
-    CONNECT_S,
-    TOTAL_S,
-    Account,
-    Http,
-    Listed,
-    LookUpFailed,
-    NotProven,
-    Reported,
-    ReportRequest,
-    Text,
-)
+from otpost.senders.service import Account, Http, Listed, LookUpFailed, NotProven, Reported, ReportRequest, Text
 from otpost.senders.settings import SecretRef, destination, missing, setting
 
 NAME: Final = "messagebird"
 TITLE: Final = "MessageBird"
 PLACE: Final = 30
 may_be_fallback: Final = True
+
+COMPANY: Final = Company("MessageBird", throttled("MessageBird"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,25 +130,12 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
     if text.callback_url and settings.signing_key is not None:
         message["reportUrl"] = text.callback_url
     sending = account(settings, route, settings.access_key)
-    try:
-        response = await http.request(
-            "POST",
-            _messages_url(sending),
-            headers={**_headers(sending), "Content-Type": "application/json"},
-            body=msgspec.json.encode(message),
-            connect_s=CONNECT_S,
-            total_s=TOTAL_S,
-        )
-    except OutboundRefused as error:
-        return Refused("wrong_settings", error.reason, field="api_url")
-    except NotConnected as error:
-        return Unavailable("network_trouble", f"MessageBird could not be reached. {error.reason}")
-    except AnswerLost as error:
-        return Unknown(f"The text was handed to MessageBird, but no answer came. {error.reason}")
-    return _outcome(response, sending, text)
+    headers = {**_headers(sending), "Content-Type": "application/json"}
+    body = msgspec.json.encode(message)
+    return await ask(http, COMPANY, _messages_url(sending), headers, body, lambda said: _read(said, sending, text))
 
 
-def _outcome(response: Response, account: Account, text: Text) -> Outcome:
+def _read(response: Response, account: Account, text: Text) -> Answer:
     status, said = response.status, json_object(response.body)
     error = next(_objects(said.get("errors")), {})
     code = code_of(error.get("code"))
@@ -165,28 +143,18 @@ def _outcome(response: Response, account: Account, text: Text) -> Outcome:
     vendor = Vendor(
         http_status=status,
         code=str(code) if code is not None else None,
-        message=_words(error.get("description"), account, text),
+        message=words(error.get("description"), account, text),
         sid=name_in(said.get("id"), account, text),
         status=name_in(recipient.get("status"), account, text),
     )
-    if 200 <= status < 300:
-        if vendor.sid is not None:
-            return Accepted(vendor)
-        return Unknown("MessageBird took the text, but its answer does not name the message.", vendor, answered=True)
-    if 300 <= status < 400:
-        detail = "The API URL answers with a redirect, which is not followed."
-        return Refused("wrong_settings", detail, vendor, field="api_url")
-    if status < 200 or status == 408 or status >= 500 or code == INTERNAL_ERROR:
-        detail = f"MessageBird answered {status}. The text may or may not have gone out."
-        return Unknown(detail, vendor, answered=True)
     page = API_PAGE if code is not None else None
+    if status < 300:
+        return Answer(vendor)
+    if code == INTERNAL_ERROR:
+        return Answer(vendor, COMPANY.maybe_sent(vendor))
     if status == 429:
-        return Unavailable(THROTTLED.reason, THROTTLED.sentence, vendor, retry_after_s(response.headers), page)
-    known = refused_for(status, code, error.get("parameter"))
-    if known is not None:
-        return Refused(known.reason, known.sentence, vendor, page, known.setting)
-    detail = f"The API URL answered {status} and none of MessageBird's codes. Check that it is MessageBird's."
-    return Refused("wrong_settings", detail, vendor, field="api_url")
+        return Answer(vendor, None, page)
+    return Answer(vendor, refused_for(status, code, error.get("parameter")), page)
 
 
 async def look_up(http: Http, account: Account, to: PhoneNumber, since: int) -> list[Listed] | LookUpFailed:
@@ -323,22 +291,12 @@ def _msisdn(to: PhoneNumber) -> str:
     return to.e164.removeprefix("+")
 
 
-def _words(said: object, account: Account, text: Text) -> str | None:
-    return words(said.replace(_msisdn(text.to), text.to.masked) if isinstance(said, str) else None, account, text)
-
-
 async def _get(http: Http, account: Account, url: str) -> dict[str, Any] | LookUpFailed:
-    try:
-        response = await http.request(
-            "GET", url, headers=_headers(account), body=None, connect_s=CONNECT_S, total_s=TOTAL_S
-        )
-    except (OutboundRefused, NotConnected, AnswerLost) as error:
-        return LookUpFailed(f"MessageBird did not answer. {error.reason}")
-    if response.status == 200:
-        return json_object(response.body)
-    refused = response.status in (401, 403)
-    detail = CODES[2].sentence if refused else f"MessageBird answered {response.status}."
-    return LookUpFailed(detail, about_credentials=refused)
+    return await ask_for(http, COMPANY, url, _headers(account), _explain)
+
+
+def _explain(response: Response) -> str | None:
+    return CODES[2].sentence if response.status in (401, 403) else None
 
 
 def _objects(value: object) -> Iterator[dict[str, Any]]:

@@ -6,11 +6,9 @@ https://developers.messagebird.com/api/ and the page that CODES_PAGE names.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
-from otpost.domain.outcome import ReasonName
-
-Status = Literal["accepted", "sent", "delivered", "undelivered"]
+from otpost.senders.codes import Code, Status
 
 API_PAGE: Final = "https://developers.messagebird.com/api/"
 CODES_PAGE: Final = (
@@ -19,18 +17,8 @@ CODES_PAGE: Final = (
 )
 
 
-class Code(NamedTuple):
-    """What a code or a parameter at fault means: its reason, our sentence, the setting at fault."""
-
-    reason: ReasonName
-    sentence: str
-    setting: Literal["access_key", "originator", "api_url"] | None = None
-
-
 INTERNAL_ERROR: Final = 99
 """It says nothing about whether the text went out."""
-
-THROTTLED: Final = Code("throttled", "MessageBird is getting too many requests of this account at once.")
 
 CODES: Final[Mapping[int, Code]] = {
     2: Code("credentials_refused", "MessageBird did not accept the access key.", "access_key"),

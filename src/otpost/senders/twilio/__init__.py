@@ -6,16 +6,14 @@ https://www.twilio.com/docs/messaging/api/message-resource and https://www.twili
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import urlencode
 
-from otpost.domain.errors import FieldError
-from otpost.domain.outcome import REASONS, Accepted, Outcome, ReasonName, Refused, Unavailable, Unknown, Vendor
+from otpost.domain.outcome import REASONS, Outcome, ReasonName, Refused, Vendor
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import EVERY_COUNTRY, CountrySender, NoRoute, Route, closest_filter
 from otpost.domain.secret import Secret
-from otpost.outbound import AnswerLost, NotConnected, OutboundRefused, Response
+from otpost.outbound import Response
 from otpost.senders.answers import (
     SID,
     basic,
@@ -24,145 +22,26 @@ from otpost.senders.answers import (
     json_object,
     milliseconds,
     name_in,
-    retry_after_s,
     words,
 )
-from otpost.senders.service import (
-    CONNECT_S,
-    TOTAL_S,
-    Account,
-    Http,
-    Listed,
-    LookUpFailed,
-    NotProven,
-    Reported,
-    ReportRequest,
-    Text,
-)
-from otpost.senders.settings import SecretRef, destination, join, missing, setting
-from otpost.senders.twilio.codes import CODES, STATUSES, SettingAtFault, link, meaning
+from otpost.senders.asking import FORM, Answer, Company, ask, ask_for, form_body
+from otpost.senders.service import Account, Http, Listed, LookUpFailed, NotProven, Reported, ReportRequest, Text
+from otpost.senders.settings import SecretRef, destination, join
+from otpost.senders.twilio.codes import CODES, STATUSES, link, meaning
+from otpost.senders.twilio.settings import Settings, Subaccount, problems
 from otpost.senders.twilio.signature import proven, read_fields
+
+__all__ = [
+    "NAME", "PLACE", "TITLE", "Settings", "account", "account_secret", "fetch_report", "look_up", "may_be_fallback",
+    "other_route", "other_route_by_country", "problems", "read_report", "route", "route_by_country", "send",
+]  # fmt: skip
 
 NAME: Final = "twilio"
 TITLE: Final = "Twilio"
 PLACE: Final = 10
 may_be_fallback: Final = True
 
-_ACCOUNT_SID: Final = "AC[0-9a-fA-F]{32}"
-_SERVICE_SID: Final = "MG[0-9a-fA-F]{32}"
-_ACCOUNT_SID_RULE: Final = "An account SID has 34 characters: AC, then 32 digits or letters a–f."
-_SERVICE_SID_RULE: Final = "A Messaging Service SID has 34 characters: MG, then 32 digits or letters a–f."
-
-
-@dataclass(frozen=True, slots=True)
-class Subaccount:
-    """The subaccount that sends to the numbers which begin with a dialing code."""
-
-    dialing_code: str = setting(
-        "Country Dialing Code Filter",
-        kind="dialing_code",
-        key=True,
-        required=True,
-        help="Texts to numbers that begin with this, as in +91, or that belong to this region, as in PR, are sent by "
-        "this subaccount. The longest filter wins; a region goes before its country's dialing code.",
-    )
-    account_sid: str = setting(
-        "Subaccount SID",
-        pattern=_ACCOUNT_SID,
-        rule=_ACCOUNT_SID_RULE,
-        required=True,
-        help="34 characters, beginning with AC.",
-    )
-    auth_token: Secret | None = setting(
-        "Subaccount Auth Token", secret=True, owner="account_sid", destination="api_url", required=True
-    )
-    sender_phone: str = setting(
-        "Sender Phone", kind="origin", help="A number of the subaccount's own, shown on the recipient's phone."
-    )
-    service_sid: str = setting(
-        "Messaging Service SID",
-        pattern=_SERVICE_SID,
-        rule=_SERVICE_SID_RULE,
-        help="A Messaging Service of the subaccount's own, in place of the Sender Phone.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Twilio's main account, and the subaccounts that send to some dialing codes in its place."""
-
-    account_sid: str = setting(
-        "Account sid",
-        pattern=_ACCOUNT_SID,
-        rule=_ACCOUNT_SID_RULE,
-        required=True,
-        help="34 characters, beginning with AC. It acts as the user name.",
-    )
-    auth_token: Secret | None = setting(
-        "Authentication token",
-        secret=True,
-        owner="account_sid",
-        destination="api_url",
-        required=True,
-        help="It acts as the password, and is not shown again once saved.",
-    )
-    use_copilot: bool = setting(
-        "Use Copilot",
-        kind="flag",
-        help="On: a Messaging Service picks a sender of the recipient's country. Off: the Sender phone sends.",
-    )
-    service_sid: str = setting(
-        "Messaging Service SID",
-        pattern=_SERVICE_SID,
-        rule=_SERVICE_SID_RULE,
-        help="34 characters, beginning with MG. Needed while Use Copilot is on.",
-    )
-    sender_phone: str = setting(
-        "Sender phone",
-        kind="origin",
-        help="A number that you own at Twilio, with its dialing code, as in +919191919191 or 91\\9191919191.",
-    )
-    api_url: str = setting(
-        "API URL",
-        kind="url",
-        appended=r"/2010-04-01(/Accounts(\.json|/AC[0-9a-fA-F]{32}(\.json|/Messages(\.json)?)?)?)?",
-        default="https://api.twilio.com",
-        pattern=r"[^?]*",
-        rule="The API URL must have no query: https://api.twilio.com, or the root of a service that speaks like it.",
-        help="Change it only for a regional or compatible service.",
-    )
-    subaccounts: tuple[Subaccount, ...] = setting(
-        "Subaccounts",
-        row=Subaccount,
-        row_label="Subaccount",
-        help="Each sends to the numbers that begin with its filter, whatever Use Copilot says.",
-    )
-    subaccount_falls_back: bool = setting(
-        "Fall back to the main account",
-        kind="flag",
-        help="When a subaccount is refused, the main account sends: it pays, and its sender is shown.",
-    )
-    only_listed_dialing_codes: bool = setting(
-        "Only listed dialing codes", kind="flag", help="Numbers that no subaccount's filter matches get no text."
-    )
-
-
-def problems(settings: Settings, path: str) -> list[FieldError]:
-    """What keeps these settings from being used: the account, and the origin that Use Copilot asks for."""
-    errors = missing(settings, path)
-    if settings.use_copilot and not settings.service_sid:
-        errors.append(FieldError(join(path, "service_sid"), "required", "Use Copilot needs a Messaging Service SID."))
-    if not settings.use_copilot and not settings.sender_phone:
-        errors.append(FieldError(join(path, "sender_phone"), "required", "Without Copilot a Sender phone is needed."))
-    for index, row in enumerate(settings.subaccounts):
-        at = join(path, f"subaccounts[{index}]")
-        if not row.sender_phone and not row.service_sid:
-            message = "A subaccount needs a Sender Phone, or a Messaging Service SID of its own."
-            errors.append(FieldError(f"{at}.sender_phone", "required", message))
-        if row.sender_phone and row.service_sid:
-            message = "A subaccount has a Sender Phone or a Messaging Service SID. Leave one of the two empty."
-            errors.append(FieldError(f"{at}.service_sid", "invalid", message))
-    return errors
+COMPANY: Final = Company("Twilio", CODES[20429])
 
 
 def route(settings: Settings, to: PhoneNumber) -> Route | NoRoute:
@@ -223,28 +102,14 @@ async def send(http: Http, settings: Settings, route: Route, text: Text) -> Outc
     if text.callback_url:
         form["StatusCallback"] = text.callback_url + _CALLED_AGAIN
     sending = account(settings, route, token)
-    try:
-        response = await http.request(
-            "POST",
-            _messages_url(sending),
-            headers={**_headers(sending), "Content-Type": "application/x-www-form-urlencoded"},
-            body="&".join([f"{name}={quote_plus(value, errors='replace')}" for name, value in form.items()]).encode(),
-            connect_s=CONNECT_S,
-            total_s=TOTAL_S,
-        )
-    except OutboundRefused as error:
-        return Refused("wrong_settings", error.reason, field="api_url")
-    except NotConnected as error:
-        return Unavailable("network_trouble", f"Twilio could not be reached. {error.reason}")
-    except AnswerLost as error:
-        return Unknown(f"The text was handed to Twilio, but no answer came. {error.reason}")
-    return _outcome(response, place, sending, text)
+    headers = {**_headers(sending), "Content-Type": FORM}
+    url = _messages_url(sending)
+    return await ask(http, COMPANY, url, headers, form_body(form), lambda answer: _read(answer, place, sending, text))
 
 
-def _outcome(response: Response, place: _Place, account: Account, text: Text) -> Outcome:
+def _read(response: Response, place: _Place, account: Account, text: Text) -> Answer:
     status, said = response.status, json_object(response.body)
     code = code_of(said.get("code"))
-    page = link(code) if code is not None else None
     vendor = Vendor(
         http_status=status,
         code=str(code) if code is not None else None,
@@ -253,27 +118,14 @@ def _outcome(response: Response, place: _Place, account: Account, text: Text) ->
         status=name_in(said.get("status"), account, text),
         request_id=name_in(header(response.headers, "Twilio-Request-Id"), account, text),
     )
-    if 200 <= status < 300:
-        if vendor.sid is not None:
-            return Accepted(vendor)
-        return Unknown("Twilio took the text, but its answer does not name the message.", vendor, answered=True)
-    if 300 <= status < 400:
-        detail = "The API URL answers with a redirect, which is not followed."
-        return Refused("wrong_settings", detail, vendor, field="api_url")
-    if status < 200 or status == 408 or status >= 500:
-        detail = f"Twilio answered {status}. The text may or may not have gone out."
-        return Unknown(detail, vendor, answered=True)
-    if code is None and status not in (401, 403, 429):
-        detail = f"The API URL answered {status} and none of Twilio's codes. Check that it is Twilio's."
-        return Refused("wrong_settings", detail, vendor, field="api_url")
-    known = meaning(code) if code is not None else CODES[20429 if status == 429 else 20003]
-    if status == 429 and known.reason == "unknown":
-        known = CODES[20429]
-    elif status in (401, 403) and (known.reason == "unknown" or REASONS[known.reason].help == "nobody"):
+    if status < 300:
+        return Answer(vendor)
+    known = meaning(code) if code is not None else None
+    if status in (401, 403) and (known is None or known.reason == "unknown" or REASONS[known.reason].help == "nobody"):
         known = CODES[20003]
-    if REASONS[known.reason].help == "again" and known.reason != "callback_refused":
-        return Unavailable(known.reason, known.sentence, vendor, retry_after_s(response.headers), page)
-    return Refused(known.reason, known.sentence, vendor, page, place.field(known.setting))
+    if known is None:
+        return Answer(vendor)
+    return Answer(vendor, known._replace(setting=place.field(known.setting)), link(code) if code is not None else None)
 
 
 async def look_up(http: Http, account: Account, to: PhoneNumber, since: int) -> list[Listed] | LookUpFailed:
@@ -344,10 +196,8 @@ class _Place(NamedTuple):
     path: str
     holder: Settings | Subaccount
 
-    def field(self, name: SettingAtFault) -> str | None:
-        if not name:
-            return None
-        return name if name == "api_url" else join(self.path, name)
+    def field(self, name: str) -> str:
+        return name if name in ("", "api_url") else join(self.path, name)
 
 
 def _place(settings: Settings, route: Route) -> _Place:
@@ -382,17 +232,12 @@ def _headers(account: Account) -> dict[str, str]:
 
 
 async def _get(http: Http, account: Account, url: str) -> dict[str, Any] | LookUpFailed:
-    try:
-        response = await http.request(
-            "GET", url, headers=_headers(account), body=None, connect_s=CONNECT_S, total_s=TOTAL_S
-        )
-    except (OutboundRefused, NotConnected, AnswerLost) as error:
-        return LookUpFailed(f"Twilio did not answer. {error.reason}")
-    if response.status == 200:
-        return json_object(response.body)
+    return await ask_for(http, COMPANY, url, _headers(account), _explain)
+
+
+def _explain(response: Response) -> str | None:
     code = code_of(json_object(response.body).get("code"))
-    reason = meaning(code).sentence if code is not None else f"Twilio answered {response.status}."
-    return LookUpFailed(reason, about_credentials=response.status in (401, 403))
+    return meaning(code).sentence if code is not None else None
 
 
 def _listed(message: object, account_sid: str) -> Listed | None:

@@ -6,21 +6,10 @@ https://www.twilio.com/docs/api/errors
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from otpost.domain.outcome import ReasonName
-
-Status = Literal["accepted", "sent", "delivered", "undelivered", "failed"]
-SettingAtFault = Literal["", "account_sid", "auth_token", "sender_phone", "service_sid", "api_url"]
-
-
-class Code(NamedTuple):
-    """What one of Twilio's codes means: its reason, our sentence, the setting at fault."""
-
-    reason: ReasonName
-    sentence: str
-    setting: SettingAtFault = ""
-
+from otpost.senders.codes import Code, Status
 
 # The codes from 30000 on come in reports. Twilio adds codes and splits old ones: those without a line have a range.
 CODES: Final[Mapping[int, Code]] = {

@@ -66,7 +66,7 @@ async def send_test(context: Context, http: Outbound, actor: Actor, body: object
     attempt = context.ids(sid.ATTEMPT)
     await context.store.run(_begin(context, actor, service, route, to))
     started_at = context.clock()
-    outcome = await service.send(http, settings, route, Text(attempt, to, message, VALID_FOR_S))
+    outcome = await service.send(http, settings, route, Text(attempt, to, message, VALID_FOR_S, at=started_at))
     duration_ms = context.clock() - started_at
     path = join(POLICY, service.NAME)
     if isinstance(outcome, Refused) and outcome.field and outcome.vendor == NOTHING_SAID:
