@@ -23,19 +23,17 @@ def counts(*names: str) -> list[Column[int]]:
     return [count(name) for name in names]
 
 
-def moment(name: str, *, null: bool = False, added: str | None = None) -> Column[int]:
-    """`added`: what rows have that are older than the column."""
-    return Column(name, BigInteger, nullable=null, server_default=None if added is None else text(added))
+def moment(name: str, *, null: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=null)
 
 
-def count(name: str, *, null: bool = False, added: str | None = None) -> Column[int]:
-    return Column(name, Integer, nullable=null, server_default=None if added is None else text(added))
+def count(name: str, *, null: bool = False) -> Column[int]:
+    return Column(name, Integer, nullable=null)
 
 
-def json(name: str, *, added: str | None = None) -> Column[str]:
-    """A value kept as JSON text: decoded by the value's own type. `added`: what rows have that are older."""
-    default = None if added is None else text(f"'{added}'")
-    return Column(name, Text, nullable=False, info={"json": True}, server_default=default)
+def json(name: str) -> Column[str]:
+    """A value kept as JSON text: decoded by the value's own type."""
+    return Column(name, Text, nullable=False, info={"json": True})
 
 
 def flag(name: str) -> Column[int]:

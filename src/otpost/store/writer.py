@@ -300,7 +300,7 @@ class Writer:
 
     async def _load(self, batch: Batch, keys: list[Key]) -> None:
         if wanted := batch.wanted(keys):
-            if not self._aside.held.isdisjoint(wanted):
+            if self._aside.held and not self._aside.held.isdisjoint(wanted):
                 raise Blocked(wanted)
             await self._driver.load(batch, wanted)
 

@@ -33,6 +33,8 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("rules", sa.Text(), nullable=False),
+        sa.Column("features", sa.Text(), nullable=False),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("sid"),
         sqlite_with_rowid=False,
     )
@@ -64,6 +66,7 @@ def upgrade() -> None:
         sa.Column("looked_at", sa.BigInteger(), nullable=True),
         sa.Column("look_at", sa.BigInteger(), nullable=True),
         sa.Column("fetch_at", sa.BigInteger(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("sid"),
         sqlite_with_rowid=False,
     )
@@ -79,7 +82,7 @@ def upgrade() -> None:
     op.create_index(
         "attempts_by_vendor_sid",
         "attempts",
-        ["service", "account_sid", "vendor_sid"],
+        ["service", "vendor_sid", "account_sid"],
         unique=True,
         sqlite_where=sa.text("vendor_sid IS NOT NULL"),
         postgresql_where=sa.text("vendor_sid IS NOT NULL"),
@@ -122,6 +125,40 @@ def upgrade() -> None:
     )
     op.create_index("audit_by_tenant", "audit", ["tenant", "sid"], unique=False)
     op.create_table(
+        "breakers",
+        sa.Column("lane", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("account_sid", sa.Text(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("opened_at", sa.BigInteger(), nullable=False),
+        sa.Column("probe_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("lane"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("breakers_by_tenant", "breakers", ["tenant"], unique=False)
+    op.create_table(
+        "early_reports",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("vendor_sid", sa.Text(), nullable=False),
+        sa.Column("vendor_status", sa.Text(), nullable=False),
+        sa.Column("vendor_code", sa.Text(), nullable=False),
+        sa.Column("account_sid", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("link", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "service", "vendor_sid", "vendor_status", "vendor_code"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("early_reports_until", "early_reports", ["until"], unique=False)
+    op.create_table(
         "first_answers",
         sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("call", sa.Text(), nullable=False),
@@ -140,6 +177,13 @@ def upgrade() -> None:
         sa.Column("check_value", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("key_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "message_extras",
+        sa.Column("sid", sa.Text(), nullable=False),
+        sa.Column("status_callback", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("sid"),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -164,12 +208,14 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Text(), nullable=True),
+        sa.Column("turn", sa.BigInteger(), nullable=False),
+        sa.Column("put_off", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("sid"),
         sqlite_with_rowid=False,
     )
-    op.create_index("messages_by_number", "messages", ["tenant", "to", "sid"], unique=False)
     op.create_index("messages_by_account", "messages", ["tenant", "account_sid", "sid"], unique=False)
     op.create_index("messages_by_application", "messages", ["tenant", "application", "sid"], unique=False)
+    op.create_index("messages_by_number", "messages", ["tenant", "to", "sid"], unique=False)
     op.create_index(
         "messages_by_reason",
         "messages",
@@ -184,10 +230,26 @@ def upgrade() -> None:
     op.create_index(
         "messages_due",
         "messages",
+        ["turn"],
+        unique=False,
+        sqlite_where=sa.text("due_at IS NOT NULL AND put_off = 0"),
+        postgresql_where=sa.text("due_at IS NOT NULL AND put_off = 0"),
+    )
+    op.create_index(
+        "messages_of_callers",
+        "messages",
+        ["tenant", "sid"],
+        unique=False,
+        sqlite_where=sa.text("verification IS NULL"),
+        postgresql_where=sa.text("verification IS NULL"),
+    )
+    op.create_index(
+        "messages_put_off",
+        "messages",
         ["due_at"],
         unique=False,
-        sqlite_where=sa.text("due_at IS NOT NULL"),
-        postgresql_where=sa.text("due_at IS NOT NULL"),
+        sqlite_where=sa.text("due_at IS NOT NULL AND put_off = 1"),
+        postgresql_where=sa.text("due_at IS NOT NULL AND put_off = 1"),
     )
     op.create_index(
         "messages_with_body",
@@ -228,6 +290,7 @@ def upgrade() -> None:
         sa.Column("wrong", sa.Text(), nullable=False),
         sa.Column("wrong_in_a_row", sa.Integer(), nullable=False),
         sa.Column("locked_at", sa.BigInteger(), nullable=True),
+        sa.Column("used_up", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("application", "to"),
         sqlite_with_rowid=False,
     )
@@ -241,9 +304,25 @@ def upgrade() -> None:
         sa.Column("sections", sa.Text(), nullable=False),
         sa.Column("incomplete", sa.Integer(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("failover_after_s", sa.Integer(), nullable=True),
+        sa.Column("rates", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("tenant"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "rate_limits",
+        sa.Column("sid", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("application", sa.Text(), nullable=False),
+        sa.Column("unique_name", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("buckets", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("rate_limits_by_name", "rate_limits", ["application", "unique_name"], unique=True)
     op.create_table(
         "reports",
         sa.Column("attempt", sa.Text(), nullable=False),
@@ -252,6 +331,8 @@ def upgrade() -> None:
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("link", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("attempt", "vendor_status", "vendor_code"),
         sqlite_with_rowid=False,
     )
@@ -266,7 +347,18 @@ def upgrade() -> None:
         sa.Column("sender_service", sa.Text(), nullable=True),
         sa.Column("fallback", sa.Text(), nullable=False),
         sa.Column("sections", sa.Text(), nullable=False),
+        sa.Column("failover_after_s", sa.Integer(), nullable=True),
+        sa.Column("rates", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "number"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "safe_numbers",
+        sa.Column("sid", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("to", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "to"),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -327,11 +419,29 @@ def upgrade() -> None:
     )
     op.create_index("sign_in_links_by_user", "sign_in_links", ["user"], unique=False)
     op.create_table(
+        "templates",
+        sa.Column("sid", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("friendly_name", sa.Text(), nullable=False),
+        sa.Column("translations", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("default_locale", sa.Text(), nullable=False),
+        sa.Column("channels", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("templates_by_tenant", "templates", ["tenant", "sid"], unique=False)
+    op.create_table(
         "tenants",
         sa.Column("sid", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("default_application", sa.Text(), nullable=False),
+        sa.Column("auth_token", sa.Text(), nullable=True),
+        sa.Column("auth_token_at", sa.BigInteger(), nullable=True),
+        sa.Column("former_token", sa.Text(), nullable=True),
+        sa.Column("former_until", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("sid"),
         sqlite_with_rowid=False,
     )
@@ -371,11 +481,12 @@ def upgrade() -> None:
         sa.Column("locale", sa.Text(), nullable=True),
         sa.Column("variables", sa.Text(), nullable=False),
         sa.Column("events", sa.Text(), nullable=False),
+        sa.Column("extras", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("sid"),
         sqlite_with_rowid=False,
     )
-    op.create_index("verifications_by_number", "verifications", ["tenant", "to", "sid"], unique=False)
     op.create_index("verifications_by_application", "verifications", ["tenant", "application", "sid"], unique=False)
+    op.create_index("verifications_by_number", "verifications", ["tenant", "to", "sid"], unique=False)
     op.create_index("verifications_by_status", "verifications", ["tenant", "status", "sid"], unique=False)
     op.create_index("verifications_by_tenant", "verifications", ["tenant", "sid"], unique=False)
     op.create_index(
@@ -395,6 +506,73 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'pending'"),
     )
     op.create_table(
+        "webhook_deliveries",
+        sa.Column("sid", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("application", sa.Text(), nullable=False),
+        sa.Column("webhook", sa.Text(), nullable=True),
+        sa.Column("lane", sa.Text(), nullable=False),
+        sa.Column("form", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=True),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("log", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("webhook_deliveries_by_webhook", "webhook_deliveries", ["webhook", "sid"], unique=False)
+    op.create_index(
+        "webhook_deliveries_due",
+        "webhook_deliveries",
+        ["due_at"],
+        unique=False,
+        sqlite_where=sa.text("due_at IS NOT NULL"),
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    )
+    op.create_index(
+        "webhook_deliveries_failed",
+        "webhook_deliveries",
+        ["webhook", "sid"],
+        unique=False,
+        sqlite_where=sa.text("status = 'failed'"),
+        postgresql_where=sa.text("status = 'failed'"),
+    )
+    op.create_index(
+        "webhook_deliveries_finished",
+        "webhook_deliveries",
+        ["finished_at"],
+        unique=False,
+        sqlite_where=sa.text("finished_at IS NOT NULL"),
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+    )
+    op.create_table(
+        "webhooks",
+        sa.Column("sid", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("application", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("events", sa.Text(), nullable=False),
+        sa.Column("enabled", sa.Integer(), nullable=False),
+        sa.Column("secrets", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("old_until", sa.BigInteger(), nullable=True),
+        sa.Column("failing_since", sa.BigInteger(), nullable=True),
+        sa.Column("disabled", sa.Text(), nullable=True),
+        sa.Column("disabled_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("sid"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("webhooks_by_application", "webhooks", ["application", "sid"], unique=False)
+    op.create_index("webhooks_by_tenant", "webhooks", ["tenant", "sid"], unique=False)
+    op.create_table(
         "windows",
         sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
@@ -404,4 +582,3 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("windows_until", "windows", ["until"], unique=False)
-    # ### end Alembic commands ###
