@@ -74,9 +74,9 @@ def test_at_the_moment_that_was_named_a_hit_fits_and_one_millisecond_before_it_d
 
 def test_the_cooldown_holds_until_its_last_millisecond() -> None:
     known = NEW.sent(T, 30)
-    assert refused(known.sending(T + 29_999, 10, 30)) == ("resend_too_soon", T + 30_000)
-    assert known.sending(T + 30_000, 10, 30) is None
-    assert NEW.sent(T, 0).sending(T, 10, 30) is None
+    assert refused(known.cooldown(T + 29_999)) == ("resend_too_soon", T + 30_000)
+    assert known.cooldown(T + 30_000) is None
+    assert NEW.sent(T, 0).cooldown(T) is None
 
 
 def test_the_later_of_the_hours_and_the_days_limit_is_named() -> None:
@@ -112,7 +112,7 @@ def test_wrong_checks_of_the_hour_refuse_starts_and_checks_alike() -> None:
 def test_a_right_code_takes_no_place_ends_the_row_and_the_cooldown() -> None:
     known = NEW.sent(T, 600).checked(T, right=False).checked(T, right=True)
     assert (known.wrong, known.wrong_in_a_row, known.cooldown_until) == ((T,), 0, 0)
-    assert known.sending(T, 10, 30) is None
+    assert known.cooldown(T) is None
 
 
 def test_the_hundredth_wrong_code_in_a_row_locks_however_long_it_took() -> None:

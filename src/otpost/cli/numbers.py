@@ -13,7 +13,7 @@ from otpost.services.audit import command_line_actor
 
 
 def unlock(*, number: str, tenant: str | None) -> None:
-    from otpost.services.verifications.guards import unlock_number
+    from otpost.services.verifications.number_limits import unlock_number
 
     recipient = _read_recipient(number)
 

@@ -79,32 +79,29 @@ class Application(msgspec.Struct, frozen=True):
         """Whether it is there for this tenant."""
         return self.tenant == tenant and self.deleted_at is None
 
-    def judge_number(self, to: PhoneNumber) -> None:
-        """Raise Invalid for a number that lies outside of the allowed dialing codes, or of the allowed regions."""
-        allowed = self.rules.allowed_dialing_codes
-        if allowed and not any(to.e164.startswith(dialing_code) for dialing_code in allowed):
-            raise invalid(
-                "to",
-                "dialing_code_refused",
-                f"This application sends only to numbers that begin with {', '.join(allowed)}.",
-            )
-        regions = self.rules.allowed_regions
+    def number_refusal(self, to: PhoneNumber) -> Invalid | None:
+        """Why a number may not be texted: it lies outside of the allowed dialing codes, or of the allowed regions."""
+        codes, regions = self.rules.allowed_dialing_codes, self.rules.allowed_regions
+        if codes and not to.e164.startswith(codes):
+            message = f"This application sends only to numbers that begin with {', '.join(codes)}."
+            return invalid("to", "dialing_code_refused", message)
         if regions and to.region not in regions:
-            raise invalid(
-                "to", "region_refused", f"This application sends only to numbers of the regions {', '.join(regions)}."
-            )
+            message = f"This application sends only to numbers of the regions {', '.join(regions)}."
+            return invalid("to", "region_refused", message)
+        return None
 
-    def judge_variables(self, given: Mapping[str, str]) -> None:
-        """Raise Invalid for variables that the text needs and nobody gave."""
+    def variables_refusal(self, given: Mapping[str, str]) -> Invalid | None:
+        """Why a text cannot be said: it needs variables that nobody gave."""
         lacking = sorted(name for name in variables_needed(self.rules.body) if not given.get(name))
-        if lacking:
-            raise Invalid(
-                "The application's text needs more variables than were given.",
-                errors=tuple(
-                    FieldError(f"variables.{name}", "variable_missing", f"The application's text needs {{{name}}}.")
-                    for name in lacking
-                ),
-            )
+        if not lacking:
+            return None
+        return Invalid(
+            "The application's text needs more variables than were given.",
+            errors=tuple(
+                FieldError(f"variables.{name}", "variable_missing", f"The application's text needs {{{name}}}.")
+                for name in lacking
+            ),
+        )
 
     def sender_for(self, to: PhoneNumber) -> CountrySender | None:
         """What its verifications ask of the main account for the number's country; None where it leaves it to that."""

@@ -152,14 +152,22 @@ class NumberLimits(msgspec.Struct, frozen=True):
         """Why neither a check nor a start is possible: the lock, or the hour's wrong checks."""
         if self.locked_at is not None:
             return NumberLocked(retry_at=now + HOUR_MS)
+        if not self.wrong:
+            return None
         at = free_at(self.wrong, now, HOUR_MS, checks_per_hour)
         return None if at is None else NumberChecksReached(retry_at=at)
 
-    def sending(self, now: int, per_hour: int, per_day: int) -> LimitReached | None:
-        """Why no text may be sent now: the cooldown, or the hour's or the day's sends."""
+    def cooldown(self, now: int) -> LimitReached | None:
+        """Why no text may be sent so soon after the one before it."""
+        if not self.cooldown_until:
+            return None
         cooldown_until = self.as_of(now).cooldown_until
-        if now < cooldown_until:
-            return ResendTooSoon(retry_at=cooldown_until)
+        return ResendTooSoon(retry_at=cooldown_until) if now < cooldown_until else None
+
+    def sending(self, now: int, per_hour: int, per_day: int) -> LimitReached | None:
+        """Why no text may be sent now: the hour's or the day's sends."""
+        if not self.sends:
+            return None
         moments = [
             at
             for at in (free_at(self.sends, now, HOUR_MS, per_hour), free_at(self.sends, now, DAY_MS, per_day))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import unicodedata
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -121,14 +121,15 @@ class Verification(msgspec.Struct, frozen=True):
             return self.expires_at
         return self.expires_at - min(FRESH_START_S * 1000, self.lifetime_s * 500) + 1
 
-    def sent(self, now: int, message: str) -> Verification:
-        """One more text is on its way; the end does not move."""
+    def sent(self, now: int, message: str, **words: Any) -> Verification:
+        """One more text is on its way, in these words (`locale`, `variables`, `extras`); the end does not move."""
         return msgspec.structs.replace(
             self,
             sends=self.sends + 1,
             message=message,
             resend_at=now + self.resend_after_s * 1000,
             events=(*self.events, Event(now, "started" if self.sends == 0 else "resent", message)),
+            **words,
         )
 
     def checked(self, now: int, *, right: bool) -> Verification:

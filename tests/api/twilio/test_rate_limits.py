@@ -36,8 +36,10 @@ def metered(otpost: Installation, va: str, **given: str) -> Unit[int]:
 
     def decide(rows: Rows) -> int:
         windows = meter_start(otpost.context, rows, va, given, now)
-        for window in windows:
-            rows.put(WINDOWS, window)
+        if isinstance(windows, RateLimitReached):
+            raise windows
+        for kind, window in windows:
+            rows.put(kind, window)
         return len(windows)
 
     return Unit(decide)

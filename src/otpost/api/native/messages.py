@@ -22,7 +22,7 @@ from otpost.services.messages.read import list_messages, read_message
 from otpost.services.messages.send import DEFAULT_S, LONGEST_S, SHORTEST_S, send_message
 from otpost.services.policy.sandbox import empty_sandbox, list_inbox
 from otpost.services.tenants.applications import read_application
-from otpost.services.verifications.guards import unlock_number
+from otpost.services.verifications.number_limits import unlock_number
 
 
 class MessageBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -22,7 +22,7 @@ from otpost.services.verifications.text import asked_for, filled_in, language_of
 OTHER_CHANNELS: dict[str, int] = {"call": 60223, "whatsapp": 60223, "sna": 60223, "rcs": 60223, "email": 60217}
 """Twilio's channels that Otpost does not have: a channel that is switched off, or one that lacks its set-up."""
 TAGS, TAG_LENGTH, SUBSTITUTIONS = 10, 128, 32
-NONE = Extras()
+NO_EXTRAS = Extras()
 
 _CUSTOM_CODE = re.compile(r"[A-Za-z0-9-]{4,10}")
 _object = msgspec.json.Decoder(dict[str, str | int | float | bool])
@@ -65,7 +65,7 @@ async def extras(call: Call, service: Application, to: PhoneNumber) -> tuple[Ext
     """What the form brings beyond the number, and the locale that it asks for."""
     form, features = call.form, service.features
     if len(form) == 2 and features.template is None and not features.psd2:
-        return NONE, None
+        return NO_EXTRAS, None
     if "CustomMessage" in form:
         raise TwilioError(60243, detail="Use a template, or set the application's text.")
     if form.get("RiskCheck", "enable") not in ("enable", "disable"):

@@ -121,6 +121,7 @@ async def start(call: Call) -> Reply:
         call.tenant,
         service.sid,
         to,
+        mode="twilio",
         locale=locale,
         client_ip=call.form.get("DeviceIp") or None,
         extras=extras,

@@ -19,7 +19,7 @@ from otpost.domain.verification import Binding, Verification, read_code, same
 from otpost.services import webhooks
 from otpost.services.context import Context
 from otpost.services.paging import Tenancy
-from otpost.services.verifications.guards import limits_of
+from otpost.services.verifications.number_limits import limits_of
 from otpost.services.verifications.text import code_of
 from otpost.store.kinds import APPLICATIONS, MESSAGES, NUMBER_LIMITS, VERIFICATIONS
 from otpost.store.units import Key, Query, Rows, Unit, lock, lock_by, look

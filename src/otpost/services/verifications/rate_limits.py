@@ -15,21 +15,25 @@ from otpost.services.audit import add_line
 from otpost.services.context import Context
 from otpost.services.tenants.applications import NO_APPLICATION
 from otpost.store.kinds import APPLICATIONS, RATE_LIMITS, WINDOWS
-from otpost.store.units import Key, Rows, Unit, lock, lock_by, look_by
+from otpost.store.units import Key, Kind, Rows, Unit, lock, lock_by, look_by
 
 MOST_RATE_LIMITS, MOST_BUCKETS = 20, 10
 SCOPE = "rate limit"
 
 
-def meter_start(context: Context, rows: Rows, application: str, given: Mapping[str, str], now: int) -> list[Window]:
-    """One hit for each value that a start brings, by the limit's name; the windows are to be kept with the start.
+def limits_named(application: str) -> Key:
+    """The application's limits, only to be read."""
+    return look_by(RATE_LIMITS, "application", application)
 
-    Names that the application has no limit for are not metered. Raises RateLimitReached, for the limit that lasts
-    longest, where one bucket has no room.
+
+def meter_start(
+    context: Context, rows: Rows, application: str, given: Mapping[str, str], now: int
+) -> RateLimitReached | list[tuple[Kind[Window], Window]]:
+    """One hit for each value that a start brings, by the limit's name: the windows to keep with the start.
+
+    Names that the application has no limit for are not metered. RateLimitReached, for the limit that lasts longest,
+    where one bucket has no room.
     """
-    if not given:
-        return []
-    rows.require(look_by(RATE_LIMITS, "application", application))
     places = [
         (limit.unique_name, bucket, f"{bucket.sid} {context.keyring.hash(SCOPE, given[limit.unique_name].encode())}")
         for limit in rows.find(RATE_LIMITS, "application", application, locked=False)
@@ -37,17 +41,17 @@ def meter_start(context: Context, rows: Rows, application: str, given: Mapping[s
         for bucket in limit.buckets
     ]
     rows.require(*(lock(WINDOWS, SCOPE, key) for _, _, key in places))
-    taken, full = [], []
+    windows, full = [], []
     for name, bucket, key in places:
         window = rows.get(WINDOWS, SCOPE, key) or Window(SCOPE, key, until=0)
         interval_ms = bucket.interval_s * 1000
         if (at := window.free_at(now, interval_ms, bucket.max)) is not None:
             full.append((at, name))
-        taken.append(window.hit(now, interval_ms, bucket.max))
+        windows.append((WINDOWS, window.hit(now, interval_ms, bucket.max)))
     if full:
         retry_at, name = max(full)
-        raise RateLimitReached(name, retry_at=retry_at)
-    return taken
+        return RateLimitReached(name, retry_at=retry_at)
+    return windows
 
 
 async def list_rate_limits(context: Context, application: str) -> Sequence[RateLimit]:

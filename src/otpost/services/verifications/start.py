@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
-from otpost.domain import limits, sid
-from otpost.domain.application import Application
-from otpost.domain.errors import (
-    LimitReached,
-    MaxSendsReached,
-    NotFound,
-    ResendTooSoon,
-    Unavailable,
-    invalid,
-)
-from otpost.domain.limits import HOUR_MS, NumberLimits, Window, client_network
+from otpost.domain import sid
+from otpost.domain.errors import NotFound, SenderPolicyIncomplete, Unavailable
+from otpost.domain.limits import client_network
 from otpost.domain.message import NO_STALE_TEXT_S, Message, queued
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route, lane_of
 from otpost.domain.verification import Extras, Verification
 from otpost.services.context import Context
 from otpost.services.policy.plan import Plans
+from otpost.services.tenants.applications import NO_APPLICATION
 from otpost.services.verifications import text
-from otpost.services.verifications.check import USED_UP, end_verification
-from otpost.services.verifications.guards import limits_of
-from otpost.services.verifications.rate_limits import meter_start
-from otpost.services.verifications.safe_numbers import is_safe
+from otpost.services.verifications.check import end_verification
+from otpost.services.verifications.guards import Mode, Request, Start, ask_guards, needs_of_guards
+from otpost.services.verifications.number_limits import limits_of
 from otpost.services.verifications.text import default_language
 from otpost.store.base import MESSAGES_DUE
-from otpost.store.kinds import APPLICATIONS, MESSAGES, NUMBER_LIMITS, POLICIES, VERIFICATIONS, WINDOWS
+from otpost.store.kinds import APPLICATIONS, MESSAGES, NUMBER_LIMITS, POLICIES, VERIFICATIONS
 from otpost.store.units import Rows, Unit, lock, lock_by, look
+
+_NO_EXTRAS = Extras()
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -49,95 +43,54 @@ def start_verification(
     application: str,
     to: PhoneNumber,
     *,
+    mode: Mode = "native",
     locale: str | None = None,
     client_ip: str | None = None,
     variables: Mapping[str, str] | None = None,
-    extras: Extras | None = None,
+    extras: Extras = _NO_EXTRAS,
     rate_limits: Mapping[str, str] | None = None,
 ) -> Unit[Started]:
     """Begin a verification of a number, or send one more text for the pending one.
 
-    The text is in `locale`, else in that of the start before, else in the number's own. With `extras` (their custom
-    code from `sealed`) it keeps to Twilio Verify: the pending verification is the same until it expires, beside one
-    whose checks are used up there is none, and another amount or payee makes a new one.
-    `rate_limits` are values by the unique names of the application's own limits.
+    The text is in `locale`, else in that of the start before, else in the number's own. `extras` (their custom code
+    from `seal_custom_code`) come in the mode `twilio` alone. `rate_limits` are values by the unique names of the
+    application's own limits.
 
     Raises Invalid, SenderPolicyIncomplete, LimitReached, or Unavailable where the text could not leave in time.
     """
     now = context.clock()
-    new_verification, new_message = context.ids(sid.VERIFICATION), context.ids(sid.MESSAGE)
-    turn_in = context.queue_order.place(application, now)
-    given, shaped = dict(variables or {}), extras is not None
-    client = None if client_ip is None else client_network(client_ip)
+    request = Request(
+        context=context,
+        plans=plans,
+        tenant=tenant,
+        application=application,
+        to=to,
+        now=now,
+        mode=mode,
+        locale=locale,
+        client=None if client_ip is None else client_network(client_ip),
+        variables=dict(variables or {}),
+        extras=extras,
+        rate_limits=rate_limits or {},
+        turn_in=context.queue_order.place(application, now),
+    )
+    verification_sid, message_sid = context.ids(sid.VERIFICATION), context.ids(sid.MESSAGE)
 
     def decide(rows: Rows) -> Started:
-        app = rows.look(APPLICATIONS, application)
-        if app is None or not app.belongs_to(tenant):
-            raise NotFound("There is no such application.")
-        rules = app.rules
-        app.judge_number(to)
-        if extras is None or extras.body is None:
-            app.judge_variables(given)
-        plan = plans.plan_of(rows, tenant)
-        sender = app.sender_for(to)
-        route = plan.route(to, sender)
-        if isinstance(route, NoRoute):
-            raise invalid("to", "dialing_code_refused", route.reason)
-        known = limits_of(rows, tenant, application, to.e164)
-        if (refusal := known.guessing(now, rules.number_checks_per_hour)) is not None:
-            raise refusal
-        current = next(iter(rows.find(VERIFICATIONS, "pending", application, to.e164)), None)
-        if current is not None and current.begins_anew(now, to_the_end=shaped):
-            end_verification(rows, current, current.ended(min(now, current.expires_at), "expired"), now)
-            current = None
-        elif current is not None and extras is not None and current.binding != extras.binding:
-            end_verification(rows, current, current.ended(now, "canceled"), now)
-            current = None
-        if current is not None and current.sends >= current.max_sends:
-            raise MaxSendsReached(retry_at=current.fresh_start_at(to_the_end=shaped))
-        if shaped and current is None and known.used_up is not None:
-            used_up = rows.look(VERIFICATIONS, known.used_up)
-            if used_up is not None and used_up.is_used_up(now):
-                raise MaxSendsReached(USED_UP, retry_at=used_up.expires_at)
-        try:
-            windows = _take_places(rows, app, known, client, now)
-        except LimitReached as reached:
-            if isinstance(reached, ResendTooSoon) or not is_safe(rows, tenant, to.e164):
-                raise
-            windows = []
-        windows += meter_start(context, rows, application, rate_limits or {}, now)
-        verification = current or Verification(
-            sid=new_verification,
-            tenant=tenant,
-            application=application,
-            to=to.e164,
-            status="pending",
-            created_at=now,
-            expires_at=now + rules.lifetime_s * 1000,
-            resend_at=now,
-            key_id=context.keyring.current,
-            code_length=rules.code_length,
-            lifetime_s=rules.lifetime_s,
-            max_checks=rules.max_checks,
-            max_sends=rules.max_sends,
-            resend_after_s=rules.resend_after_s,
-            message=new_message,
-        )
-        verification = msgspec.structs.replace(
-            verification.sent(now, new_message),
-            locale=locale or verification.locale or default_language(app, to, extras),
-            variables=given,
-            extras=_joined(verification.extras, extras),
-        )
-        wait_ms = plan.wait_ms(lambda lane: context.lanes.wait_ms(lane, application, False), route, to, sender)
-        message = _message(app, verification, route, new_message, wait_ms, turn_in, now)
+        start = _load_start(rows, request)
+        writes = ask_guards(rows, start)
+        verification = start.pending or _new_verification(start, verification_sid, message_sid)
+        verification = _with_text(start, verification, message_sid)
+        message = _message(start, verification)
+        if start.outgoing is not None:
+            _end_outgoing(rows, request, start.outgoing)
         rows.put(VERIFICATIONS, verification)
-        rows.put(NUMBER_LIMITS, known.sent(now, verification.resend_after_s))
+        rows.put(NUMBER_LIMITS, start.limits.sent(request.now, verification.resend_after_s))
         rows.put(MESSAGES, message)
-        for window in windows:
-            rows.put(WINDOWS, window)
+        for kind, row in writes:
+            rows.put(kind, row)
         rows.signal(MESSAGES_DUE)
-        return Started(verification, message, current is None)
+        return Started(verification, message, start.pending is None)
 
     return Unit(
         decide,
@@ -146,57 +99,113 @@ def start_verification(
             look(POLICIES, tenant),
             lock_by(VERIFICATIONS, "pending", application, to.e164),
             lock(NUMBER_LIMITS, application, to.e164),
+            *needs_of_guards(request),
         ],
     )
 
 
-def _joined(standing: Extras | None, more: Extras | None) -> Extras | None:
+def _load_start(rows: Rows, request: Request) -> Start:
+    application, to = rows.look(APPLICATIONS, request.application), request.to
+    if application is None or not application.belongs_to(request.tenant):
+        raise NotFound(NO_APPLICATION)
+    plan, sender = request.plans.plan_of(rows, request.tenant), application.sender_for(to)
+    route: Route | NoRoute | SenderPolicyIncomplete
+    try:
+        route = plan.route(to, sender)
+    except SenderPolicyIncomplete as incomplete:
+        route = incomplete
+    limits = limits_of(rows, request.tenant, request.application, to.e164)
+    pending = next(iter(rows.find(VERIFICATIONS, "pending", request.application, to.e164)), None)
+    goes_on = pending is not None and _goes_on(request, pending)
+    return Start(
+        request=request,
+        application=application,
+        plan=plan,
+        sender=sender,
+        route=route,
+        limits=limits,
+        pending=pending if goes_on else None,
+        outgoing=None if goes_on else pending,
+    )
+
+
+def _goes_on(request: Request, pending: Verification) -> bool:
+    """Whether a start is one more text of the pending verification."""
+    if request.mode == "native":
+        return not pending.begins_anew(request.now)
+    return not pending.begins_anew(request.now, to_the_end=True) and pending.binding == request.extras.binding
+
+
+def _end_outgoing(rows: Rows, request: Request, outgoing: Verification) -> None:
+    """End the verification that a start leaves behind: too little of its life is left, or it is for another payment."""
+    now = request.now
+    if outgoing.begins_anew(now, to_the_end=request.mode == "twilio"):
+        ended = outgoing.ended(min(now, outgoing.expires_at), "expired")
+    else:
+        ended = outgoing.ended(now, "canceled")
+    end_verification(rows, outgoing, ended, now)
+
+
+def _new_verification(start: Start, verification_sid: str, message_sid: str) -> Verification:
+    request, rules = start.request, start.application.rules
+    return Verification(
+        sid=verification_sid,
+        tenant=request.tenant,
+        application=request.application,
+        to=request.to.e164,
+        status="pending",
+        created_at=request.now,
+        expires_at=request.now + rules.lifetime_s * 1000,
+        resend_at=request.now,
+        key_id=request.context.keyring.current,
+        code_length=rules.code_length,
+        lifetime_s=rules.lifetime_s,
+        max_checks=rules.max_checks,
+        max_sends=rules.max_sends,
+        resend_after_s=rules.resend_after_s,
+        message=message_sid,
+    )
+
+
+def _with_text(start: Start, verification: Verification, message_sid: str) -> Verification:
+    """The verification with one more text on its way, in the words of this start."""
+    request = start.request
+    locale = request.locale or verification.locale
+    return verification.sent(
+        request.now,
+        message_sid,
+        locale=locale or default_language(start.application, request.to, request.extras),
+        variables=request.variables,
+        extras=verification.extras if request.mode == "native" else _extras(request, verification.extras),
+    )
+
+
+def _extras(request: Request, standing: Extras | None) -> Extras:
     """The extras of the text that is sent now; a caller's own code stays until another is brought."""
+    extras = request.extras
     if standing is None or standing.custom_code is None:
-        return standing if more is None else more
-    if more is None:
-        return standing
-    return msgspec.structs.replace(more, custom_code=more.custom_code or standing.custom_code)
+        return extras
+    return msgspec.structs.replace(extras, custom_code=extras.custom_code or standing.custom_code)
 
 
-def _take_places(rows: Rows, app: Application, known: NumberLimits, client: str | None, now: int) -> list[Window]:
-    """The windows with this send in them; LimitReached where one, or the number itself, has no place for it."""
-    taken = []
-    if (refusal := known.sending(now, app.rules.number_sends_per_hour, app.rules.number_sends_per_day)) is not None:
-        raise refusal
-    if (limit := app.rules.max_sends_per_hour) is not None:
-        window = rows.get(WINDOWS, "application", app.sid) or Window("application", app.sid, until=0)
-        if (refusal := limits.application_sends(window, now, limit)) is not None:
-            raise refusal
-        taken.append(window.hit(now, HOUR_MS, limit))
-    if client is not None and (limit := app.rules.max_sends_per_client_ip) is not None:
-        key = f"{app.sid} {client}"
-        window = rows.get(WINDOWS, "client", key) or Window("client", key, until=0)
-        if (refusal := limits.client_sends(window, now, limit)) is not None:
-            raise refusal
-        taken.append(window.hit(now, HOUR_MS, limit))
-    return taken
-
-
-def _message(
-    app: Application,
-    verification: Verification,
-    route: Route,
-    message_sid: str,
-    wait_ms: int,
-    turn_in: Callable[[str], int],
-    now: int,
-) -> Message:
-    segments = text.segments(app, verification, now)
+def _message(start: Start, verification: Verification) -> Message:
+    """The text in the outbox; Unavailable where it could not leave within the code's life."""
+    request, route, now = start.request, start.route, start.request.now
+    context, application = request.context, start.application
+    assert isinstance(route, Route)  # a guard refuses the rest
+    segments = text.segments(application, verification, now)
+    wait_ms = start.plan.wait_ms(
+        lambda lane: context.lanes.wait_ms(lane, application.sid, False), route, request.to, start.sender
+    )
     if now + wait_ms > verification.expires_at - NO_STALE_TEXT_S * 1000:
         raise Unavailable(
             "The sender service cannot take the text within the code's life; nothing was started.",
             retry_at=now + min(wait_ms, verification.lifetime_s * 1000) if wait_ms else verification.expires_at,
         )
     return queued(
-        message_sid,
-        app.tenant,
-        app.sid,
+        verification.message,
+        application.tenant,
+        application.sid,
         verification.to,
         route,
         now=now,
@@ -204,5 +213,5 @@ def _message(
         segments=segments,
         verification=verification.sid,
         number=verification.sends,
-        turn=turn_in(lane_of(app.tenant, route)),
+        turn=request.turn_in(lane_of(application.tenant, route)),
     )
