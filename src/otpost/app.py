@@ -106,7 +106,7 @@ async def running(here: Installation) -> AsyncIterator[App]:
 
         console = []
         if "console" in config.roles:
-            console = web.routes(
+            console = web.make_routes(
                 web.Surroundings(
                     context=context,
                     plans=plans,

@@ -14,7 +14,7 @@ from otpost.store.kinds import USERS
 from otpost.store.units import Rows, Unit, lock
 from standins.twilio import RequestRecord, TwilioStandIn
 from web.browsing import NAME, PASSWORD
-from web.policy_world import (
+from web.policy.world import (
     AMERICA,
     AMERICA_ROW,
     AMERICA_SENDER,

@@ -12,7 +12,7 @@ from e2e.test_policy import fill, press, tab_to, type_into
 from otpost.domain.policy import Breaker
 from otpost.store.kinds import BREAKERS
 from otpost.store.units import Rows, Unit, lock
-from web.policy_world import MAIN, MARK, PATH, SENDER, TOKEN
+from web.policy.world import MAIN, MARK, PATH, SENDER, TOKEN
 
 pytestmark = pytest.mark.browser
 

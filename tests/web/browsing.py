@@ -19,7 +19,7 @@ from otpost.domain.access import User
 from otpost.services.audit import command_line_actor
 from otpost.services.tenants.passwords import Passwords
 from otpost.services.tenants.users import make_link, make_user
-from otpost.web import Surroundings, routes
+from otpost.web import Surroundings, make_routes
 
 NAME, PASSWORD = "ada", "correct horse battery"
 OWN = {"origin": "http://otpost.test", "sec-fetch-site": "same-origin"}
@@ -164,7 +164,7 @@ class Console:
         )
         self.app = application(
             here.surroundings(public_url=public_url),
-            routes(self.surroundings),
+            make_routes(self.surroundings),
         )
 
     def browser(self, address: str = "192.0.2.1", scheme: str = "http") -> Browser:

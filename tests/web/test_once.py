@@ -9,9 +9,9 @@ import pytest
 from api.world import picture
 from installation import TO
 from otpost.services.tenants.sign_in import SESSION_LIFE_MS
-from otpost.web.visit import FLASH_S
+from otpost.web.request import FLASH_S
 from web.browsing import Browser, Console, Seen
-from web.policy_world import PATH, Room
+from web.policy.world import PATH, PolicyPage
 
 MOVING = frozenset({"first_answers", "nodes", "sessions"})
 
@@ -58,8 +58,8 @@ async def test_what_a_form_makes_is_shown_by_the_page_after_it_and_by_no_reload(
 async def test_a_page_that_answers_a_test_is_loaded_again_without_another_text(small_console: Console, button: str):
     browser, here = await small_console.signed_in(), small_console.here
     await here.choose_sandbox()
-    room = await Room.enter(browser)
-    fields = {**room.fields, "to": TO, "message": "Is this on?", "do": button}
+    page = await PolicyPage.enter(browser)
+    fields = {**page.fields, "to": TO, "message": "Is this on?", "do": button}
     first = await browser.post(PATH, fields)
     again = await browser.post(PATH, fields)
     texts = (await here.ok("GET", "/v1/sandbox/messages"))["items"]
@@ -69,8 +69,8 @@ async def test_a_page_that_answers_a_test_is_loaded_again_without_another_text(s
     messages = (await here.ok("GET", "/v1/messages"))["items"]
     assert len(messages) == (1 if button == "send" else 0)
     assert again.status == first.status == 200
-    room._take(again)
-    await room.press(button)
+    page._take(again)
+    await page.press(button)
     if button == "send":
         assert len((await here.ok("GET", "/v1/messages"))["items"]) == 2
     else:

@@ -1,13 +1,13 @@
 """The console: pages rendered on the server, which work as plain forms.
 
-A room is added in three places: a module in `rooms` with its handlers and `ROOMS`, that tuple in `routes.ROOMS`, and
+A page is added in three places: a module in `pages` with its handlers and `PAGES`, that tuple in `routes.PAGES`, and
 its templates, which extend `layout.html` and take their fields from `forms.html`. After a template has used a class of
 Tabler's for the first time, `npm ci && npm run build` in scripts/console-css brings the CSS along.
 """
 
 from __future__ import annotations
 
-from otpost.web.routes import routes
-from otpost.web.visit import Surroundings
+from otpost.web.request import Surroundings
+from otpost.web.routes import make_routes
 
-__all__ = ["Surroundings", "routes"]
+__all__ = ["Surroundings", "make_routes"]

@@ -16,23 +16,23 @@ from otpost.domain.errors import LimitReached, NotFound, Refusal, Unavailable, V
 from otpost.services.tenants.sign_in import NewSession, SignedIn, find_session
 from otpost.store.kinds import USERS
 from otpost.telemetry import REQUEST_ID
-from otpost.web import kept
-from otpost.web.asking import read_asking
-from otpost.web.policy import ROOMS as POLICY
-from otpost.web.rooms.applications import ROOMS as APPLICATIONS
-from otpost.web.rooms.messages import ROOMS as MESSAGES
-from otpost.web.rooms.overview import ROOMS as OVERVIEW
-from otpost.web.rooms.reference import ROOMS as REFERENCE
-from otpost.web.rooms.sandbox import ROOMS as SANDBOX
-from otpost.web.rooms.settings import ROOMS as SETTINGS
-from otpost.web.rooms.sign_in import ROOMS as SIGN_IN
-from otpost.web.rooms.sign_in import ask_again, own_page
-from otpost.web.rooms.verifications import ROOMS as VERIFICATIONS
-from otpost.web.rooms.webhooks import ROOMS as WEBHOOKS
+from otpost.web import late_forms
+from otpost.web.late_forms import LateForm
+from otpost.web.pages.applications import PAGES as APPLICATIONS
+from otpost.web.pages.messages import PAGES as MESSAGES
+from otpost.web.pages.overview import PAGES as OVERVIEW
+from otpost.web.pages.reference import PAGES as REFERENCE
+from otpost.web.pages.sandbox import PAGES as SANDBOX
+from otpost.web.pages.settings import PAGES as SETTINGS
+from otpost.web.pages.sign_in import PAGES as SIGN_IN
+from otpost.web.pages.sign_in import ask_again, own_page
+from otpost.web.pages.verifications import PAGES as VERIFICATIONS
+from otpost.web.pages.webhooks import PAGES as WEBHOOKS
+from otpost.web.policy.page import PAGES as POLICY
+from otpost.web.request import Form, Page, Surroundings, Visit, read_browser
 from otpost.web.static_files import serve
-from otpost.web.visit import Form, Room, Surroundings, Visit
 
-ROOMS: Final[tuple[Room, ...]] = (
+PAGES: Final[tuple[Page, ...]] = (
     *SIGN_IN,
     *OVERVIEW,
     *VERIFICATIONS,
@@ -44,7 +44,7 @@ ROOMS: Final[tuple[Room, ...]] = (
     *SANDBOX,
     *REFERENCE,
 )
-"""A new room's module adds its own tuple here."""
+"""A new page's module adds its own tuple here."""
 
 MAX_FORM: Final = 524_288
 MAX_STRANGERS_FORM: Final = 16_384
@@ -87,20 +87,18 @@ class TooLarge(Refusal):
     code = "too_large"
 
 
-def routes(surroundings: Surroundings) -> list[BaseRoute]:
+def make_routes(surroundings: Surroundings) -> list[BaseRoute]:
     """The console's routes, to stand after all others: the last one answers browsers where there is no page."""
-    found: list[BaseRoute] = [Route("/static/{mark}/{name}", _Static())]
-    found += [Route(room.path, Address(surroundings, room)) for room in ROOMS]
-    found.append(Nowhere(surroundings))
-    return found
+    pages = [Route(page.path, Address(surroundings, page)) for page in PAGES]
+    return [Route("/static/{mark}/{name}", _Static()), *pages, Nowhere(surroundings)]
 
 
 class Address:
-    """One room as an ASGI application: judges the request, finds out who asks, and calls the handler."""
+    """One page as an ASGI application: judges the request, finds out who asks, and calls the handler."""
 
-    def __init__(self, surroundings: Surroundings, room: Room) -> None:
+    def __init__(self, surroundings: Surroundings, page: Page) -> None:
         self._surroundings = surroundings
-        self._room = room
+        self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = self._visit(scope)
@@ -116,13 +114,13 @@ class Address:
         path = quote(scope["path"])
         return Visit(
             surroundings=self._surroundings,
-            asking=read_asking(scope, self._surroundings.public_url, self._surroundings.trusted_proxies),
+            browser=read_browser(scope, self._surroundings.public_url, self._surroundings.trusted_proxies),
             method=scope["method"],
             here=f"{path}?{query}" if query else path,
             path=scope.get("path_params", {}),
             query=_query(query),
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-            entry=self._room.entry,
+            entry=self._page.entry,
         )
 
     async def _answer(self, visit: Visit, scope: Scope, receive: Receive) -> Response:
@@ -131,7 +129,7 @@ class Address:
         except Refusal as refusal:
             return await refused(visit, refusal)
         except Exception:
-            _log.exception("%s %s failed", visit.method, self._room.path)
+            _log.exception("%s %s failed", visit.method, self._page.path)
             request_id = REQUEST_ID.get()
             where = "in the log" if request_id is None else f"in the log under {request_id}"
             return await _said(
@@ -140,7 +138,7 @@ class Address:
 
     async def _guarded(self, visit: Visit, receive: Receive) -> Response:
         safe = visit.method in ("GET", "HEAD")
-        if not safe and not visit.asking.own:
+        if not safe and not visit.browser.own:
             return await _said(
                 visit,
                 403,
@@ -149,50 +147,50 @@ class Address:
                 "here and repeat what you did. Behind a proxy, OTPOST_PUBLIC_URL has to be the address in the browser.",
             )
         if visit.token is not None:
-            visit.signed_in = await find_session(visit.context, visit.token, visit.asking.address)
-        former = await kept.former_session(visit) if visit.signed_in is None and not safe else None
-        if visit.signed_in is None and not self._room.open:
-            if former is None or self._room.post is None or visit.method != "POST":
+            visit.signed_in = await find_session(visit.context, visit.token, visit.browser.address)
+        former = await late_forms.find_former_session(visit) if visit.signed_in is None and not safe else None
+        if visit.signed_in is None and not self._page.open:
+            if former is None or self._page.post is None or visit.method != "POST":
                 return to_sign_in(visit)
             visit.form = await _form(visit, receive, MAX_FORM)
-            sealed = kept.seal(visit, former.user, self._room.path)
+            sealed = late_forms.seal(visit, former.user, self._page.path)
             return await ask_again(visit, sealed) if sealed else to_sign_in(visit)
-        handler = self._room.get if safe else self._room.post if visit.method == "POST" else None
+        handler = self._page.get if safe else self._page.post if visit.method == "POST" else None
         if handler is None:
             response = await _said(visit, 405, "Not possible here", "This address does not take what was sent to it.")
-            allowed = [*(["GET", "HEAD"] if self._room.get else []), *(["POST"] if self._room.post else [])]
+            allowed = [*(["GET", "HEAD"] if self._page.get else []), *(["POST"] if self._page.post else [])]
             response.headers["allow"] = ", ".join(allowed)
             return response
         if not safe:
             known = visit.signed_in is not None or former is not None
             visit.form = await _form(visit, receive, MAX_FORM if known else MAX_STRANGERS_FORM)
         response = await handler(visit)
-        if visit.begun is not None and (form := kept.opened(visit, visit.begun.session.user)):
+        if visit.begun is not None and (form := late_forms.open_sealed(visit, visit.begun.session.user)):
             return await _go_on(visit, visit.begun, form)
         return response
 
 
-async def _go_on(visit: Visit, begun: NewSession, form: kept.Kept) -> Response:
+async def _go_on(visit: Visit, begun: NewSession, form: LateForm) -> Response:
     """Answer the form that was sent before the password was asked for, as if the session had never ended."""
-    room = next(room for room in ROOMS if room.path == form.room)
+    page = next(page for page in PAGES if page.path == form.page)
     user = await visit.context.store.get(USERS, begun.session.user)
-    assert room.post is not None, "a form is kept for rooms that take one"
+    assert page.post is not None, "a form is kept for pages that take one"
     assert user is not None, "who has just signed in is there"
     again = Visit(
         surroundings=visit.surroundings,
-        asking=visit.asking,
+        browser=visit.browser,
         method="POST",
         here=form.here,
         path=form.path,
         query=_query(form.here.partition("?")[2]),
         headers=visit.headers,
-        entry=room.entry,
+        entry=page.entry,
         form=Form(form.pairs),
-        signed_in=SignedIn(user, begun.session, visit.asking.address),
+        signed_in=SignedIn(user, begun.session, visit.browser.address),
     )
     again.begin(begun)
     try:
-        return await room.post(again)
+        return await page.post(again)
     except Refusal as refusal:
         return await refused(again, refusal)
 
@@ -212,7 +210,7 @@ class Nowhere(BaseRoute):
     """What a browser sees at an address without a page; other clients pass by."""
 
     def __init__(self, surroundings: Surroundings) -> None:
-        self._address = Address(surroundings, Room("(nowhere)", get=_nowhere, post=_nowhere))
+        self._address = Address(surroundings, Page("(nowhere)", get=_nowhere, post=_nowhere))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] != "http" or not any(

@@ -1,0 +1,66 @@
+"""The first page: the last 24 hours in figures, and what is not set up yet with the one next step."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from otpost.services.overview import SetUp, count_day, read_set_up
+from otpost.services.policy.accounts import list_notices
+from otpost.services.policy.plan import read_plan
+from otpost.services.webhooks import endpoints
+from otpost.web.policy.fallback import obstacles, resting
+from otpost.web.request import Page, Visit
+from otpost.web.timeline import service_title
+
+MESSAGE_STATUSES: Final = (
+    "queued", "sending", "accepted", "sent", "delivered", "undelivered", "failed", "expired", "unconfirmed",
+)  # fmt: skip
+
+
+async def overview(visit: Visit) -> Response:
+    made = await read_plan(visit.context, visit.tenant)
+    there = await read_set_up(visit.context, visit.tenant)
+    chosen = made.policy.sender_service
+    return await visit.page(
+        "overview.html",
+        day=await count_day(visit.context, visit.tenant),
+        steps=_steps(there, chosen=chosen is not None),
+        **obstacles(made),
+        notices=await list_notices(visit.context, visit.tenant, visit.surroundings.public_url),
+        resting=await resting(visit),
+        webhooks=await endpoints.disabled(visit.context, visit.tenant),
+        service=service_title(chosen) if chosen is not None and made.ready else "",
+        statuses=MESSAGE_STATUSES,
+    )
+
+
+def _steps(there: SetUp, *, chosen: bool) -> list[tuple[bool, str, str, str, str]]:
+    """What a new installation needs, in order: done, what, what happens meanwhile, where, the step in words."""
+    return [
+        (
+            chosen,
+            "Choose who sends your texts",
+            "Until then starts and messages are refused. The sandbox needs no account: its texts stay in this console.",
+            "/sender-policy",
+            "Open the sender policy",
+        ),
+        (
+            there.keys > 0,
+            "Make a key for your application",
+            "Until then no program can start a verification.",
+            "/applications",
+            "Open the applications",
+        ),
+        (
+            there.ever_verified,
+            "Start a first verification",
+            "The API reference shows the call; its verification then has a timeline here.",
+            "/docs",
+            "Open the API reference",
+        ),
+    ]
+
+
+PAGES: Final[tuple[Page, ...]] = (Page("/overview", get=overview, entry="overview"),)

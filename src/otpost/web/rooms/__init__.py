@@ -1,1 +1,0 @@
-"""The rooms of the console, a module each, and what several of them share."""
