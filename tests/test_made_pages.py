@@ -19,6 +19,7 @@ from otpost.senders.registry import capabilities, find_services
 from otpost.senders.settings import Field, form
 from otpost.senders.twilio.codes import CODES, RANGES, link
 from otpost.services.context import LONGEST_LEAD_MS
+from otpost.services.messages.breakers import FIRST_REST_MS, LONGEST_REST_MS
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 HELP = {
@@ -73,7 +74,7 @@ def times() -> Iterator[str]:
         "First fetch of a report that did not come, then after gaps that double": seconds(delivery.FIRST_FETCH_MS),
         "Reports are fetched for": f"{delivery.FETCHED_FOR_MS // 3_600_000} h",
         "Failures in a row that open a circuit breaker": str(breaker.OPENS_AFTER),
-        "Rest of an open breaker": f"{seconds(breaker.FIRST_REST_MS)}, doubling to {seconds(breaker.LONGEST_REST_MS)}",
+        "Rest of an open breaker": f"{seconds(FIRST_REST_MS)}, doubling to {seconds(LONGEST_REST_MS)}",
         "Requests in flight per account and node": f"at most {pace.IN_FLIGHT}; {silent}",
         "Longest lead of a burst over the clock": seconds(LONGEST_LEAD_MS),
         "Head start of verifications before plain messages": seconds(message.PLAIN_AFTER_MS),

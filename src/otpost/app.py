@@ -20,13 +20,13 @@ from otpost.config import Config
 from otpost.domain import errors
 from otpost.front import Front
 from otpost.installation import Installation, key_checks, opened, sign_in_address
-from otpost.messaging import waiting
 from otpost.messaging.loop import Messaging
 from otpost.messaging.posting import CONNECTIONS, Posting
 from otpost.outbound import Outbound
 from otpost.server import Asgi, Message, bound, listening
 from otpost.services.context import Context
 from otpost.services.keyring import judge_key_ring
+from otpost.services.messages.queue import count_waiting
 from otpost.services.policy.plan import Plans
 from otpost.services.tenants.keys import KeyUses, keep_key_uses
 from otpost.services.tenants.sign_in import has_users
@@ -165,7 +165,7 @@ async def _learn_forever(context: Context) -> None:
     while True:
         with contextlib.suppress(errors.Unavailable):
             await context.clock.learn(context.store)
-            await waiting.counted(context)
+            await count_waiting(context)
         await asyncio.sleep(LEARNS_EVERY_S)
 
 

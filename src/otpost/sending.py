@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import func, select
-
 from otpost.config import Config
 from otpost.domain.message import Attempt, Message
 from otpost.domain.outcome import REASONS
@@ -20,9 +18,9 @@ from otpost.messaging.loop import Messaging
 from otpost.outbound import Outbound
 from otpost.senders.registry import find_services
 from otpost.services.messages.nodes import LOST_MS
+from otpost.services.messages.queue import count_nodes
 from otpost.services.messages.send import send_message
 from otpost.services.policy.plan import Plans
-from otpost.store import tables
 from otpost.store.kinds import ATTEMPTS, MESSAGES, TENANTS
 
 VALID_FOR_S: Final = 300
@@ -65,11 +63,7 @@ async def send_and_wait(config: Config, tenant: str | None, to: PhoneNumber, tex
 
 
 async def _service_runs(here: Installation) -> bool:
-    alive = here.context.clock() - LOST_MS
-    counted = await here.context.store.select(
-        select(func.count()).select_from(tables.nodes).where(tables.nodes.c.beat_at > alive)
-    )
-    return bool(counted[0][0])
+    return await count_nodes(here.context, LOST_MS) > 0
 
 
 @contextlib.asynccontextmanager

@@ -12,8 +12,9 @@ from messaging.through_twilio import policy
 from otpost.domain.delivery import Rest
 from otpost.domain.outcome import REASONS, Accepted, Outcome, ReasonName, Refused, Unavailable, Unknown, Vendor
 from otpost.domain.policy import Breaker, Route
-from otpost.messaging.breaker import OPENS_AFTER, Breakers, keep
+from otpost.messaging.breaker import OPENS_AFTER, Breakers
 from otpost.messaging.pace import Pace
+from otpost.services.messages.breakers import keep_breaker
 from otpost.store.kinds import BREAKERS
 from otpost.store.units import Rows, Unit, lock
 from otpost.telemetry import REGISTRY
@@ -206,11 +207,11 @@ async def test_it_is_written_down_with_the_moment_it_opened_first_and_erased_whe
     otpost: Installation,
 ) -> None:
     context, now = otpost.context, otpost.clock()
-    await otpost.store.run(keep(context, LANE, breaker(opened_at=now, probe_at=now + 5_000)))
-    await otpost.store.run(keep(context, LANE, breaker(opened_at=now + 5_000, probe_at=now + 15_000)))
+    await otpost.store.run(keep_breaker(context, LANE, breaker(opened_at=now, probe_at=now + 5_000)))
+    await otpost.store.run(keep_breaker(context, LANE, breaker(opened_at=now + 5_000, probe_at=now + 15_000)))
     assert await otpost.store.get(BREAKERS, LANE) == breaker(opened_at=now, probe_at=now + 15_000)
-    await otpost.store.run(keep(context, LANE, None))
-    await otpost.store.run(keep(context, LANE, None))
+    await otpost.store.run(keep_breaker(context, LANE, None))
+    await otpost.store.run(keep_breaker(context, LANE, None))
     assert await otpost.store.get(BREAKERS, LANE) is None
 
 
@@ -237,7 +238,7 @@ async def test_the_metric_counts_the_accounts_that_rest_by_service(otpost: Insta
     await otpost.store.run(Unit(decide, [lock(BREAKERS, row.lane) for row in rows]))
     await until(lambda: open_breakers("twilio"), lambda value: value == 2)
     assert await open_breakers("generic") == 0
-    await otpost.store.run(keep(otpost.context, rows[0].lane, None))
+    await otpost.store.run(keep_breaker(otpost.context, rows[0].lane, None))
     await until(lambda: open_breakers("twilio"), lambda value: value == 1)
     await otpost.ok("PUT", "/v1/sender-policy", policy("http://127.0.0.1:9"))
     await until(lambda: open_breakers("twilio"), lambda value: value == 0)

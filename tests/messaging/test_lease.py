@@ -13,8 +13,9 @@ from installation import LOOPBACK, TO, Clock, Installation, installed, until
 from messaging.through_gateway import section, texts
 from messaging.through_twilio import attempts, attempts_when, choose_twilio, message, send
 from otpost.domain.limits import NumberLimits, Window
-from otpost.messaging.lease import HOLDS_MS, Lease
+from otpost.messaging.lease import Lease
 from otpost.outbound import Outbound
+from otpost.services.messages.nodes import HOLDS_MS
 from otpost.store.base import Store
 from otpost.store.kinds import NODES, NUMBER_LIMITS, VERIFICATIONS
 from senders.contract import StandIn

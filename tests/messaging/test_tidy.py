@@ -11,7 +11,7 @@ from installation import Installation, until
 from otpost.domain.message import BODY_KEPT_MS
 from otpost.domain.policy import StoredSecret
 from otpost.domain.webhook import KEPT_MS as DELIVERIES_KEPT_MS
-from otpost.messaging.loop import BREAKER_FORGOTTEN_MS
+from otpost.services.messages.retention import BREAKER_FORGOTTEN_MS
 from otpost.services.policy.plan import KEPT_MS as SECRETS_KEPT_MS
 from otpost.services.webhooks import posts
 from otpost.store import kinds

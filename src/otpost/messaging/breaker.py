@@ -10,14 +10,10 @@ import msgspec
 from otpost.domain.delivery import Rest
 from otpost.domain.outcome import REASONS, Accepted, Outcome
 from otpost.domain.policy import Breaker, Route, lane_of
-from otpost.services.context import Context
-from otpost.store.kinds import BREAKERS
-from otpost.store.units import Rows, Unit, lock
+from otpost.services.messages.breakers import FIRST_REST_MS, LONGEST_REST_MS
 
 OPENS_AFTER: Final = 5
 """How many failures in a row open a breaker."""
-FIRST_REST_MS: Final = 5_000
-LONGEST_REST_MS: Final = 60_000
 SAME_MS: Final = 1_000
 """How far a stored moment may be off the same one as this node remembers it: the clocks are compared anew each time."""
 PROBE_LOST_MS: Final = 30_000
@@ -149,21 +145,3 @@ def of_own_clock(stored: Breaker, ahead: int, now: int) -> Breaker:
     if probe_at > now + LONGEST_REST_MS + SAME_MS:
         probe_at = now + FIRST_REST_MS
     return msgspec.structs.replace(stored, opened_at=stored.opened_at - ahead, probe_at=probe_at)
-
-
-def keep(context: Context, lane: str, own: Breaker | None) -> Unit[None]:
-    """Write down that a breaker opened (or how long it rests now), or that it closed."""
-    ahead, breaker = context.clock() - context.clock.monotonic(), own
-    if breaker is not None:
-        moments = {"opened_at": breaker.opened_at + ahead, "probe_at": breaker.probe_at + ahead}
-        breaker = msgspec.structs.replace(breaker, **moments)
-
-    def decide(rows: Rows) -> None:
-        stored = rows.get(BREAKERS, lane)
-        if breaker is not None:
-            since = stored.opened_at if stored is not None else breaker.opened_at
-            rows.put(BREAKERS, msgspec.structs.replace(breaker, opened_at=min(since, breaker.opened_at)))
-        elif stored is not None:
-            rows.delete(BREAKERS, lane)
-
-    return Unit(decide, [lock(BREAKERS, lane)])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from otpost.services.messages.nodes import HOLDS_MS
 from otpost.store.clocks import Clock
 
-HOLDS_MS: Final = 10_000
-"""How old a heartbeat and an intent may be when a text is sent: five seconds less than others wait for the node."""
 SET_BACK_MS: Final = 1_000
 """How far the wall clock may be set back meanwhile, without the node having lost its sense of time."""
 

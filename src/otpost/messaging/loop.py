@@ -8,15 +8,10 @@ import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from sqlalchemy import delete, exists, func, select, text, update
-
 from otpost.domain import errors
 from otpost.domain.delivery import Rest
-from otpost.domain.message import BODY_KEPT_MS
 from otpost.domain.outcome import Outcome, Unavailable, Unknown
-from otpost.domain.policy import CALLBACKS_REFUSED, Route
-from otpost.messaging import stepping, waiting
-from otpost.messaging.breaker import keep as keep_breaker
+from otpost.domain.policy import Route
 from otpost.messaging.breaker import of_own_clock
 from otpost.messaging.fetching import Fetching
 from otpost.messaging.lease import Lease, Moment
@@ -26,15 +21,23 @@ from otpost.outbound import Outbound, only_while
 from otpost.senders.registry import find_services
 from otpost.services.context import Context
 from otpost.services.messages.attempts import Handover, advance_lanes, claim_messages, settle_attempt, without_sid
+from otpost.services.messages.breakers import keep_breaker
 from otpost.services.messages.lookups import look_again
 from otpost.services.messages.nodes import LOST_MS, record_heartbeat, remove_node, settle_lost, settle_stray
-from otpost.services.policy.callbacks import too_long
-from otpost.services.policy.plan import KEPT_MS, Plans
+from otpost.services.messages.queue import (
+    bring_back,
+    bring_back_lanes,
+    count_nodes,
+    count_waiting,
+    forget_outdated_breakers,
+    list_breakers,
+)
+from otpost.services.messages.retention import SET_BACK_MS, clamp_moments, forget_refused_callbacks, sweep_rows
+from otpost.services.policy.accounts import list_long_callbacks
+from otpost.services.policy.plan import Plans
 from otpost.services.verifications.check import expire_verifications
 from otpost.services.verifications.text import Wording
-from otpost.store import tables
-from otpost.store.base import MESSAGES_DUE, rows_of
-from otpost.store.kinds import BREAKERS, POLICIES
+from otpost.store.base import MESSAGES_DUE
 from otpost.telemetry import ATTEMPTS, BREAKERS_OPEN, QUEUE_SECONDS, SEND_SECONDS, WAITING
 
 _log = logging.getLogger(__name__)
@@ -43,10 +46,7 @@ KEEP_AGAIN_S = 0.5
 STOPS_IN_S = 13.0
 BREAKER_KNOWN_MS = 5_000
 """How long it may take until a breaker that this node opened is in the database."""
-BREAKER_FORGOTTEN_MS = 600_000
 HELD_UP = Unavailable("throttled", "This node was held up before it could send it; nothing was sent.", retry_after_s=0)
-# As the partial index has it: a parameter in the place of the 1 would have the whole table read.
-PUT_OFF = text("due_at IS NOT NULL AND put_off = 1")
 
 
 class Messaging:
@@ -92,15 +92,11 @@ class Messaging:
     async def start(self) -> None:
         """Make the node known, take over what a dead one left, and begin to send."""
         self._started_at = self.context.clock()
-        await stepping.clamp(self.context, at_start=True)
+        await clamp_moments(self.context, at_start=True)
         await self._beat()
-        notices = tables.notices.c
-        await self.context.store.sweep(
-            delete(tables.notices).where(notices.what == CALLBACKS_REFUSED, notices.detail != (self._public_url or ""))
-        )
-        for policy in await rows_of(self.context.store, POLICIES, select(tables.policies)):
-            for notice in too_long(policy, self._public_url):
-                _log.warning("%s %s", notice.sentence, notice.remedy)
+        await forget_refused_callbacks(self.context, self._public_url)
+        for notice in await list_long_callbacks(self.context, self._public_url):
+            _log.warning("%s %s", notice.sentence, notice.remedy)
         if self._alone:
             await self._find_lost()
         self._tasks = [
@@ -226,18 +222,12 @@ class Messaging:
 
     async def _no_longer_resting(self, lanes: Sequence[str]) -> None:
         """Messages that waited for these lanes need not wait any longer."""
-        messages, now = tables.messages.c, self.context.clock()
-        await self.context.store.sweep(
-            update(tables.messages)
-            .where(PUT_OFF, messages.lane.in_(lanes), messages.status == "queued")
-            .values(due_at=now, put_off=0)
-        )
+        await bring_back_lanes(self.context, lanes)
         self._wake.set()
 
     async def _bring_back(self) -> None:
         """Messages that were put off until now are due."""
-        due = update(tables.messages).where(PUT_OFF, tables.messages.c.due_at <= self.context.clock())
-        if await self.context.store.sweep(due.values(put_off=0)):
+        if await bring_back(self.context):
             self._wake.set()
 
     async def _send(self, handover: Handover, claimed: Moment) -> Outcome:
@@ -306,9 +296,9 @@ class Messaging:
         began = self._lease.now()
         await self.context.clock.learn(self.context.store)
         ahead = self._ahead()
-        if self._clock_ahead - ahead > stepping.SET_BACK_MS:
+        if self._clock_ahead - ahead > SET_BACK_MS:
             _log.warning("the clock was set back by %d s", (self._clock_ahead - ahead) // 1000)
-            await stepping.clamp(self.context)
+            await clamp_moments(self.context)
             self._wake.set()
         self._clock_ahead = ahead
         await self.context.store.run(record_heartbeat(self.context, self.node, self._started_at))
@@ -333,29 +323,24 @@ class Messaging:
             await self.context.store.run(self._plans.see_policies(tenants))
 
     async def _count_waiting(self) -> None:
-        rows = await waiting.counted(self.context)
+        rows = await count_waiting(self.context)
         self.pace.count(rows)
         for name in find_services():
             WAITING.labels(name).set(sum(count for lane, _, _, count in rows if lane.split(":")[1] == name))
 
     async def _share_breakers(self) -> None:
         """Learn from the other nodes which accounts rest, and how many nodes share an origin's rate."""
-        now, breakers, policies = self.context.clock.monotonic(), tables.breakers, tables.policies
-        outdated = (policies.c.tenant == breakers.c.tenant) & (policies.c.revision != breakers.c.revision)
-        if saved := [lane for (lane,) in await self.context.store.select(select(breakers.c.lane).where(outdated))]:
-            await self.context.store.sweep(delete(breakers).where(breakers.c.lane.in_(saved), exists().where(outdated)))
+        now = self.context.clock.monotonic()
+        if saved := await forget_outdated_breakers(self.context):
             self.pace.breakers.forget(saved)
             await self._no_longer_resting(saved)
-        rows = await rows_of(self.context.store, BREAKERS, select(breakers))
-        stored = [of_own_clock(breaker, self._ahead(), now) for breaker in rows]
+        stored = [of_own_clock(breaker, self._ahead(), now) for breaker in await list_breakers(self.context)]
         if closed := self.pace.breakers.take_over(stored, now - BREAKER_KNOWN_MS):
             await self._no_longer_resting(closed)
         for name in find_services():
             open_ones = sum(breaker.service == name for breaker in stored)
             BREAKERS_OPEN.labels(name).set(open_ones)
-        alive = tables.nodes.c.beat_at > self.context.clock() - LOST_MS
-        ((count,),) = await self.context.store.select(select(func.count()).select_from(tables.nodes).where(alive))
-        self.pace.nodes = max(1, count)
+        self.pace.nodes = max(1, await count_nodes(self.context, LOST_MS))
 
     async def _find_lost(self) -> None:
         while await self.context.store.run(settle_lost(self.context, self._plans, alone=self._alone)):
@@ -363,20 +348,6 @@ class Messaging:
 
     async def _tidy(self) -> None:
         """Write down what has expired, and erase what is no longer needed."""
-        store, now = self.context.store, self.context.clock()
-        while await store.run(expire_verifications(self.context)):
+        while await self.context.store.run(expire_verifications(self.context)):
             pass
-        messages, answers, secrets = tables.messages, tables.first_answers, tables.secrets
-        await store.sweep(
-            update(messages)
-            .where(messages.c.body.is_not(None), messages.c.valid_until <= now - BODY_KEPT_MS)
-            .values(body=None)
-        )
-        forgotten = now - BREAKER_FORGOTTEN_MS
-        await store.sweep(delete(tables.breakers).where(tables.breakers.c.probe_at <= forgotten))
-        await store.sweep(delete(answers).where(answers.c.until <= now))
-        await store.sweep(delete(tables.early_reports).where(tables.early_reports.c.until <= now))
-        await store.sweep(delete(tables.windows).where(tables.windows.c.until <= now))
-        await store.sweep(delete(tables.sign_in_links).where(tables.sign_in_links.c.expires_at <= now))
-        await store.sweep(delete(tables.sessions).where(tables.sessions.c.expires_at <= now))
-        await store.sweep(delete(secrets).where(secrets.c.retired_at <= now - KEPT_MS))
+        await sweep_rows(self.context)

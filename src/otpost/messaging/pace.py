@@ -10,6 +10,7 @@ from otpost.domain.delivery import SHORT_REST_MS, Rest
 from otpost.domain.outcome import NOTHING_SAID, Accepted, Outcome, Refused, Unavailable, Unknown
 from otpost.domain.policy import Route, lane_of
 from otpost.messaging.breaker import Breakers
+from otpost.services.messages.queue import LONGEST_PAUSE_MS, Waiting
 
 IN_FLIGHT: Final = 64
 SMOOTHING: Final = 0.1
@@ -17,13 +18,8 @@ FIRST_GUESS_MS: Final = 200.0
 LOWERED_AT_MOST_EVERY_MS: Final = 1_000
 PAUSE_S: Final = 1.0
 """How long a service is left alone that gets too much and does not say how long."""
-LONGEST_PAUSE_MS: Final = 600_000
-"""However long an account asks to be left alone, one text asks it again by then."""
 LEAST_WHEN_SILENT: Final = 4
 """A service that does not answer keeps this many requests in flight; one that says it is too much, at least one."""
-
-Waiting = tuple[str, str, bool, int]
-"""A lane, an application, whether its messages are plain ones, and how many wait."""
 
 
 def _tenant(lane: str) -> str:

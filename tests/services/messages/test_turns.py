@@ -9,8 +9,8 @@ import pytest
 from installation import Installation
 from messaging.through_twilio import message, policy, send
 from otpost.domain.delivery import Rest
-from otpost.messaging.waiting import counted
 from otpost.services.context import LONGEST_LEAD_MS, QueueOrder, Standing
+from otpost.services.messages.queue import count_waiting
 from services.by_hand import NOWHERE, Idle, claim
 
 T = 1_800_000_000_000
@@ -114,7 +114,7 @@ async def test_a_node_that_sends_nothing_learns_how_far_a_lane_is_behind(still: 
     shop, bank = still.tenant.default_application, await another_application(still)
     burst = [await started(still, shop, place) for place in range(2_000, 2_003)]
     still.clock.advance(60)
-    await counted(still.context)
+    await count_waiting(still.context)
     assert (await message(still, await started(still, bank, 3_000))).turn == (await message(still, burst[0])).turn
 
 

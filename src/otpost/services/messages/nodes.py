@@ -18,6 +18,8 @@ from otpost.store.kinds import ATTEMPTS, MESSAGES, NODES
 from otpost.store.units import Query, Rows, Unit, lock
 
 LOST_MS = 15_000
+HOLDS_MS = 10_000
+"""How old a heartbeat and an intent may be when a text is sent: five seconds less than others wait for the node."""
 STRAY_MS = 20_000
 
 

@@ -29,6 +29,12 @@ async def list_notices(context: Context, tenant: str, public_url: str | None) ->
     return [*known, *await rows_of(context.store, NOTICES, statement)]
 
 
+async def list_long_callbacks(context: Context, public_url: str | None) -> list[Notice]:
+    """Which services that a tenant uses take no callback address that begins with this public URL, for its length."""
+    policies = await rows_of(context.store, POLICIES, select(POLICIES.table))
+    return [notice for policy in policies for notice in too_long(policy, public_url)]
+
+
 NOWHERE: Final = "+999"
 """Belongs to no country, so that no filter of dialing codes matches it."""
 

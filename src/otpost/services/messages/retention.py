@@ -1,27 +1,30 @@
-"""What becomes of moments that are kept, once the clock has been set back and they lie too far ahead."""
+"""How long rows are kept: the sweeps, and what becomes of kept moments once the clock has been set back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import BigInteger, Table, Update, and_, case, cast, or_, select, update
+from sqlalchemy import BigInteger, Delete, Table, Update, and_, case, cast, delete, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from otpost.domain.limits import DAY_MS, HOUR_MS
-from otpost.domain.policy import STANDS_MS
+from otpost.domain.message import BODY_KEPT_MS
+from otpost.domain.policy import CALLBACKS_REFUSED, STANDS_MS
 from otpost.domain.webhook import LONGEST_WAIT_MS
-from otpost.messaging.breaker import FIRST_REST_MS, LONGEST_REST_MS
-from otpost.messaging.lease import HOLDS_MS
-from otpost.messaging.pace import LONGEST_PAUSE_MS
 from otpost.services.context import Context
-from otpost.services.idempotency import KEPT_MS
+from otpost.services.idempotency import KEPT_MS as ANSWERS_KEPT_MS
+from otpost.services.messages.breakers import FIRST_REST_MS, LONGEST_REST_MS
+from otpost.services.messages.nodes import HOLDS_MS
+from otpost.services.messages.queue import LONGEST_PAUSE_MS
+from otpost.services.policy.plan import KEPT_MS as SECRETS_KEPT_MS
 from otpost.services.tenants.sign_in import SESSION_LIFE_MS
 from otpost.services.tenants.users import LINK_LIFE_MS
 from otpost.store import tables
 from otpost.store.kinds import NUMBER_LIMITS, WINDOWS
 from otpost.store.units import Key, Rows, Unit, lock
 
+BREAKER_FORGOTTEN_MS: Final = 600_000
 SET_BACK_MS: Final = 2_000
 """How far a clock goes back before what it said is put right: more than nodes differ by."""
 AT_ONCE: Final = 200
@@ -33,7 +36,7 @@ SENT_BEFORE_MS: Final = 60_000
 _LONGEST_FETCH_MS: Final = 4 * HOUR_MS
 
 
-async def clamp(context: Context, *, at_start: bool = False) -> None:
+async def clamp_moments(context: Context, *, at_start: bool = False) -> None:
     """Bring every moment that waits to be reached to where it would be if it were counted from now on.
 
     A clock that was set back an hour must not hold texts, cooldowns and pauses for that hour. `at_start`
@@ -84,7 +87,7 @@ def _statements(now: int) -> list[Update]:
         _no_later(tables.notices, "until", now + STANDS_MS),
         _no_later(tables.sessions, "expires_at", now + SESSION_LIFE_MS),
         _no_later(tables.sign_in_links, "expires_at", now + LINK_LIFE_MS),
-        _no_later(tables.first_answers, "until", now + KEPT_MS),
+        _no_later(tables.first_answers, "until", now + ANSWERS_KEPT_MS),
         update(tables.webhook_deliveries)
         .where(deliveries.due_at.is_not(None), or_(deliveries.due_at > now + LONGEST_WAIT_MS, _made_later(ahead, now)))
         .values(due_at=now),
@@ -117,3 +120,29 @@ async def _clamp_limits(context: Context, now: int, windows_after: int) -> None:
                         rows.put(key.kind, clamped)
 
             await context.store.run(Unit(decide, some))
+
+
+async def sweep_rows(context: Context) -> None:
+    """Erase what is no longer needed."""
+    now = context.clock()
+    messages, breakers, secrets = tables.messages, tables.breakers, tables.secrets
+    with_an_end = (tables.first_answers, tables.early_reports, tables.windows)
+    statements: list[Update | Delete] = [
+        update(messages)
+        .where(messages.c.body.is_not(None), messages.c.valid_until <= now - BODY_KEPT_MS)
+        .values(body=None),
+        delete(breakers).where(breakers.c.probe_at <= now - BREAKER_FORGOTTEN_MS),
+        *(delete(table).where(table.c.until <= now) for table in with_an_end),
+        *(delete(table).where(table.c.expires_at <= now) for table in (tables.sign_in_links, tables.sessions)),
+        delete(secrets).where(secrets.c.retired_at <= now - SECRETS_KEPT_MS),
+    ]
+    for statement in statements:
+        await context.store.sweep(statement)
+
+
+async def forget_refused_callbacks(context: Context, public_url: str | None) -> None:
+    """Erase what services said of the callbacks to another public URL than this one."""
+    notices = tables.notices.c
+    await context.store.sweep(
+        delete(tables.notices).where(notices.what == CALLBACKS_REFUSED, notices.detail != (public_url or ""))
+    )
