@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from asgi import Answered, ask
 from installation import Installation
 from otpost.api import application
-from otpost.api.native.openapi import described
+from otpost.api.native.openapi import describe
 from otpost.api.native.routes import ENDPOINTS
 from otpost.domain.access import User
 from otpost.services.audit import command_line_actor
@@ -23,7 +23,7 @@ from otpost.web import Surroundings, make_routes
 
 NAME, PASSWORD = "ada", "correct horse battery"
 OWN = {"origin": "http://otpost.test", "sec-fetch-site": "same-origin"}
-DESCRIBED = described(ENDPOINTS)
+DESCRIBED = describe(ENDPOINTS)
 
 
 class _Page(HTMLParser):

@@ -31,14 +31,14 @@ def readiness(wrong: dict[str, str]) -> tuple[int, dict[str, str]]:
 
 def description() -> dict[str, Any]:
     """The OpenAPI document of the API."""
-    return openapi.described(native.ENDPOINTS)
+    return openapi.describe(native.ENDPOINTS)
 
 
 def application(surroundings: Surroundings, more: Sequence[BaseRoute] = ()) -> ASGIApp:
     """The API as an ASGI application; `more` are the routes of others, the console's among them."""
     addresses = Addresses((*native.ENDPOINTS, *twilio.ENDPOINTS))
     routes: list[BaseRoute] = [Route(callbacks.PATH, callbacks.Callbacks(surroundings))]
-    described = openapi.encoded(native.ENDPOINTS)
+    document_bytes = openapi.encode(native.ENDPOINTS)
 
     async def healthz(scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, *write_json(200, {"status": "ok"}))
@@ -63,9 +63,9 @@ def application(surroundings: Surroundings, more: Sequence[BaseRoute] = ()) -> A
         await send({"type": "http.response.body", "body": page})
 
     async def document(scope: Scope, receive: Receive, send: Send) -> None:
-        head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(described))]
+        head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(document_bytes))]
         await send({"type": "http.response.start", "status": 200, "headers": head})
-        await send({"type": "http.response.body", "body": described})
+        await send({"type": "http.response.body", "body": document_bytes})
 
     for path, page in (
         ("/healthz", healthz),

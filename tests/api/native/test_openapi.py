@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from installation import TO, Installation, installed, until
-from otpost.api.native.openapi import described
+from otpost.api.native.openapi import describe
 from otpost.api.native.routes import ENDPOINTS
 from otpost.store.postgresql import PostgresStore
 from otpost.store.sqlite import SqliteStore
@@ -111,7 +111,7 @@ def served(database_url: str, free_port: int) -> Iterator[Served]:
 
 
 def document() -> dict[str, Any]:
-    return described(ENDPOINTS)
+    return describe(ENDPOINTS)
 
 
 def schemas(node: Any) -> Iterator[dict[str, Any]]:

@@ -24,12 +24,12 @@ _PARAMETERS = {
 }
 
 
-def encoded(endpoints: Sequence[Endpoint]) -> bytes:
+def encode(endpoints: Sequence[Endpoint]) -> bytes:
     """The whole description as JSON."""
-    return msgspec.json.encode(described(endpoints))
+    return msgspec.json.encode(describe(endpoints))
 
 
-def described(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     kinds: list[Any] = [Problem]
     for endpoint in endpoints:
         kinds += [kind for kind in (*endpoint.answers.values(), endpoint.body) if kind is not None]

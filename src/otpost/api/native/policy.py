@@ -182,7 +182,7 @@ def _account(one: AccountState) -> AccountShape:
     return AccountShape(one.service, one.account_sid, "open", breaker.reason, breaker.detail, since, probe_at)
 
 
-def described(*, sent: bool) -> dict[str, Any]:
+def describe(*, sent: bool) -> dict[str, Any]:
     """The JSON schema of a sender policy, made from the services' own settings; `sent` as a PUT brings it."""
     services = {name: _section(service.Settings, sent=sent) for name, service in find_services().items()}
     names = list(find_services())
@@ -257,8 +257,8 @@ _RATE = {
     "required": ["origin", "messages_per_second"],
     "additionalProperties": False,
 }
-_POLICY = described(sent=False)
-_SENT = described(sent=True)
+_POLICY = describe(sent=False)
+_SENT = describe(sent=True)
 _TEST = {
     "type": "object",
     "properties": {"policy": _SENT, "to": {"type": "string"}, "message": {"type": "string", "maxLength": 1600}},

@@ -4,11 +4,9 @@ A module here is one resource. It holds the shapes of its answers (`msgspec.Stru
 Twilio's schema, in the schema's order) and ends with `ENDPOINTS`, which `routes` lists:
 
     async def fetch(call: Call) -> Reply:
-        service = await call.service()                  # the path's {ServiceSid}; Twilio's 404 unless the caller's own
-        row = ...                                       # a use case of `services`, or NotFound
-        if row is None:
-            call.nothing()                              # Twilio's 404 for this path
-        return Reply(200, shape(row, call.base))
+        service = await call.read_service()         # the path's {ServiceSid}; Twilio's 404 unless the caller's own
+        limit = await read_rate_limit(call.context, service.sid, call.path["Sid"])
+        return Reply(200, shape(limit, call.base))
 
     ENDPOINTS = (
         Endpoint("GET", "/v2/Services/{ServiceSid}/RateLimits/{Sid}", fetch),
@@ -16,16 +14,17 @@ Twilio's schema, in the schema's order) and ends with `ENDPOINTS`, which `routes
     )
 
 - `call.path`, `call.query`, `call.form`: decoded text by Twilio's names; a leading `+` of a path survives. In the form
-  `needed` (20001 where it is not there), `flag`, `whole`. `call.tenant`, `call.tenancy`, `call.actor`.
+  `require` (20001 where it is not there), `read_flag`, `read_whole`. `call.tenant`, `call.tenancy`, `call.actor`.
 - `await call.decide(unit)` runs a unit of work while the caller's key is in force.
 - `Endpoint.scope`: `verify` (the default) lets keys of one application in, `admin` only those of the tenant.
-- Errors: `TwilioError(60213)` by the number in `errors.DICTIONARY`, `missing(name)`, `wrong(name, detail)`. Refusals of
-  use cases are translated: by `Endpoint.numbers`, then the tables in `errors`; an `Invalid` by its first field's name
-  or code, where a field has Twilio's name (`UniqueName`) the answer is 60200 with it. A `LimitReached` is 20429
-  unless the tables say otherwise; `domain.limits.RateLimitReached` also answers `Twilio-Reached-Rate-Limit`.
-- Dates: `format_second` (Verify), `format_rfc_2822` (2010-04-01).
-- Lists: `page = await paging.turned(call, Wanted(KIND, along, tests))` (by a unique column, greatest first) or
-  `paging.sliced(call, rows, key)`, then `paging.listed(call, "rate_limits", page, [shape(row) for row in page.rows])`.
-  The older API's envelope takes its paths from `paging.addresses`.
+- Errors: `TwilioError(60213)` by the number in `errors.DICTIONARY`, `missing(name)`, `wrong(name, detail)`, and
+  `call.refuse_path()` for Twilio's 404. Refusals of use cases are translated: by `Endpoint.numbers`, then the tables in
+  `errors`; an `Invalid` by its first field's name or code, where a field has Twilio's name (`UniqueName`) the answer is
+  60200 with it. A `LimitReached` is 20429 unless the tables say otherwise; `domain.limits.RateLimitReached` also
+  answers `Twilio-Reached-Rate-Limit`.
+- Moments: `format_second` (Verify), `format_rfc_2822` (2010-04-01).
+- Lists: `page = await paging.read_page(call, wanted)` (by a unique column, greatest first) or
+  `paging.slice_page(call, rows, key)`, then `paging.reply_page(call, "rate_limits", page, shapes)`. The older API's
+  envelope takes its paths from `paging.write_addresses`.
 - 201 for create, 200 for fetch and update, `Reply(204)` for delete. URLs begin with `call.base`.
 """

@@ -91,16 +91,16 @@ def _updated_at(sent: Sent) -> int:
 async def listing(call: Call) -> Reply:
     asked = _asked(call, status=call.query.get("Status"), to=call.query.get("ChannelData.To"))
     if asked is None:
-        return paging.listed(call, "attempts", paging.sliced(call, [], str), [])
-    page = await paging.turned(call, attempts.wanted(call.tenancy, asked))
+        return paging.reply_page(call, "attempts", paging.slice_page(call, [], str), [])
+    page = await paging.read_page(call, attempts.wanted(call.tenancy, asked))
     told, now = await list_attempts(call.context, page.rows), call.context.clock()
-    return paging.listed(call, "attempts", page, [shape(sent, now, call.base) for sent in told])
+    return paging.reply_page(call, "attempts", page, [shape(sent, now, call.base) for sent in told])
 
 
 async def fetch(call: Call) -> Reply:
     named = call.path["Sid"]
     if not is_sid(named, PREFIX):
-        call.nothing()
+        call.refuse_path()
     sent = await read_attempt(call.context, call.tenancy, MESSAGE + named[len(PREFIX) :])
     return Reply(200, shape(sent, call.context.clock(), call.base))
 

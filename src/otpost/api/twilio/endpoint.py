@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from otpost.api import endpoint
 from otpost.api.endpoint import Surroundings, read_credentials
-from otpost.api.twilio.errors import TwilioError, missing, not_found, translated, wrong
+from otpost.api.twilio.errors import TwilioError, missing, not_found, translate, wrong
 from otpost.api.wire import JSON, NO_STORE, Headers, encode_json
 from otpost.domain.application import Application
 from otpost.domain.errors import NotFound, Refusal, Unauthenticated
@@ -47,25 +47,25 @@ class Call(endpoint.Call):
             return self.surroundings.public_url.rstrip("/")
         return self.surroundings.caller(self.scope).base
 
-    async def service(self, name: str = "ServiceSid") -> Application:
+    async def read_service(self, name: str = "ServiceSid") -> Application:
         """The application that the path names; Twilio's 404 for another tenant's, a deleted one, another key's."""
         sid, own = self.path[name], self.principal.key.application
         if own not in (None, sid):
             raise NotFound
         return await read_application(self.context, self.tenant, sid)
 
-    def nothing(self) -> NoReturn:
+    def refuse_path(self) -> NoReturn:
         """Twilio's 404 for the path of this call."""
         raise not_found(name_resource(self.scope))
 
-    def needed(self, name: str) -> str:
+    def require(self, name: str) -> str:
         """A form parameter that has to be there and not blank."""
         value = self.form.get(name)
         if value is None or not value.strip():
             raise missing(name)
         return value
 
-    def flag(self, name: str) -> bool | None:
+    def read_flag(self, name: str) -> bool | None:
         """A truth value of the form; None if it is not there."""
         text = self.form.get(name)
         if text is None:
@@ -75,7 +75,7 @@ class Call(endpoint.Call):
             raise wrong(name, "Send true or false.")
         return value
 
-    def whole(self, name: str, least: int, most: int) -> int | None:
+    def read_whole(self, name: str, least: int, most: int) -> int | None:
         """A whole number of the form within a range; None if it is not there."""
         text = self.form.get(name)
         if text is None:
@@ -122,30 +122,30 @@ class Endpoint(endpoint.Endpoint[Call]):
 
     def read(self, call: Call, headers: dict[bytes, bytes], body: bytes) -> None:
         if query := call.scope["query_string"]:
-            call.query = pairs(query)
+            call.query = read_pairs(query)
         if self.method == "POST" and headers.get(b"content-type", b"")[: len(FORM)].lower() == FORM:
-            call.form = pairs(body)
+            call.form = read_pairs(body)
 
     def refuse(self, error: Exception, scope: Scope, now: int) -> tuple[Answer, Headers]:
         if isinstance(error, Refusal):
-            error = translated(error, name_resource(scope), now, self.numbers)
+            error = translate(error, name_resource(scope), now, self.numbers)
         assert isinstance(error, TwilioError)
         return write_error(error)
 
 
-def pairs(raw: bytes) -> dict[str, str]:
+def read_pairs(raw: bytes) -> dict[str, str]:
     """The parameters of a form or a query; of one that stands twice the last counts."""
     if not raw:
         return {}
     parts = raw.split(b"&", FIELDS + 1)
     if len(parts) > FIELDS:
         raise TwilioError(20422, "Too many parameters")
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for part in parts:
         name, _, value = part.partition(b"=")
         if name:
-            found[_text(name, "")] = _text(value, name.decode("latin-1"))
-    return found
+            pairs[_text(name, "")] = _text(value, name.decode("latin-1"))
+    return pairs
 
 
 def _text(raw: bytes, parameter: str) -> str:

@@ -173,7 +173,7 @@ def not_found(resource: str) -> TwilioError:
     return TwilioError(20404, f"The requested resource {resource} was not found")
 
 
-def translated(refusal: Refusal, resource: str, now: int, numbers: Mapping[str, int]) -> TwilioError:
+def translate(refusal: Refusal, resource: str, now: int, numbers: Mapping[str, int]) -> TwilioError:
     """A refusal of ours as Twilio would say it; `numbers` are an endpoint's own, before those of the table."""
     code = refusal.code
     if code in ("not_found", "verification_not_found", "verification_final"):

@@ -161,10 +161,10 @@ async def create(call: Call) -> Reply:
 
 async def listing(call: Call) -> Reply:
     _own(call)
-    page = await paging.turned(call, select_texts(call.tenancy, _search(call)))
+    page = await paging.read_page(call, select_texts(call.tenancy, _search(call)))
     stories = await read_stories(call.context, page.rows)
-    want = paging.asked(call)
-    first, own, following, before = paging.addresses(call, page)
+    want = paging.read_request(call)
+    first, own, following, before = paging.write_addresses(call, page)
     start = want.page * want.size
     return Reply(
         200,
@@ -211,14 +211,14 @@ async def delete(call: Call) -> Reply:
 def _own(call: Call) -> None:
     """Twilio's 404 unless the path names the caller's own account."""
     if call.path["AccountSid"] != call.tenant:
-        call.nothing()
+        call.refuse_path()
 
 
 async def _story(call: Call) -> MessageStory:
     _own(call)
     story = await read_message(call.context, call.tenancy, call.path["Sid"])
     if story.message.verification is not None:
-        call.nothing()
+        call.refuse_path()
     return story
 
 

@@ -47,15 +47,15 @@ def shape(service: Application, country: str, row: MessagingConfiguration, base:
 
 
 async def listing(call: Call) -> Reply:
-    service = await call.service()
-    page = paging.sliced(call, sorted(service.features.messaging.items()), lambda pair: pair[0])
+    service = await call.read_service()
+    page = paging.slice_page(call, sorted(service.features.messaging.items()), lambda pair: pair[0])
     shapes = [shape(service, country, row, call.base) for country, row in page.rows]
-    return paging.listed(call, "messaging_configurations", page, shapes)
+    return paging.reply_page(call, "messaging_configurations", page, shapes)
 
 
 async def create(call: Call) -> Reply:
-    service = await call.service()
-    country = country_of(compact(call.needed("Country")))
+    service = await call.read_service()
+    country = country_of(compact(call.require("Country")))
     if country is None:
         raise wrong("Country", "Send the two letters of ISO 3166-1, as in CA, or all.")
     unit = make_country_sender(call.context, call.actor, service.sid, country, _service_sid(call))
@@ -81,14 +81,14 @@ async def delete(call: Call) -> Reply:
 
 async def _found(call: Call) -> tuple[Application, str]:
     """The service and the country of the path; Twilio's 404 where it has nothing for that."""
-    service, country = await call.service(), country_of(call.path["Country"])
+    service, country = await call.read_service(), country_of(call.path["Country"])
     if country is None or country not in service.features.messaging:
-        call.nothing()
+        call.refuse_path()
     return service, country
 
 
 def _service_sid(call: Call) -> str:
-    text = compact(call.needed("MessagingServiceSid"))
+    text = compact(call.require("MessagingServiceSid"))
     if not _SERVICE.fullmatch(text):
         raise wrong("MessagingServiceSid", "A Messaging Service's SID is MG and 32 hex digits.")
     return text

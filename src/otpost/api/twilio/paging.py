@@ -32,7 +32,7 @@ class Meta(msgspec.Struct):
     key: str
 
 
-class Asked(NamedTuple):
+class PageRequest(NamedTuple):
     """Which page is asked for: that after the row with the key `after`, that before `before`, or the first."""
 
     page: int
@@ -41,7 +41,7 @@ class Asked(NamedTuple):
     before: str | None = None
 
 
-class Turned(NamedTuple):
+class Page(NamedTuple):
     """One page's rows, and the keys by which its neighbours are found (None: there is none)."""
 
     rows: list[Any]
@@ -49,7 +49,7 @@ class Turned(NamedTuple):
     previous: str | None
 
 
-def asked(call: Call) -> Asked:
+def read_request(call: Call) -> PageRequest:
     """What the query asks for; 20007 for a page that is too large."""
     size, page = _number(call, "PageSize", DEFAULT_SIZE), _number(call, "Page", 0)
     if not 1 <= size <= LARGEST_SIZE:
@@ -57,10 +57,10 @@ def asked(call: Call) -> Asked:
     token = call.query.get("PageToken", "")
     kind, key = token[:2], token[2:]
     if not token or page == 0:
-        return Asked(0, size)
+        return PageRequest(0, size)
     if not key or kind not in (AFTER, BEFORE):
         raise TwilioError(20422, "Invalid Parameter: PageToken")
-    return Asked(page, size, after=key) if kind == AFTER else Asked(page, size, before=key)
+    return PageRequest(page, size, after=key) if kind == AFTER else PageRequest(page, size, before=key)
 
 
 def _number(call: Call, name: str, default: int) -> int:
@@ -72,48 +72,48 @@ def _number(call: Call, name: str, default: int) -> int:
     return int(text)
 
 
-async def turned(call: Call, wanted: Wanted[Any]) -> Turned:
+async def read_page(call: Call, wanted: Wanted[Any]) -> Page:
     """The rows of the page that is asked for.
 
     It can hold fewer than asked for, even none, and still have a next page: rare rows are looked for a part at a time.
     """
-    want = asked(call)
+    want = read_request(call)
     upward = want.before is not None
     rows, edge = await read_part(call.context.store, wanted, want.size + 1, want.before or want.after, upward=upward)
-    page = _turned(rows, want, lambda row: str(getattr(row, wanted.column)))
+    page = _page(rows, want, lambda row: str(getattr(row, wanted.column)))
     if len(rows) > want.size or edge is None:
         return page
     return page._replace(previous=edge) if upward else page._replace(next=edge)
 
 
-def sliced(call: Call, rows: Sequence[T], key: Callable[[T], str]) -> Turned:
+def slice_page(call: Call, rows: Sequence[T], key: Callable[[T], str]) -> Page:
     """The same for rows that are all at hand, in the order of the list."""
-    want, keys = asked(call), [key(row) for row in rows]
+    want, keys = read_request(call), [key(row) for row in rows]
     if want.before is not None:
         end = keys.index(want.before) if want.before in keys else 0
-        return _turned(list(reversed(rows[:end]))[: want.size + 1], want, key)
+        return _page(list(reversed(rows[:end]))[: want.size + 1], want, key)
     begin = 0 if want.after is None else keys.index(want.after) + 1 if want.after in keys else len(keys)
-    return _turned(list(rows[begin : begin + want.size + 1]), want, key)
+    return _page(list(rows[begin : begin + want.size + 1]), want, key)
 
 
-def _turned(rows: list[Any], want: Asked, key: Callable[[Any], str]) -> Turned:
+def _page(rows: list[Any], want: PageRequest, key: Callable[[Any], str]) -> Page:
     more, rows = len(rows) > want.size, rows[: want.size]
     if not rows:
-        return Turned([], None, None)
+        return Page([], None, None)
     if want.before is not None:
         rows.reverse()
-        return Turned(rows, key(rows[-1]), key(rows[0]) if more and want.page > 0 else None)
-    return Turned(rows, key(rows[-1]) if more else None, key(rows[0]) if want.page > 0 else None)
+        return Page(rows, key(rows[-1]), key(rows[0]) if more and want.page > 0 else None)
+    return Page(rows, key(rows[-1]) if more else None, key(rows[0]) if want.page > 0 else None)
 
 
-def listed(call: Call, key: str, page: Turned, shapes: Iterable[Any]) -> Reply:
+def reply_page(call: Call, key: str, page: Page, shapes: Iterable[Any]) -> Reply:
     """The envelope of Verify: the rows as `shapes` under `key`, and `meta`."""
-    return Reply(200, {key: list(shapes), "meta": meta(call, key, page)})
+    return Reply(200, {key: list(shapes), "meta": describe_page(call, key, page)})
 
 
-def meta(call: Call, key: str, page: Turned) -> Meta:
-    want = asked(call)
-    first, own, following, before = addresses(call, page)
+def describe_page(call: Call, key: str, page: Page) -> Meta:
+    want = read_request(call)
+    first, own, following, before = write_addresses(call, page)
     base = call.base
     return Meta(
         want.page,
@@ -126,9 +126,9 @@ def meta(call: Call, key: str, page: Turned) -> Meta:
     )
 
 
-def addresses(call: Call, page: Turned) -> tuple[str, str, str | None, str | None]:
+def write_addresses(call: Call, page: Page) -> tuple[str, str, str | None, str | None]:
     """The first page's path with its query, this one's, the next one's and the previous one's."""
-    want = asked(call)
+    want = read_request(call)
     own = call.query.get("PageToken") if want.page else None
     return (
         _address(call, want.size, 0),

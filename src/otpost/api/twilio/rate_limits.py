@@ -88,14 +88,14 @@ def _url(row: RateLimit, base: str) -> str:
 
 
 async def listing(call: Call) -> Reply:
-    service = await call.service()
-    page = paging.sliced(call, await list_rate_limits(call.context, service.sid), lambda row: row.sid)
-    return paging.listed(call, "rate_limits", page, [shape(row, call.base) for row in page.rows])
+    service = await call.read_service()
+    page = paging.slice_page(call, await list_rate_limits(call.context, service.sid), lambda row: row.sid)
+    return paging.reply_page(call, "rate_limits", page, [shape(row, call.base) for row in page.rows])
 
 
 async def create(call: Call) -> Reply:
-    service = await call.service()
-    name = call.needed("UniqueName").strip()
+    service = await call.read_service()
+    name = call.require("UniqueName").strip()
     if not _NAME.fullmatch(name):
         raise TwilioError(60209, detail="Use letters, digits, `.`, `_` and `-`.")
     unit = make_rate_limit(call.context, call.actor, service.sid, name, _description(call))
@@ -122,8 +122,8 @@ async def delete(call: Call) -> Reply:
 
 async def buckets(call: Call) -> Reply:
     limit = await _limit(call, "RateLimitSid")
-    page = paging.sliced(call, limit.buckets[::-1], lambda row: row.sid)
-    return paging.listed(call, "buckets", page, [bucket_shape(row, limit, call.base) for row in page.rows])
+    page = paging.slice_page(call, limit.buckets[::-1], lambda row: row.sid)
+    return paging.reply_page(call, "buckets", page, [bucket_shape(row, limit, call.base) for row in page.rows])
 
 
 async def create_bucket(call: Call) -> Reply:
@@ -155,12 +155,12 @@ async def delete_bucket(call: Call) -> Reply:
 
 async def _limit(call: Call, name: str) -> RateLimit:
     """The limit that the path names, by its SID or its unique name."""
-    service = await call.service()
+    service = await call.read_service()
     return await read_rate_limit(call.context, service.sid, call.path[name])
 
 
 def _numbers(call: Call) -> tuple[int | None, int | None]:
-    return call.whole("Max", 1, LARGEST_MAX), call.whole("Interval", 1, LONGEST_INTERVAL_S)
+    return call.read_whole("Max", 1, LARGEST_MAX), call.read_whole("Interval", 1, LONGEST_INTERVAL_S)
 
 
 def _description(call: Call) -> str | None:

@@ -24,7 +24,7 @@ def shape(row: SafeNumber, base: str) -> SafeNumberShape:
 
 async def create(call: Call) -> Reply:
     try:
-        to = parse_recipient(call.needed("PhoneNumber"))
+        to = parse_recipient(call.require("PhoneNumber"))
     except NumberRefused as refused:
         raise wrong("PhoneNumber", refused.message) from None
     return Reply(201, shape(await call.decide(add_safe_number(call.context, call.actor, to)), call.base))
@@ -43,7 +43,7 @@ def _number(call: Call) -> PhoneNumber:
     try:
         return parse_recipient(call.path["PhoneNumber"])
     except NumberRefused:
-        call.nothing()
+        call.refuse_path()
 
 
 _ONE = "/v2/SafeList/Numbers/{PhoneNumber}"

@@ -143,14 +143,14 @@ def shape(row: Application, base: str) -> ServiceShape:
 
 
 async def listing(call: Call) -> Reply:
-    page = await paging.turned(call, select_applications(call.tenant))
-    return paging.listed(call, "services", page, [shape(row, call.base) for row in page.rows])
+    page = await paging.read_page(call, select_applications(call.tenant))
+    return paging.reply_page(call, "services", page, [shape(row, call.base) for row in page.rows])
 
 
 async def create(call: Call) -> Reply:
-    call.needed("FriendlyName")
+    call.require("FriendlyName")
     name = read_friendly_name(call, "FriendlyName")
-    length = call.whole("CodeLength", 4, 10) or Rules().code_length
+    length = call.read_whole("CodeLength", 4, 10) or Rules().code_length
     made = with_code_length(Rules(lifetime_s=LIFETIME_S, resend_after_s=0), length)
     features = msgspec.structs.replace(Features(), **_features(call, Features()))
     unit = make_application(call.context, call.actor, name, made, features)
@@ -158,13 +158,13 @@ async def create(call: Call) -> Reply:
 
 
 async def fetch(call: Call) -> Reply:
-    return Reply(200, shape(await call.service("Sid"), call.base))
+    return Reply(200, shape(await call.read_service("Sid"), call.base))
 
 
 async def update(call: Call) -> Reply:
-    service = await call.service("Sid")
+    service = await call.read_service("Sid")
     name = read_friendly_name(call, "FriendlyName") if "FriendlyName" in call.form else None
-    length = call.whole("CodeLength", 4, 10)
+    length = call.read_whole("CodeLength", 4, 10)
     changed: dict[str, object] = {}
     if length is not None:
         fitting = with_code_length(service.rules, length)
@@ -176,7 +176,7 @@ async def update(call: Call) -> Reply:
 
 
 async def delete(call: Call) -> Reply:
-    service = await call.service("Sid")
+    service = await call.read_service("Sid")
     await call.decide(delete_application(call.context, call.actor, service.sid))
     while await call.context.store.run(cancel_pending(call.context, service.sid)):
         pass
@@ -208,7 +208,7 @@ def _features(call: Call, standing: Features) -> dict[str, object]:
     """What the form changes of a service's features."""
     found: dict[str, object] = {}
     for parameter, field in _FLAGS.items():
-        if (flag := call.flag(parameter)) is not None:
+        if (flag := call.read_flag(parameter)) is not None:
             found[field] = flag
     if "TtsName" in call.form:
         found["tts_name"] = _line(call, "TtsName") or None
@@ -229,9 +229,9 @@ def _features(call: Call, standing: Features) -> dict[str, object]:
 
 def _value(call: Call, name: str, kind: type | str) -> str | int | bool:
     if kind is bool:
-        return call.flag(name) is True
+        return call.read_flag(name) is True
     if kind is int:
-        return call.whole(name, 0, 3600) or 0
+        return call.read_whole(name, 0, 3600) or 0
     text = _line(call, name)
     if isinstance(kind, str) and text and not re.fullmatch(kind + "[0-9a-fA-F]{32}", text):
         raise wrong(name, f"Send a SID that begins with {kind}.")

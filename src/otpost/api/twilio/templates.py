@@ -31,8 +31,8 @@ def shape(row: Template) -> TemplateShape:
 async def listing(call: Call) -> Reply:
     named = call.query.get("FriendlyName")
     rows = await every_template(call.context, call.tenant)
-    page = paging.sliced(call, [row for row in rows if named in (None, row.friendly_name)], lambda row: row.sid)
-    return paging.listed(call, "templates", page, [shape(row) for row in page.rows])
+    page = paging.slice_page(call, [row for row in rows if named in (None, row.friendly_name)], lambda row: row.sid)
+    return paging.reply_page(call, "templates", page, [shape(row) for row in page.rows])
 
 
 ENDPOINTS = (Endpoint("GET", "/v2/Templates", listing),)

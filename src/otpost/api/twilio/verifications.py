@@ -8,7 +8,7 @@ import msgspec
 
 from otpost.api.counters import CHECKS, STARTS
 from otpost.api.endpoint import Reply
-from otpost.api.twilio import starting
+from otpost.api.twilio import start_form
 from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import TwilioError, wrong
 from otpost.domain.application import Application
@@ -110,11 +110,11 @@ def check_shape(row: Verification, *, valid: bool) -> CheckShape:
 
 
 async def start(call: Call) -> Reply:
-    service = await call.service()
-    call.needed("To")
-    starting.judge_channel(call, service)
-    to = starting.number(call)
-    extras, locale = await starting.extras(call, service, to)
+    service = await call.read_service()
+    call.require("To")
+    start_form.judge_channel(call, service)
+    to = start_form.read_number(call)
+    extras, locale = await start_form.read_extras(call, service, to)
     unit = start_verification(
         call.context,
         call.surroundings.plans,
@@ -125,45 +125,45 @@ async def start(call: Call) -> Reply:
         locale=locale,
         client_ip=call.form.get("DeviceIp") or None,
         extras=extras,
-        rate_limits=starting.rate_limits(call),
+        rate_limits=start_form.read_rate_limits(call),
     )
     started = await call.decide(unit, STARTS)
     return Reply(201, shape(started.verification, call.base))
 
 
 async def check(call: Call) -> Reply:
-    service = await call.service()
-    which = _named(call, service)
+    service = await call.read_service()
+    which = _read_form_subject(call, service)
     code = call.form.get("Code", "")
     if not SHORTEST <= len(read_code(code) or read_code(code, letters=True) or "") <= LONGEST:
         raise wrong("Code", f"A code has {SHORTEST} to {LONGEST} digits.")
-    unit = check_code(call.context, Tenancy(call.tenant, service.sid), which, code, starting.binding(call))
+    unit = check_code(call.context, Tenancy(call.tenant, service.sid), which, code, start_form.read_binding(call))
     done = await call.decide(unit, CHECKS)
     return Reply(201, check_shape(done.verification, valid=done.valid))
 
 
-def _named(call: Call, service: Application) -> str | Number:
+def _read_form_subject(call: Call, service: Application) -> str | Number:
     """Which verification a check is about; 60221 where it says neither SID nor number."""
     sid = call.form.get("VerificationSid")
     if sid:
         return sid
     if not call.form.get("To"):
         raise TwilioError(60221)
-    return Number(service.sid, starting.number(call).e164)
+    return Number(service.sid, start_form.read_number(call).e164)
 
 
 async def fetch(call: Call) -> Reply:
-    service, now = await call.service(), call.context.clock()
-    row = await find_verification(call.context, Tenancy(call.tenant, service.sid), _placed(call, service))
+    service, now = await call.read_service(), call.context.clock()
+    row = await find_verification(call.context, Tenancy(call.tenant, service.sid), _read_path_subject(call, service))
     if row is None or now >= row.expires_at or row.status_at(now) in ("approved", "expired"):
-        call.nothing()
+        call.refuse_path()
     return Reply(200, shape(row, call.base))
 
 
 async def update(call: Call) -> Reply:
-    service = await call.service()
-    which, whose = _placed(call, service), Tenancy(call.tenant, service.sid)
-    status = call.needed("Status")
+    service = await call.read_service()
+    which, whose = _read_path_subject(call, service), Tenancy(call.tenant, service.sid)
+    status = call.require("Status")
     if status == "approved":
         return Reply(200, shape(await call.decide(approve_verification(call.context, whose, which)), call.base))
     if status != "canceled":
@@ -172,7 +172,7 @@ async def update(call: Call) -> Reply:
     return Reply(200, shape(done.verification, call.base))
 
 
-def _placed(call: Call, service: Application) -> str | Number:
+def _read_path_subject(call: Call, service: Application) -> str | Number:
     """Which verification the path names, by SID or by number; a plus sign may have come as a blank."""
     text = call.path["Sid"]
     if is_sid(text, VERIFICATION):
@@ -180,9 +180,9 @@ def _placed(call: Call, service: Application) -> str | Number:
     if text.startswith(" "):
         text = "+" + text[1:]
     try:
-        return Number(service.sid, starting.parsed(text, "To").e164)
+        return Number(service.sid, start_form.parse_number(text, "To").e164)
     except TwilioError:
-        call.nothing()
+        call.refuse_path()
 
 
 ENDPOINTS = (

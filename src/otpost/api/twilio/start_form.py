@@ -28,13 +28,13 @@ _CUSTOM_CODE = re.compile(r"[A-Za-z0-9-]{4,10}")
 _object = msgspec.json.Decoder(dict[str, str | int | float | bool])
 
 
-def number(call: Call, parameter: str = "To") -> PhoneNumber:
+def read_number(call: Call, parameter: str = "To") -> PhoneNumber:
     """The recipient's number in a form; Twilio takes it with its plus sign alone."""
-    text = call.needed(parameter)
-    return parsed(text, parameter)
+    text = call.require(parameter)
+    return parse_number(text, parameter)
 
 
-def parsed(text: str, parameter: str) -> PhoneNumber:
+def parse_number(text: str, parameter: str) -> PhoneNumber:
     """A number with its plus sign, or 60200."""
     if "@" in text:
         raise wrong(parameter, "This is an e-mail address; Otpost sends codes by sms.", value=text[:40])
@@ -48,7 +48,7 @@ def parsed(text: str, parameter: str) -> PhoneNumber:
 
 def judge_channel(call: Call, service: Application) -> None:
     """Raise Twilio's own error for any channel but `sms`, which is also what `auto` means for a number."""
-    channel = call.needed("Channel").strip().lower()
+    channel = call.require("Channel").strip().lower()
     if channel == "auto":
         channel = "email" if "@" in call.form.get("To", "") else "sms"
     if channel == "sms":
@@ -61,7 +61,7 @@ def judge_channel(call: Call, service: Application) -> None:
     raise TwilioError(code, detail="Otpost sends codes by sms.")
 
 
-async def extras(call: Call, service: Application, to: PhoneNumber) -> tuple[Extras, str | None]:
+async def read_extras(call: Call, service: Application, to: PhoneNumber) -> tuple[Extras, str | None]:
     """What the form brings beyond the number, and the locale that it asks for."""
     form, features = call.form, service.features
     if len(form) == 2 and features.template is None and not features.psd2:
@@ -70,51 +70,51 @@ async def extras(call: Call, service: Application, to: PhoneNumber) -> tuple[Ext
         raise TwilioError(60243, detail="Use a template, or set the application's text.")
     if form.get("RiskCheck", "enable") not in ("enable", "disable"):
         raise wrong("RiskCheck", "Send enable or disable.")
-    call.flag("EnableSnaClientToken")
-    _fields(call, "ChannelConfiguration", 100)
+    call.read_flag("EnableSnaClientToken")
+    _read_fields(call, "ChannelConfiguration", 100)
     name = read_friendly_name(call, "CustomFriendlyName") if "CustomFriendlyName" in form else None
     app_hash = form.get("AppHash")
     if app_hash is not None and not is_app_hash(app_hash):
         raise wrong("AppHash", "It is the 11 characters that name an Android app.")
-    amount, payee = _binding(call, service)
-    template = await _template(call, form.get("TemplateSid") or features.template)
+    amount, payee = _judge_binding(call, service)
+    template = await _read_template(call, form.get("TemplateSid") or features.template)
     locale = asked_for(form.get("Locale"), template)
     code = form.get("CustomCode")
     found = Extras(
         friendly_name=name,
         template=None if template is None else template.sid,
-        body=None if template is None else _filled_in(call, template, locale or language_of(to), name or service.name),
+        body=None if template is None else _fill_in(call, template, locale or language_of(to), name or service.name),
         app_hash=app_hash,
-        tags=_fields(call, "Tags", TAGS, TAG_LENGTH),
+        tags=_read_fields(call, "Tags", TAGS, TAG_LENGTH),
         amount=amount,
         payee=payee,
-        custom_code=None if code is None else _sealed(call, service, to, code),
+        custom_code=None if code is None else _seal(call, service, to, code),
     )
     return found, locale
 
 
-def rate_limits(call: Call) -> dict[str, str]:
+def read_rate_limits(call: Call) -> dict[str, str]:
     """The values of the service's own limits, by their unique names."""
-    return _fields(call, "RateLimits", 100, 255)
+    return _read_fields(call, "RateLimits", 100, 255)
 
 
-def binding(call: Call) -> tuple[str | None, str | None]:
+def read_binding(call: Call) -> tuple[str | None, str | None]:
     """The amount and the payee in a form."""
     return call.form.get("Amount") or None, call.form.get("Payee") or None
 
 
-def _binding(call: Call, service: Application) -> tuple[str | None, str | None]:
-    given = binding(call)
+def _judge_binding(call: Call, service: Application) -> tuple[str | None, str | None]:
+    given = read_binding(call)
     if not service.features.psd2:
         if given != (None, None):
             raise TwilioError(60204, detail="The service has not switched PSD2 on (Psd2Enabled).")
         return given
     if None in given:
         raise TwilioError(60206)
-    return _variable("Amount", given[0] or "", digits=True), _variable("Payee", given[1] or "", digits=True)
+    return _read_variable("Amount", given[0] or "", digits=True), _read_variable("Payee", given[1] or "", digits=True)
 
 
-def _variable(parameter: str, value: str, *, digits: bool = False) -> str:
+def _read_variable(parameter: str, value: str, *, digits: bool = False) -> str:
     """A value as it is put into the text. What a bank says of a payment may have digits, and a shop's name a dot."""
     try:
         return read_variable(value, may_be_host=digits, digits=digits)
@@ -122,7 +122,7 @@ def _variable(parameter: str, value: str, *, digits: bool = False) -> str:
         raise wrong(parameter, refused.message) from None
 
 
-async def _template(call: Call, sid: str | None) -> Template | None:
+async def _read_template(call: Call, sid: str | None) -> Template | None:
     if sid is None:
         return None
     try:
@@ -131,16 +131,18 @@ async def _template(call: Call, sid: str | None) -> Template | None:
         raise TwilioError(60228) from None
 
 
-def _filled_in(call: Call, template: Template, locale: str, name: str) -> str:
+def _fill_in(call: Call, template: Template, locale: str, name: str) -> str:
     parameter = "TemplateCustomSubstitutions"
-    given = {name: _variable(parameter, value) for name, value in _fields(call, parameter, SUBSTITUTIONS).items()}
+    given = {
+        name: _read_variable(parameter, value) for name, value in _read_fields(call, parameter, SUBSTITUTIONS).items()
+    }
     try:
         return filled_in(template, locale, name, given)
     except SubstitutionsMissing as missing:
         raise TwilioError(60224, detail=str(missing)) from None
 
 
-def _sealed(call: Call, service: Application, to: PhoneNumber, code: str) -> str:
+def _seal(call: Call, service: Application, to: PhoneNumber, code: str) -> str:
     if not service.features.custom_code:
         raise TwilioError(60204, detail="The service does not take custom codes (CustomCodeEnabled).")
     if not _CUSTOM_CODE.fullmatch(code):
@@ -148,7 +150,7 @@ def _sealed(call: Call, service: Application, to: PhoneNumber, code: str) -> str
     return seal_custom_code(call.context, service.sid, to, code)
 
 
-def _fields(call: Call, parameter: str, most: int, length: int = 500) -> dict[str, str]:
+def _read_fields(call: Call, parameter: str, most: int, length: int = 500) -> dict[str, str]:
     """A JSON object of the form with its values as text."""
     text = call.form.get(parameter)
     if not text:
