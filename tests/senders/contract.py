@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, Final, Literal
 
+from otpost.domain.outcome import Accepted, ReasonName, Refused, Unavailable, Unknown
 from otpost.outbound import Outbound
 from otpost.senders.service import Confirmation, NotProven, Reported, ReportRequest
 
@@ -34,18 +37,49 @@ class Received:
     body: bytes
 
 
+SILENCE: Final = Answer(0)
+"""In the place of an answer: the stand-in reads the request and says nothing."""
+
+RESET: Final = Answer(0, b"reset")
+"""In the place of an answer: the stand-in reads the request and resets the connection."""
+
+CaseName = Literal[
+    "accepted", "refused", "credentials", "throttled", "server_error",
+    "not_connected", "timed_out", "reset", "unreadable",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """An answer of the service, and the outcome that it is to have: its class, its reason, and the setting at fault.
+
+    The answer is None where the case is none: a connection that failed, or was lost after the request was written.
+    """
+
+    answer: Answer | None
+    outcome: type[Accepted | Refused | Unavailable | Unknown]
+    reason: ReasonName | None = None
+    field: str | None = None
+
+
 @dataclass(frozen=True)
 class Example:
-    """A complete section of the policy (secrets included) for a server at a URL, and the answer that accepts a text.
+    """A complete section of the policy (secrets included) for a server at a URL, and the nine cases of its answers.
 
-    `accepting` is None for a service that calls nobody. `report` makes the service's own call to a callback address:
-    from the address, the SID that `accepting` gave the message (None where its answer gives none) and one of `sent`,
-    `delivered`, `failed`, signed as the service signs; None where it has no reports.
+    A service that calls nobody has no cases. The answer `throttled` is without `Retry-After`; the suite adds one.
+    `report` makes the service's own call to a callback address: from the address, the SID that the accepting answer
+    gave the message (None where it gives none) and one of `sent`, `delivered`, `failed`, signed as the service signs;
+    None where it has no reports.
     """
 
     section: Callable[[str], dict[str, Any]]
-    accepting: Answer | None
+    cases: Mapping[CaseName, Case]
     report: Callable[[str, str | None, str], ReportRequest] | None = None
+
+    @property
+    def accepting(self) -> Answer | None:
+        """The answer that accepts a text; None for a service that calls nobody."""
+        return self.cases["accepted"].answer if self.cases else None
 
 
 class StandIn:
@@ -83,7 +117,12 @@ class StandIn:
         self.received.append(request)
         await self.before_answer()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if answer is None:
+        if answer is SILENCE:
+            await asyncio.Event().wait()
+        if answer is RESET:
+            unsent: socket.socket = writer.get_extra_info("socket")
+            unsent.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if answer is None or answer is RESET:
             return False
         content = answer.body if isinstance(answer.body, bytes) else answer.body(request)
         given = {"Content-Length": str(len(content)), **answer.headers}

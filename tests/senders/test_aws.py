@@ -44,7 +44,7 @@ from otpost.senders.service import (
 )
 from otpost.senders.settings import SecretRef, answer, fill
 from otpost.senders.submission import read_section
-from senders.contract import LOOPBACK, Answer, Example, Received, StandIn, outbound, standing_in, the_one
+from senders.contract import LOOPBACK, Answer, Case, Example, Received, StandIn, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: SenderService = aws
 
@@ -111,7 +111,23 @@ def example_report(url: str, sid: str | None, status: str) -> ReportRequest:
 
 EXAMPLE = Example(
     section=lambda url: {**OURS, "api_url": url},
-    accepting=Answer(200, taken, REQUEST_ID),
+    cases={
+        "accepted": Case(Answer(200, taken, REQUEST_ID), Accepted),
+        "refused": Case(
+            Answer(400, b'{"__type": "ConflictException", "Reason": "DESTINATION_PHONE_NUMBER_OPTED_OUT"}'),
+            Refused,
+            "opted_out",
+        ),
+        "credentials": Case(
+            Answer(400, b'{"__type": "UnrecognizedClientException"}'), Refused, "credentials_refused", "access_key_id"
+        ),
+        "throttled": Case(Answer(429), Unavailable, "throttled"),
+        "server_error": Case(Answer(503), Unknown, "answer_lost"),
+        "not_connected": Case(None, Unavailable, "network_trouble"),
+        "timed_out": Case(None, Unknown, "answer_lost"),
+        "reset": Case(None, Unknown, "answer_lost"),
+        "unreadable": Case(Answer(200, b"<html>"), Unknown, "answer_lost"),
+    },
     report=example_report,
 )
 

@@ -6,7 +6,8 @@ import asyncio
 import importlib
 from base64 import b64decode
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -22,7 +23,18 @@ from otpost.senders.registry import capabilities, find_services
 from otpost.senders.service import Http, NotProven, ReadsReports, Reported, ReportRequest, SenderService, Text
 from otpost.senders.settings import Field, SecretRef, answer, changes, fill, form, load, needed, plain, slots
 from otpost.senders.submission import Submission, read_section
-from senders.contract import LOOPBACK, Answer, Example, Received, outbound, standing_in, the_one
+from senders.contract import (
+    LOOPBACK,
+    RESET,
+    SILENCE,
+    Answer,
+    CaseName,
+    Example,
+    Received,
+    outbound,
+    standing_in,
+    the_one,
+)
 
 CHECKED_BY_MYPY: tuple[SenderService, ...] = (twilio, sandbox)
 
@@ -205,6 +217,84 @@ async def test_no_other_status_is_accepted_and_each_is_asked_for_once(name, stat
     assert outcome.vendor.http_status == status
     assert outcome.reason in REASONS
     assert outcome.detail.endswith(".")
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_example_has_a_case_for_each_kind_of_answer(name):
+    assert example_of(name).cases.keys() == (set(get_args(CaseName)) if name in CALLING else set())
+
+
+class Hurried:
+    """The door to the network for somebody who waits for no answer longer than a moment."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        connect_s: float,
+        total_s: float,
+        ca: str | None = None,
+    ) -> Response:
+        return await self._http.request(method, url, headers=headers, body=body, connect_s=5, total_s=0.3, ca=ca)
+
+
+WIRE: Mapping[CaseName, Answer | None] = {"timed_out": SILENCE, "reset": RESET}
+
+
+async def outcome_of(name: str, case: CaseName, headers: Mapping[str, str]) -> Outcome:
+    """What the service makes of its case, the answer of which has these headers besides."""
+    answer = WIRE.get(case, example_of(name).cases[case].answer)
+    if answer is not None and case not in WIRE:
+        answer = replace(answer, headers={**answer.headers, **headers})
+    async with standing_in(answer) as vendor, outbound(LOOPBACK) as http:
+        if case != "not_connected":
+            return await send(name, vendor.url, Hurried(http) if case == "timed_out" else http)
+    async with outbound(LOOPBACK) as http:
+        return await send(name, vendor.url, http)
+
+
+@pytest.mark.parametrize("case", get_args(CaseName))
+@pytest.mark.parametrize("name", CALLING)
+async def test_each_case_has_the_outcome_that_its_example_names(name, case):
+    expected = example_of(name).cases[case]
+    assert (expected.answer is None) is (case in ("not_connected", "timed_out", "reset"))
+    outcome = await outcome_of(name, case, {})
+    assert type(outcome) is expected.outcome
+    assert outcome.reason == expected.reason if not isinstance(outcome, Accepted) else expected.reason is None
+    assert getattr(outcome, "field", None) == expected.field
+    if case == "throttled":
+        assert isinstance(outcome, Unavailable)
+        assert outcome.retry_after_s is None
+        later = await outcome_of(name, case, {"Retry-After": "7"})
+        assert later == msgspec.structs.replace(outcome, retry_after_s=7.0)
+
+
+@pytest.mark.parametrize("case", get_args(CaseName))
+@pytest.mark.parametrize("name", CALLING)
+def test_no_case_is_taken_for_another_kind_of_outcome(name, case):
+    allowed: Mapping[CaseName, tuple[type, ...]] = {
+        "accepted": (Accepted,),
+        "refused": (Refused,),
+        "credentials": (Refused,),
+        "throttled": (Unavailable,),
+        "server_error": (Unknown,),
+        "not_connected": (Unavailable,),
+        "timed_out": (Unknown,),
+        "reset": (Unknown,),
+        "unreadable": (Unknown, Accepted),
+    }
+    assert example_of(name).cases[case].outcome in allowed[case]
+
+
+def test_an_example_without_cases_cannot_be_made():
+    with pytest.raises(TypeError, match="cases"):
+        Example(lambda url: {})  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("name", CALLING)

@@ -26,7 +26,7 @@ from otpost.senders.registry import capabilities
 from otpost.senders.service import Http, NotProven, Reported, ReportRequest, SenderService, SendsAgain, Text
 from otpost.senders.settings import SecretRef, answer, fill
 from otpost.senders.submission import Submission, read_section
-from senders.contract import LOOPBACK, Answer, Example, Received, outbound, standing_in, the_one
+from senders.contract import LOOPBACK, Answer, Case, Example, Received, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: tuple[SenderService, SendsAgain] = (generic, generic)
 
@@ -73,7 +73,17 @@ EXAMPLE = Example(
         report_delivered="delivered",
         report_failed="failed",
     ),
-    accepting=Answer(200, b'{"id": "m-1"}'),
+    cases={
+        "accepted": Case(Answer(200, b'{"id": "m-1"}'), Accepted),
+        "refused": Case(Answer(400, b"no such number"), Refused, "invalid_number"),
+        "credentials": Case(Answer(401), Refused, "credentials_refused", "auth_password"),
+        "throttled": Case(Answer(429), Unavailable, "throttled"),
+        "server_error": Case(Answer(503), Unknown, "answer_lost"),
+        "not_connected": Case(None, Unavailable, "network_trouble"),
+        "timed_out": Case(None, Unknown, "answer_lost"),
+        "reset": Case(None, Unknown, "answer_lost"),
+        "unreadable": Case(Answer(200, b"<html>"), Unknown, "answer_lost"),
+    },
     report=report,
 )
 

@@ -32,7 +32,7 @@ from otpost.senders.service import (
 )
 from otpost.senders.settings import SecretRef, answer, fill
 from otpost.senders.submission import read_section
-from senders.contract import LOOPBACK, Answer, Example, Received, StandIn, outbound, standing_in, the_one
+from senders.contract import LOOPBACK, Answer, Case, Example, Received, StandIn, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: SenderService = infobip
 
@@ -134,7 +134,19 @@ def report(
 
 EXAMPLE = Example(
     section=lambda url: {**OURS, "api_url": url},
-    accepting=Answer(200, taken),
+    cases={
+        "accepted": Case(Answer(200, taken), Accepted),
+        "refused": Case(
+            Answer(400, b'{"violations": [{"property": "destinations[0].to"}]}'), Refused, "invalid_number"
+        ),
+        "credentials": Case(Answer(401), Refused, "credentials_refused", "api_key"),
+        "throttled": Case(Answer(429), Unavailable, "throttled"),
+        "server_error": Case(Answer(503), Unknown, "answer_lost"),
+        "not_connected": Case(None, Unavailable, "network_trouble"),
+        "timed_out": Case(None, Unknown, "answer_lost"),
+        "reset": Case(None, Unknown, "answer_lost"),
+        "unreadable": Case(Answer(200, b"<html>"), Unknown, "answer_lost"),
+    },
     report=lambda url, sid, status: report(TOLD[status], sid=sid, url=url),
 )
 

@@ -44,7 +44,7 @@ from otpost.senders.service import (
 )
 from otpost.senders.settings import SecretRef, answer, fill
 from otpost.senders.submission import read_section
-from senders.contract import LOOPBACK, Answer, Example, StandIn, outbound, standing_in, the_one
+from senders.contract import LOOPBACK, Answer, Case, Example, StandIn, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: SenderService = messagebird
 
@@ -81,7 +81,19 @@ def message(status: str = "sent", **more: object) -> dict[str, object]:
 
 EXAMPLE = Example(
     section=lambda url: {**OURS, "api_url": url},
-    accepting=Answer(201, msgspec.json.encode(message())),
+    cases={
+        "accepted": Case(Answer(201, msgspec.json.encode(message())), Accepted),
+        "refused": Case(
+            Answer(422, b'{"errors": [{"code": 10, "parameter": "recipients"}]}'), Refused, "invalid_number"
+        ),
+        "credentials": Case(Answer(401, b'{"errors": [{"code": 2}]}'), Refused, "credentials_refused", "access_key"),
+        "throttled": Case(Answer(429), Unavailable, "throttled"),
+        "server_error": Case(Answer(503), Unknown, "answer_lost"),
+        "not_connected": Case(None, Unavailable, "network_trouble"),
+        "timed_out": Case(None, Unknown, "answer_lost"),
+        "reset": Case(None, Unknown, "answer_lost"),
+        "unreadable": Case(Answer(200, b"<html>"), Unknown, "answer_lost"),
+    },
     report=report,
 )
 

@@ -9,7 +9,7 @@ from otpost.senders import sandbox
 from otpost.senders.service import Text
 from senders.contract import Example, outbound
 
-EXAMPLE = Example(section=lambda url: {}, accepting=None)
+EXAMPLE = Example(section=lambda url: {}, cases={})
 
 TO = trusted("+919191919191")
 

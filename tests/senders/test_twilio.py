@@ -38,7 +38,7 @@ from otpost.senders.submission import read_section
 from otpost.senders.twilio import Settings
 from otpost.senders.twilio.codes import CODES
 from otpost.senders.twilio.signature import proven, sign
-from senders.contract import LOOPBACK, Answer, Example, StandIn, outbound, standing_in, the_one
+from senders.contract import LOOPBACK, Answer, Case, Example, StandIn, outbound, standing_in, the_one
 
 MAIN = "AC" + "a" * 32
 INDIA = "AC" + "b" * 32
@@ -65,7 +65,19 @@ def called_back(url: str, vendor_sid: str | None, status: str) -> ReportRequest:
 
 EXAMPLE = Example(
     section=lambda url: {**OURS, "api_url": url, "subaccounts": [dict(row) for row in ROWS]},
-    accepting=Answer(201, msgspec.json.encode({"sid": SID, "status": "queued"})),
+    cases={
+        "accepted": Case(Answer(201, msgspec.json.encode({"sid": SID, "status": "queued"})), Accepted),
+        "refused": Case(Answer(400, b'{"code": 21211}'), Refused, "invalid_number"),
+        "credentials": Case(
+            Answer(401, b'{"code": 20003}'), Refused, "credentials_refused", "subaccounts[0].auth_token"
+        ),
+        "throttled": Case(Answer(429), Unavailable, "throttled"),
+        "server_error": Case(Answer(503), Unknown, "answer_lost"),
+        "not_connected": Case(None, Unavailable, "network_trouble"),
+        "timed_out": Case(None, Unknown, "answer_lost"),
+        "reset": Case(None, Unknown, "answer_lost"),
+        "unreadable": Case(Answer(200, b"<html>"), Unknown, "answer_lost"),
+    },
     report=called_back,
 )
 

@@ -42,7 +42,7 @@ from otpost.senders.vonage import (
     STATUSES,
     Settings,
 )
-from senders.contract import LOOPBACK, Answer, Example, StandIn, outbound, standing_in, the_one
+from senders.contract import LOOPBACK, Answer, Case, Example, StandIn, outbound, standing_in, the_one
 
 CHECKED_BY_MYPY: SenderService = vonage
 
@@ -68,7 +68,19 @@ def report(address: str, sid: str | None, status: str) -> ReportRequest:
 
 EXAMPLE = Example(
     section=lambda url: {**OURS, "api_url": url},
-    accepting=Answer(200, msgspec.json.encode(taken(ID))),
+    cases={
+        "accepted": Case(Answer(200, msgspec.json.encode(taken(ID))), Accepted),
+        "refused": Case(Answer(200, b'{"messages": [{"status": "6"}]}'), Refused, "invalid_number"),
+        "credentials": Case(
+            Answer(200, b'{"messages": [{"status": "4"}]}'), Refused, "credentials_refused", "api_secret"
+        ),
+        "throttled": Case(Answer(429), Unavailable, "throttled"),
+        "server_error": Case(Answer(503), Unknown, "answer_lost"),
+        "not_connected": Case(None, Unavailable, "network_trouble"),
+        "timed_out": Case(None, Unknown, "answer_lost"),
+        "reset": Case(None, Unknown, "answer_lost"),
+        "unreadable": Case(Answer(200, b"<html>"), Unknown, "answer_lost"),
+    },
     report=report,
 )
 
