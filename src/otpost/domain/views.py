@@ -175,7 +175,12 @@ def view_verification_detail(
     if row.status == "pending" and row.status_at(now) == "expired":
         own.append(Event(row.expires_at, "expired"))
     events = [
-        (event.at, 0, EventShape(format_moment(event.at), event.what, event.detail, _WHO[event.what])) for event in own
+        (
+            event.at,
+            0,
+            EventShape(at=format_moment(event.at), what=event.what, detail=event.detail, who=_WHO[event.what]),
+        )
+        for event in own
     ]
     for story in stories:
         for line in timeline(*story):
@@ -228,7 +233,12 @@ def view_message(row: Message, attempts: Sequence[Attempt], reports: Sequence[Re
         **_state(row),
         attempts=[view_attempt(attempt) for attempt in attempts],
         reports=[
-            ReportShape(format_moment(report.at), report.status, report.vendor_status, report.vendor_code or None)
+            ReportShape(
+                at=format_moment(report.at),
+                status=report.status,
+                vendor_status=report.vendor_status,
+                vendor_code=report.vendor_code or None,
+            )
             for report in reports
         ],
         explanation=explain(row.reason),
@@ -264,7 +274,9 @@ def _state(row: Message) -> dict[str, Any]:
         "segments": row.segments,
         "created_at": format_moment(row.created_at),
         "valid_until": format_moment(row.valid_until),
-        "route": RouteShape(row.service, row.account_sid, row.origin, row.route_reason),
+        "route": RouteShape(
+            service=row.service, account_sid=row.account_sid, origin=row.origin, reason=row.route_reason
+        ),
     }
 
 

@@ -91,7 +91,10 @@ async def inbox(call: Call[None]) -> Reply:
     query: InboxQuery = call.query
     to = None if query.to is None else read_number(query.to, "to").e164
     page = await list_inbox(call.context, call.tenant, to=to, limit=query.limit, cursor=query.at(ATTEMPT))
-    items = [InboxShape(text.sid, text.to, body, format_moment(text.received_at)) for text, body in page.rows]
+    items = [
+        InboxShape(sid=text.sid, to=text.to, body=body, received_at=format_moment(text.received_at))
+        for text, body in page.rows
+    ]
     return Reply(200, shapes.Page(items, page.next))
 
 

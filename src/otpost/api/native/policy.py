@@ -106,7 +106,13 @@ async def revisions(call: Call[None]) -> Reply:
     query: ListQuery = call.query
     page = await policy.revisions(call.context, call.tenant, limit=query.limit, cursor=query.cursor or None)
     items = [
-        RevisionShape(row.number, format_moment(row.at), row.who, list(row.changes), row.sender_service)
+        RevisionShape(
+            revision=row.number,
+            at=format_moment(row.at),
+            who=row.who,
+            changes=list(row.changes),
+            sender_service=row.sender_service,
+        )
         for row in page.rows
     ]
     return Reply(200, shapes.Page(items, page.next))
@@ -143,15 +149,17 @@ async def test(call: Call[dict[str, Any]]) -> Reply | Answer:
         return Reply(
             200,
             TestShape(
-                done.outcome,
-                done.service,
-                done.account_sid,
-                done.origin,
-                done.reason,
-                VendorWords(said.http_status, said.code, said.message, said.sid, said.status),
-                done.link,
-                done.field,
-                done.duration_ms,
+                outcome=done.outcome,
+                service=done.service,
+                account_sid=done.account_sid,
+                origin=done.origin,
+                reason=done.reason,
+                vendor=VendorWords(
+                    http_status=said.http_status, code=said.code, message=said.message, sid=said.sid, status=said.status
+                ),
+                link=done.link,
+                field=done.field,
+                duration_ms=done.duration_ms,
             ),
         )
 
@@ -177,9 +185,25 @@ async def accounts(call: Call[None]) -> Reply:
 
 def _account(one: AccountState) -> AccountShape:
     if (breaker := one.breaker) is None:
-        return AccountShape(one.service, one.account_sid, "closed", None, None, None, None)
+        return AccountShape(
+            service=one.service,
+            account_sid=one.account_sid,
+            state="closed",
+            reason=None,
+            detail=None,
+            since=None,
+            probe_at=None,
+        )
     since, probe_at = format_moment(breaker.opened_at), format_moment(breaker.probe_at)
-    return AccountShape(one.service, one.account_sid, "open", breaker.reason, breaker.detail, since, probe_at)
+    return AccountShape(
+        service=one.service,
+        account_sid=one.account_sid,
+        state="open",
+        reason=breaker.reason,
+        detail=breaker.detail,
+        since=since,
+        probe_at=probe_at,
+    )
 
 
 def describe(*, sent: bool) -> dict[str, Any]:

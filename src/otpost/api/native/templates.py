@@ -52,13 +52,13 @@ class TemplateShape(msgspec.Struct):
 
 def shape(row: Template) -> TemplateShape:
     return TemplateShape(
-        row.sid,
-        row.friendly_name,
-        list(row.channels),
-        row.translations,
-        row.default_locale,
-        format_moment(row.created_at),
-        format_moment(row.updated_at),
+        sid=row.sid,
+        friendly_name=row.friendly_name,
+        channels=list(row.channels),
+        translations=row.translations,
+        default_locale=row.default_locale,
+        created_at=format_moment(row.created_at),
+        updated_at=format_moment(row.updated_at),
     )
 
 

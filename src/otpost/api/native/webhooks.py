@@ -226,19 +226,19 @@ async def _webhook(call: Call[None]) -> Webhook:
 def shape(row: Webhook, now: int) -> WebhookShape:
     old = [secret.until for secret in row.secrets_at(now) if secret.until is not None]
     return WebhookShape(
-        row.sid,
-        row.application,
-        row.url,
-        row.description,
-        list(row.events),
-        row.enabled,
-        row.disabled,
-        format_moment_or_none(row.disabled_at),
-        format_moment_or_none(row.failing_since),
-        format_moment(row.secrets[0].made_at),
-        format_moment_or_none(max(old, default=None)),
-        format_moment(row.created_at),
-        format_moment(row.updated_at),
+        sid=row.sid,
+        application=row.application,
+        url=row.url,
+        description=row.description,
+        events=list(row.events),
+        enabled=row.enabled,
+        disabled=row.disabled,
+        disabled_at=format_moment_or_none(row.disabled_at),
+        failing_since=format_moment_or_none(row.failing_since),
+        secret_set_at=format_moment(row.secrets[0].made_at),
+        old_secret_until=format_moment_or_none(max(old, default=None)),
+        created_at=format_moment(row.created_at),
+        updated_at=format_moment(row.updated_at),
     )
 
 
@@ -249,16 +249,22 @@ def _new(made: MadeWebhook, now: int) -> NewSecretShape:
 def delivery(row: Delivery) -> DeliveryShape:
     assert row.webhook is not None
     return DeliveryShape(
-        row.sid,
-        row.webhook,
-        row.type,  # type: ignore[arg-type]  # one of the events, or the test
-        row.subject,
-        row.status,
-        format_moment(row.created_at),
-        format_moment_or_none(row.due_at if row.status == "waiting" else None),
-        format_moment_or_none(row.finished_at),
-        [
-            TryShape(format_moment(line.at), line.duration_ms, line.http_status, line.said, line.error)
+        sid=row.sid,
+        webhook=row.webhook,
+        type=row.type,  # type: ignore[arg-type]  # one of the events, or the test
+        subject=row.subject,
+        status=row.status,
+        created_at=format_moment(row.created_at),
+        next_at=format_moment_or_none(row.due_at if row.status == "waiting" else None),
+        finished_at=format_moment_or_none(row.finished_at),
+        tries=[
+            TryShape(
+                at=format_moment(line.at),
+                duration_ms=line.duration_ms,
+                http_status=line.http_status,
+                answer=line.said,
+                error=line.error,
+            )
             for line in row.log
         ],
     )

@@ -50,16 +50,16 @@ def shape(sent: Sent, now: int, base: str) -> AttemptShape:
     row, of = sent.message, sent.verification
     sid, code = attempt_sid(row.sid), error_code(row, sent.attempt)
     return AttemptShape(
-        sid,
-        row.tenant,
-        row.application,
-        of.sid,
-        format_second(row.created_at),
-        format_second(_updated_at(sent)),
-        "converted" if sent.converted else "unconverted",
-        "sms",
-        {"value": None, "currency": "usd"},
-        {
+        sid=sid,
+        account_sid=row.tenant,
+        service_sid=row.application,
+        verification_sid=of.sid,
+        date_created=format_second(row.created_at),
+        date_updated=format_second(_updated_at(sent)),
+        conversion_status="converted" if sent.converted else "unconverted",
+        channel="sms",
+        price={"value": None, "currency": "usd"},
+        channel_data={
             "verification_sid": of.sid,
             "to": row.to,
             "status": _status(sent, now),
@@ -72,7 +72,7 @@ def shape(sent: Sent, now: int, base: str) -> AttemptShape:
             "mnc": None,
             "carrier": None,
         },
-        f"{base}/v2/Attempts/{sid}",
+        url=f"{base}/v2/Attempts/{sid}",
     )
 
 
@@ -112,7 +112,16 @@ async def summary(call: Call) -> Reply:
     shown = f"{share:.{RATE_DIGITS}f}".rstrip("0").rstrip(".")
     unconverted = found.total - found.converted
     url = f"{call.base}/v2/Attempts/Summary"
-    return Reply(200, SummaryShape(found.total, found.converted, unconverted, shown, url))
+    return Reply(
+        200,
+        SummaryShape(
+            total_attempts=found.total,
+            total_converted=found.converted,
+            total_unconverted=unconverted,
+            conversion_rate_percentage=shown,
+            url=url,
+        ),
+    )
 
 
 def _asked(call: Call, *, status: str | None = None, to: str | None = None, prefix: str | None = None) -> Asked | None:

@@ -36,13 +36,13 @@ class ConfigurationShape(msgspec.Struct):
 
 def shape(service: Application, country: str, row: MessagingConfiguration, base: str) -> ConfigurationShape:
     return ConfigurationShape(
-        service.tenant,
-        service.sid,
-        country,
-        row.service_sid,
-        format_second(row.created_at),
-        format_second(row.updated_at),
-        f"{base}/v2/Services/{service.sid}/MessagingConfigurations/{country}",
+        account_sid=service.tenant,
+        service_sid=service.sid,
+        country=country,
+        messaging_service_sid=row.service_sid,
+        date_created=format_second(row.created_at),
+        date_updated=format_second(row.updated_at),
+        url=f"{base}/v2/Services/{service.sid}/MessagingConfigurations/{country}",
     )
 
 

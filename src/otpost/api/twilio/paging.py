@@ -116,13 +116,13 @@ def describe_page(call: Call, key: str, page: Page) -> Meta:
     first, own, following, before = write_addresses(call, page)
     base = call.base
     return Meta(
-        want.page,
-        want.size,
-        base + first,
-        None if before is None else base + before,
-        base + own,
-        None if following is None else base + following,
-        key,
+        page=want.page,
+        page_size=want.size,
+        first_page_url=base + first,
+        previous_page_url=None if before is None else base + before,
+        url=base + own,
+        next_page_url=None if following is None else base + following,
+        key=key,
     )
 
 

@@ -57,29 +57,29 @@ class BucketShape(msgspec.Struct):
 def shape(row: RateLimit, base: str) -> RateLimitShape:
     url = _url(row, base)
     return RateLimitShape(
-        row.sid,
-        row.application,
-        row.tenant,
-        row.unique_name,
-        row.description,
-        format_second(row.created_at),
-        format_second(row.updated_at),
-        url,
-        {"buckets": f"{url}/Buckets"},
+        sid=row.sid,
+        service_sid=row.application,
+        account_sid=row.tenant,
+        unique_name=row.unique_name,
+        description=row.description,
+        date_created=format_second(row.created_at),
+        date_updated=format_second(row.updated_at),
+        url=url,
+        links={"buckets": f"{url}/Buckets"},
     )
 
 
 def bucket_shape(row: Bucket, limit: RateLimit, base: str) -> BucketShape:
     return BucketShape(
-        row.sid,
-        limit.sid,
-        limit.application,
-        limit.tenant,
-        row.max,
-        row.interval_s,
-        format_second(row.created_at),
-        format_second(row.updated_at),
-        f"{_url(limit, base)}/Buckets/{row.sid}",
+        sid=row.sid,
+        rate_limit_sid=limit.sid,
+        service_sid=limit.application,
+        account_sid=limit.tenant,
+        max=row.max,
+        interval=row.interval_s,
+        date_created=format_second(row.created_at),
+        date_updated=format_second(row.updated_at),
+        url=f"{_url(limit, base)}/Buckets/{row.sid}",
     )
 
 

@@ -24,7 +24,11 @@ class TemplateShape(msgspec.Struct):
 
 def shape(row: Template) -> TemplateShape:
     return TemplateShape(
-        row.sid, row.tenant, row.friendly_name, list(row.channels), twilio_translations(row, format_second)
+        sid=row.sid,
+        account_sid=row.tenant,
+        friendly_name=row.friendly_name,
+        channels=list(row.channels),
+        translations=twilio_translations(row, format_second),
     )
 
 

@@ -68,25 +68,25 @@ def attempt_sid(message_sid: str) -> str:
 def shape(row: Verification, base: str) -> VerificationShape:
     amount, payee = row.binding
     return VerificationShape(
-        row.sid,
-        row.application,
-        row.tenant,
-        row.to,
-        "sms",
-        row.status,
-        row.status == "approved",
-        {},
-        amount,
-        payee,
-        [
+        sid=row.sid,
+        service_sid=row.application,
+        account_sid=row.tenant,
+        to=row.to,
+        channel="sms",
+        status=row.status,
+        valid=row.status == "approved",
+        lookup={},
+        amount=amount,
+        payee=payee,
+        send_code_attempts=[
             SendShape(format_second(event.at), "SMS", attempt_sid(event.detail))
             for event in row.events
             if event.what in ("started", "resent")
         ],
-        format_second(row.created_at),
-        format_second(row.updated_at),
-        None,
-        f"{base}/v2/Services/{row.application}/Verifications/{row.sid}",
+        date_created=format_second(row.created_at),
+        date_updated=format_second(row.updated_at),
+        sna=None,
+        url=f"{base}/v2/Services/{row.application}/Verifications/{row.sid}",
     )
 
 
@@ -94,18 +94,18 @@ def check_shape(row: Verification, *, valid: bool) -> CheckShape:
     """A wrong code leaves a check `pending`, the last one as well: that it was the last shows at the next."""
     amount, payee = row.binding
     return CheckShape(
-        row.sid,
-        row.application,
-        row.tenant,
-        row.to,
-        "sms",
-        row.status if valid else "pending",
-        valid,
-        amount,
-        payee,
-        format_second(row.created_at),
-        format_second(row.updated_at),
-        [],
+        sid=row.sid,
+        service_sid=row.application,
+        account_sid=row.tenant,
+        to=row.to,
+        channel="sms",
+        status=row.status if valid else "pending",
+        valid=valid,
+        amount=amount,
+        payee=payee,
+        date_created=format_second(row.created_at),
+        date_updated=format_second(row.updated_at),
+        sna_attempts_error_codes=[],
     )
 
 
