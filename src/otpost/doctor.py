@@ -21,7 +21,7 @@ from otpost.domain.access import KeyCheck
 from otpost.domain.outcome import REASONS
 from otpost.domain.policy import Policy
 from otpost.installation import NotReady, key_checks, lacks_ring, read_ring, state_of, store_of
-from otpost.senders.registry import find_services
+from otpost.senders.registry import find_services, list_problems
 from otpost.senders.settings import SecretRef, load
 from otpost.services.keyring import judge_key_ring
 from otpost.services.policy.callbacks import too_long
@@ -261,7 +261,7 @@ def _policy(whose: str, policy: Policy, kept: Set[tuple[str, SecretRef]]) -> Fin
     if service is None:
         return Finding("FAIL", f"{whose}: the service {name} is not installed here", where)
     settings = load(service.Settings, policy.sections.get(name, {}))
-    problems = service.problems(settings, name)
+    problems = list_problems(service, settings, name)
     if problems:
         remedy = " ".join(f"{problem.field}: {problem.message}" for problem in problems)
         return Finding("FAIL", f"{whose}: {service.TITLE} is not complete", remedy)

@@ -27,7 +27,7 @@ from otpost.domain.policy import Route
 from otpost.domain.secret import Secret
 from otpost.senders import aws
 from otpost.senders.aws import ERRORS, ERRORS_PAGE, EVENTS, EVENTS_PAGE, FIELDS, REASONS, Settings
-from otpost.senders.registry import capabilities, find_services
+from otpost.senders.registry import capabilities, find_services, list_problems
 from otpost.senders.service import (
     Account,
     Confirmation,
@@ -197,7 +197,7 @@ def test_every_form_of_an_origination_identity_is_taken(identity):
     [(OURS, []), ({}, ["aws.access_key_id", "aws.region"]), ({**OURS, "origination_identity": ""}, [])],
 )
 def test_what_keeps_the_settings_from_being_used_is_named(section, expected):
-    problems = aws.problems(settings_of(**section), "aws")
+    problems = list_problems(aws, settings_of(**section), "aws")
     assert [(error.field, error.code) for error in problems] == [(path, "required") for path in expected]
 
 

@@ -19,7 +19,7 @@ from otpost.domain.policy import Route
 from otpost.domain.secret import Secret
 from otpost.outbound import AnswerLost, Response
 from otpost.senders import sandbox, twilio
-from otpost.senders.registry import capabilities, find_services
+from otpost.senders.registry import capabilities, find_services, list_problems
 from otpost.senders.service import Http, NotProven, ReadsReports, Reported, ReportRequest, SenderService, Text
 from otpost.senders.settings import Field, SecretRef, answer, changes, fill, form, load, needed, plain, slots
 from otpost.senders.submission import Submission, read_section
@@ -82,7 +82,7 @@ def secrets_of(name: str) -> list[str]:
 @pytest.mark.parametrize("name", EVERY)
 def test_the_example_is_complete(name):
     submission = submission_of(name)
-    assert service_of(name).problems(submission.settings, name) == []
+    assert list_problems(service_of(name), submission.settings, name) == []
     assert {ref for ref, _ in needed(submission.settings, name)} <= submission.typed.keys()
 
 
@@ -171,7 +171,7 @@ def test_a_wrong_value_is_reported_at_its_field(name):
 def test_an_empty_section_may_be_saved_and_says_what_it_lacks(name):
     submission: Submission[Any] = read_section(service_of(name).Settings, {}, name)
     assert submission.errors == []
-    assert {error.code for error in service_of(name).problems(submission.settings, name)} <= {"required"}
+    assert {error.code for error in list_problems(service_of(name), submission.settings, name)} <= {"required"}
 
 
 @pytest.mark.parametrize("name", EVERY)

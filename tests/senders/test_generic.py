@@ -22,7 +22,7 @@ from otpost.outbound import Response
 from otpost.senders import generic
 from otpost.senders.generic.presets import PRESETS, Preset
 from otpost.senders.generic.settings import MEANINGS, Settings
-from otpost.senders.registry import capabilities
+from otpost.senders.registry import capabilities, list_problems
 from otpost.senders.service import Http, NotProven, Reported, ReportRequest, SenderService, SendsAgain, Text
 from otpost.senders.settings import SecretRef, answer, fill
 from otpost.senders.submission import Submission, read_section
@@ -96,7 +96,7 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
 
 def problems_of(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     judged: Submission[Settings] = read_section(Settings, dict(values), "generic")
-    errors = judged.errors + generic.problems(judged.settings, "generic")
+    errors = judged.errors + list_problems(generic, judged.settings, "generic")
     assert all(error.message.endswith((".", ")")) for error in errors)
     return [(error.field.removeprefix("generic."), error.code) for error in errors]
 
@@ -420,7 +420,7 @@ def test_what_cannot_work_is_said_at_its_field(changed, expected):
 
 
 def test_a_mistake_in_a_pattern_is_told():
-    (error,) = generic.problems(settings_of(section("https://a.example", success_pattern="OK(")), "generic")
+    (error,) = list_problems(generic, settings_of(section("https://a.example", success_pattern="OK(")), "generic")
     assert error.message == "This is no usable regular expression: a ( has no )."
 
 

@@ -15,7 +15,7 @@ from otpost.domain.policy import Route
 from otpost.domain.secret import Secret
 from otpost.senders import infobip
 from otpost.senders.infobip import CODES, GROUPS, PAGE, STATUSES, VIOLATIONS, Settings
-from otpost.senders.registry import capabilities, find_services
+from otpost.senders.registry import capabilities, find_services, list_problems
 from otpost.senders.service import (
     Account,
     FallsBack,
@@ -195,7 +195,7 @@ def test_a_setting_of_another_form_is_refused(section, path):
     ("section", "expected"), [(OURS, []), ({}, ["api_url", "sender"]), ({**OURS, "sender": ""}, ["sender"])]
 )
 def test_what_keeps_the_settings_from_being_used_is_named(section, expected):
-    problems = infobip.problems(settings_of(**section), "infobip")
+    problems = list_problems(infobip, settings_of(**section), "infobip")
     assert [(error.field, error.code) for error in problems] == [(f"infobip.{name}", "required") for name in expected]
 
 

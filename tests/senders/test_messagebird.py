@@ -27,7 +27,7 @@ from otpost.domain.secret import Secret
 from otpost.senders import messagebird
 from otpost.senders.messagebird import Settings
 from otpost.senders.messagebird.codes import API_PAGE, CODES, CODES_PAGE, PARAMETERS, STATUS_CODES, STATUS_REASONS
-from otpost.senders.registry import find_services
+from otpost.senders.registry import find_services, list_problems
 from otpost.senders.service import (
     Account,
     FallsBack,
@@ -139,9 +139,9 @@ def test_the_access_key_belongs_to_the_server_and_the_signing_key_is_sent_to_non
 
 
 def test_only_the_originator_and_the_access_key_are_needed():
-    problems = messagebird.problems(settings_of(), "messagebird")
+    problems = list_problems(messagebird, settings_of(), "messagebird")
     assert [(error.field, error.code) for error in problems] == [("messagebird.originator", "required")]
-    assert messagebird.problems(settings_of(access_key=ACCESS, originator="MyBrand"), "messagebird") == []
+    assert list_problems(messagebird, settings_of(access_key=ACCESS, originator="MyBrand"), "messagebird") == []
 
 
 @pytest.mark.parametrize("originator", ["+31612345678", "MyBrand", "12345"])

@@ -6,6 +6,7 @@ from otpost.domain.outcome import Accepted, Vendor
 from otpost.domain.phone import trusted
 from otpost.domain.policy import Route
 from otpost.senders import sandbox
+from otpost.senders.registry import list_problems
 from otpost.senders.service import Text
 from senders.contract import Example, outbound
 
@@ -30,5 +31,5 @@ async def test_a_text_is_accepted_with_a_copy_and_a_sid_made_from_its_attempt():
 
 
 def test_the_sandbox_is_always_ready_and_never_a_fallback():
-    assert sandbox.problems(sandbox.Settings(), "sandbox") == []
+    assert list_problems(sandbox, sandbox.Settings(), "sandbox") == []
     assert sandbox.may_be_fallback is False

@@ -311,7 +311,7 @@ def test_another_package_brings_a_service_by_its_entry_point(tmp_path):
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        ("NAME = 'acme'", "lacks TITLE, PLACE, may_be_fallback, Settings, problems, route, account_secret, send"),
+        ("NAME = 'acme'", "lacks TITLE, PLACE, may_be_fallback, Settings, route, account_secret, send"),
         ("from otpost.senders.sandbox import *", "there is a sender service named sandbox already"),
         ("from otpost.senders.sandbox import *\nNAME = 'A B'", "NAME must be small letters"),
     ],

@@ -19,7 +19,7 @@ from otpost.domain.policy import NoRoute, Route
 from otpost.domain.secret import Secret
 from otpost.senders import twilio
 from otpost.senders.answers import basic
-from otpost.senders.registry import find_services
+from otpost.senders.registry import find_services, list_problems
 from otpost.senders.service import (
     Account,
     FallsBack,
@@ -172,7 +172,7 @@ def test_the_page_s_form_of_a_number_and_blanks_around_a_sid_are_read():
     ],
 )
 def test_what_keeps_the_settings_from_being_used_is_named(section, expected):
-    problems = twilio.problems(settings_of(**section), "twilio")
+    problems = list_problems(twilio, settings_of(**section), "twilio")
     assert [(error.field, error.code) for error in problems] == [(f"twilio.{name}", code) for name, code in expected]
     assert all(error.message.endswith(".") for error in problems)
 

@@ -19,7 +19,7 @@ from otpost.domain.phone import trusted
 from otpost.domain.policy import Route
 from otpost.domain.secret import Secret
 from otpost.senders import vonage
-from otpost.senders.registry import capabilities, find_services
+from otpost.senders.registry import capabilities, find_services, list_problems
 from otpost.senders.service import (
     FallsBack,
     HasAccounts,
@@ -136,12 +136,12 @@ def test_what_is_written_in_another_form_is_refused(section):
 
 
 def test_the_api_key_and_the_sender_are_needed():
-    problems = vonage.problems(settings_of(), "vonage")
+    problems = list_problems(vonage, settings_of(), "vonage")
     assert [(error.field, error.code) for error in problems] == [
         ("vonage.api_key", "required"),
         ("vonage.sender", "required"),
     ]
-    assert vonage.problems(settings_of(**OURS), "vonage") == []
+    assert list_problems(vonage, settings_of(**OURS), "vonage") == []
 
 
 def test_every_number_takes_the_account_that_the_api_key_names():

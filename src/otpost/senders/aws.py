@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from otpost.domain.errors import FieldError
 from otpost.domain.outcome import Outcome, ReasonName, Refused, Vendor
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
@@ -29,7 +28,7 @@ from otpost.senders.answers import SID, header, json_object, json_value, name_in
 from otpost.senders.asking import Answer, Company, ask
 from otpost.senders.codes import Code, Status
 from otpost.senders.service import Account, Confirmation, Http, NotProven, Reported, ReportRequest, Text
-from otpost.senders.settings import SecretRef, destination, missing, setting
+from otpost.senders.settings import SecretRef, destination, setting
 
 NAME: Final = "aws"
 TITLE: Final = "AWS End User Messaging"
@@ -99,11 +98,6 @@ class Settings:
         rule="The API URL must have no path and no query: https://sms-voice.eu-central-1.amazonaws.com.",
         help="Left empty, it is the region's own. Change it only for a VPC endpoint or a compatible service.",
     )
-
-
-def problems(settings: Settings, path: str) -> list[FieldError]:
-    """What keeps these settings from being used: the access key and the region."""
-    return missing(settings, path)
 
 
 def route(settings: Settings, to: PhoneNumber) -> Route | NoRoute:

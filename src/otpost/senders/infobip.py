@@ -14,7 +14,6 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from otpost.domain.errors import FieldError
 from otpost.domain.outcome import Outcome, ReasonName, Refused, Unknown, Vendor
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
@@ -26,7 +25,7 @@ from otpost.senders.answers import SID, json_object, name_in, words
 from otpost.senders.asking import Answer, Company, ask, ask_for, throttled
 from otpost.senders.codes import Code, Status
 from otpost.senders.service import Account, Http, Listed, LookUpFailed, NotProven, Reported, ReportRequest, Text
-from otpost.senders.settings import SecretRef, destination, missing, setting
+from otpost.senders.settings import SecretRef, destination, setting
 
 NAME: Final = "infobip"
 TITLE: Final = "Infobip"
@@ -65,11 +64,6 @@ class Settings:
     )
     dlt_entity_id: str = dlt.entity_setting()
     dlt_template_id: str = dlt.template_setting()
-
-
-def problems(settings: Settings, path: str) -> list[FieldError]:
-    """What keeps these settings from being used: the address and the sender."""
-    return missing(settings, path)
 
 
 def route(settings: Settings, to: PhoneNumber) -> Route | NoRoute:

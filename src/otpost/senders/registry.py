@@ -10,15 +10,18 @@ from importlib.metadata import entry_points
 from typing import Final, NamedTuple, cast
 
 from otpost import senders
+from otpost.domain.errors import FieldError
 from otpost.senders.service import (
     FallsBack,
     FetchesReports,
+    JudgesSettings,
     LooksUp,
     Preset,
     ReadsReports,
     RoutesByCountry,
     SenderService,
 )
+from otpost.senders.settings import missing
 
 ENTRY_POINTS: Final = "otpost.senders"
 """The entry-point group in which other packages name modules that are sender services."""
@@ -27,7 +30,7 @@ SHARED: Final = frozenset({"answers", "asking", "codes", "dlt", "registry", "ser
 """The modules of this folder that the services share."""
 
 _OFFERED: Final = (
-    "NAME", "TITLE", "PLACE", "may_be_fallback", "Settings", "problems", "route", "account_secret", "send",
+    "NAME", "TITLE", "PLACE", "may_be_fallback", "Settings", "route", "account_secret", "send",
 )  # fmt: skip
 
 
@@ -61,6 +64,12 @@ def capabilities(service: SenderService) -> Capabilities:
         longest_callback=getattr(service, "LONGEST_CALLBACK", None),
         presets=getattr(service, "PRESETS", ()),
     )
+
+
+def list_problems(service: SenderService, settings: object, path: str) -> list[FieldError]:
+    """What keeps these settings from being used, secrets apart; field codes `required` and `invalid`."""
+    more = service.problems(settings, path) if isinstance(service, JudgesSettings) else []
+    return [*missing(settings, path), *more]
 
 
 @cache

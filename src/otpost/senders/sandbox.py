@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from otpost.domain.errors import FieldError
 from otpost.domain.outcome import Accepted, Outcome, Vendor
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
@@ -21,11 +20,6 @@ may_be_fallback: Final = False
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The sandbox has nothing to set."""
-
-
-def problems(settings: Settings, path: str) -> list[FieldError]:
-    """None: the sandbox is always ready."""
-    return []
 
 
 def route(settings: Settings, to: PhoneNumber) -> Route | NoRoute:

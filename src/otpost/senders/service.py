@@ -146,9 +146,6 @@ class SenderService(Protocol):
     @property
     def Settings(self) -> type[Any]: ...
 
-    def problems(self, settings: Any, path: str) -> list[FieldError]:
-        """What keeps these settings from being used, secrets apart; field codes `required` and `invalid`."""
-
     def route(self, settings: Any, to: PhoneNumber) -> Route | NoRoute:
         """Which account and origin send to this number; a pure decision."""
 
@@ -160,6 +157,14 @@ class SenderService(Protocol):
 
         `field` of a refusal is relative to the section: `api_url`, `subaccounts[1].auth_token`.
         """
+
+
+@runtime_checkable
+class JudgesSettings(Protocol):
+    """A service whose settings ask for more than that those which are required are there."""
+
+    def problems(self, settings: Any, path: str) -> list[FieldError]:
+        """What else keeps these settings from being used, secrets apart; field codes `required` and `invalid`."""
 
 
 @runtime_checkable

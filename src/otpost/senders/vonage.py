@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from otpost.domain.errors import FieldError
 from otpost.domain.outcome import Outcome, Refused, Unknown, Vendor
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
@@ -28,7 +27,7 @@ from otpost.senders.answers import SID, basic, header, json_object, name_in, wor
 from otpost.senders.asking import FORM, Answer, Company, ask, form_body
 from otpost.senders.codes import Code, Status
 from otpost.senders.service import Account, Http, NotProven, Reported, ReportRequest, Text
-from otpost.senders.settings import SecretRef, destination, missing, setting
+from otpost.senders.settings import SecretRef, destination, setting
 
 NAME: Final = "vonage"
 TITLE: Final = "Vonage"
@@ -94,11 +93,6 @@ class Settings:
         rule="The API URL must have no query: https://rest.nexmo.com, or the root of a service that speaks like it.",
         help="Change it only for a regional or compatible service.",
     )
-
-
-def problems(settings: Settings, path: str) -> list[FieldError]:
-    """What keeps these settings from being used: no API key, no sender."""
-    return missing(settings, path)
 
 
 def route(settings: Settings, to: PhoneNumber) -> Route | NoRoute:

@@ -15,7 +15,7 @@ from otpost.domain.secret import Secret
 from otpost.outbound import OutboundRefused, trusting
 from otpost.senders.generic import wire
 from otpost.senders.generic.wire import AS_JSON, PLACEHOLDERS
-from otpost.senders.settings import join, missing, setting
+from otpost.senders.settings import join, setting
 
 _HEADER: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _HEADER_RULE: Final = "A header's name has letters, digits and hyphens, as in X-Api-Key."
@@ -208,9 +208,9 @@ class Settings:
 
 
 def problems(settings: Settings, path: str) -> list[FieldError]:
-    """What keeps these settings from being used: placeholders, names, patterns, paths and the authority."""
+    """What else keeps these settings from being used: placeholders, names, patterns, paths and the authority."""
     found = [*_in_templates(settings), *_in_names(settings), *_in_patterns(settings), *_in_reports(settings)]
-    return missing(settings, path) + [FieldError(join(path, at), code, message) for at, code, message in found]
+    return [FieldError(join(path, at), code, message) for at, code, message in found]
 
 
 def authority(settings: Settings) -> str | None:

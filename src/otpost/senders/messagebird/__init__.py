@@ -18,7 +18,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 
-from otpost.domain.errors import FieldError
 from otpost.domain.outcome import Outcome, Refused, Vendor
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, Route
@@ -35,7 +34,7 @@ from otpost.senders.messagebird.codes import (
     told_of,
 )
 from otpost.senders.service import Account, Http, Listed, LookUpFailed, NotProven, Reported, ReportRequest, Text
-from otpost.senders.settings import SecretRef, destination, missing, setting
+from otpost.senders.settings import SecretRef, destination, setting
 
 NAME: Final = "messagebird"
 TITLE: Final = "MessageBird"
@@ -84,11 +83,6 @@ class Settings:
         "like it.",
         help="Change it only for a compatible service.",
     )
-
-
-def problems(settings: Settings, path: str) -> list[FieldError]:
-    """What keeps these settings from being used: no originator."""
-    return missing(settings, path)
 
 
 def route(settings: Settings, to: PhoneNumber) -> Route | NoRoute:

@@ -7,7 +7,7 @@ from typing import Final
 
 from otpost.domain.errors import FieldError
 from otpost.domain.secret import Secret
-from otpost.senders.settings import join, missing, setting
+from otpost.senders.settings import join, setting
 
 _ACCOUNT_SID: Final = "AC[0-9a-fA-F]{32}"
 _SERVICE_SID: Final = "MG[0-9a-fA-F]{32}"
@@ -109,8 +109,8 @@ class Settings:
 
 
 def problems(settings: Settings, path: str) -> list[FieldError]:
-    """What keeps these settings from being used: the account, and the origin that Use Copilot asks for."""
-    errors = missing(settings, path)
+    """What else keeps these settings from being used: the origin that Use Copilot asks for, or a subaccount."""
+    errors = []
     if settings.use_copilot and not settings.service_sid:
         errors.append(FieldError(join(path, "service_sid"), "required", "Use Copilot needs a Messaging Service SID."))
     if not settings.use_copilot and not settings.sender_phone:

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from otpost.domain.access import Actor
 from otpost.domain.errors import FieldError, RevisionConflict, invalid, refusal
 from otpost.domain.policy import Policy, Revision, StoredSecret
-from otpost.senders.registry import find_services
+from otpost.senders.registry import find_services, list_problems
 from otpost.senders.sandbox import NAME as SANDBOX
 from otpost.senders.service import SenderService
 from otpost.senders.settings import Place, SecretRef, answer, changes, join, load, needed, places, plain
@@ -193,7 +193,7 @@ class _Part:
 
     def errors(self, policy: Policy, *, in_use: bool) -> list[FieldError]:
         """What keeps the new settings from being saved."""
-        errors = self.service.problems(self.new, self.path) if in_use else []
+        errors = list_problems(self.service, self.new, self.path) if in_use else []
         was_in_use = self.service.NAME in (policy.sender_service, *policy.fallback)
         cleared_before = {ref for ref, _ in needed(self.old, "") if was_in_use and ref not in self.in_force}
         formerly = {place.label: place.ref for place in places(self.old, "")}

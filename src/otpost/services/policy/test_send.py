@@ -16,7 +16,7 @@ from otpost.domain.phone import NumberRefused, PhoneNumber, parse_recipient
 from otpost.domain.policy import NoRoute, Route
 from otpost.domain.text import TextRefused, read_text
 from otpost.outbound import Outbound
-from otpost.senders.registry import find_services
+from otpost.senders.registry import find_services, list_problems
 from otpost.senders.sandbox import NAME as SANDBOX
 from otpost.senders.service import SenderService, Text
 from otpost.senders.settings import fill, join, places, urls
@@ -137,7 +137,7 @@ def _ready(draft: Draft, to: PhoneNumber) -> tuple[SenderService, Any, Route]:
     section = draft.sections.get(service.NAME)
     settings = service.Settings() if section is None else fill(section.settings, section.typed)
     typed = {} if section is None else section.typed
-    errors = service.problems(settings, path)
+    errors = list_problems(service, settings, path)
     route = service.route(settings, to)
     if isinstance(route, NoRoute):
         raise refusal([*errors, FieldError("to", "dialing_code_refused", route.reason)])

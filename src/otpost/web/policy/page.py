@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from otpost.domain.errors import FieldError, Invalid, RevisionConflict, refusal
 from otpost.domain.policy import Policy
-from otpost.senders.registry import capabilities, find_services
+from otpost.senders.registry import capabilities, find_services, list_problems
 from otpost.senders.service import Preset
 from otpost.senders.settings import join, places, plain
 from otpost.senders.submission import read_section
@@ -140,7 +140,7 @@ async def _judged(visit: Visit, policy_form: PolicyForm, row: Row) -> tuple[dict
     body = section(service.Settings, {**part, row.name: [*others, opened]})
     submission = read_section(service.Settings, body, row.service)
     at = f"{row.list_path}[{len(others)}]"
-    found_errors = [*submission.errors, *service.problems(submission.settings, row.service)]
+    found_errors = [*submission.errors, *list_problems(service, submission.settings, row.service)]
     stored = await stored_secrets(visit.context, visit.tenant)
     for place in places(submission.settings, row.service):
         if place.field.required and place.ref not in submission.typed and (row.service, place.ref) not in stored:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from otpost.domain.policy import StoredSecret
-from otpost.senders.registry import capabilities, find_services
+from otpost.senders.registry import capabilities, find_services, list_problems
 from otpost.senders.service import Preset
 from otpost.senders.settings import Field, SecretRef, form, join, places
 from otpost.senders.submission import read_section
@@ -222,7 +222,7 @@ class View:
         service = find_services()[name]
         submission = read_section(service.Settings, section(service.Settings, self.form.parts[name]), name)
         labels = {join(name, one.name): one.label for one in form(service.Settings)}
-        for error in [*submission.errors, *service.problems(submission.settings, name)]:
+        for error in [*submission.errors, *list_problems(service, submission.settings, name)]:
             yield labels.get(error.field.split("[")[0], service.TITLE)
         for place in places(submission.settings, name):
             if place.field.required and place.ref not in submission.typed and (name, place.ref) not in self.stored:
