@@ -8,6 +8,7 @@ import dataclasses
 import ipaddress
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -114,6 +115,7 @@ class Installation:
             *(self.context, self.plans, self.key_uses, self.http, self.public_url, ()),
             ready=self._ready,
             metrics=lambda: b"",
+            timer=time.perf_counter,
         )
         return dataclasses.replace(given, **changed)
 

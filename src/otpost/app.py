@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import gc
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -128,6 +129,7 @@ async def running(here: Installation) -> AsyncIterator[App]:
                     trusted_proxies=config.trusted_proxies,
                     ready=ready,
                     metrics=telemetry.render,
+                    timer=time.perf_counter,
                 ),
                 console,
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -52,7 +51,7 @@ class Surroundings:
     trusted_proxies: Sequence[Network]
     ready: Callable[[], Awaitable[dict[str, str]]]
     metrics: Callable[[], bytes]
-    timer: Callable[[], float] = time.perf_counter
+    timer: Callable[[], float]
 
     def caller(self, scope: Scope) -> Caller:
         """Who calls: the client's address, its scheme and the host that it called, past trusted proxies."""

@@ -30,6 +30,11 @@ class Wording(Protocol):
         ...
 
 
+def seal_body(context: Context, body: str, message_sid: str) -> str:
+    """A caller's own text as it is kept."""
+    return context.keyring.seal(SEAL, body, message_sid)
+
+
 def body_of(context: Context, message: Message) -> str:
     """The caller's text while it is kept; empty once it is erased, and for a verification's text."""
     if message.verification is not None or message.body is None:

@@ -16,7 +16,7 @@ from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import NoRoute, lane_of
 from otpost.services.audit import add_line
 from otpost.services.context import Context
-from otpost.services.messages.bodies import SEAL
+from otpost.services.messages.bodies import seal_body
 from otpost.services.policy.plan import Plans
 from otpost.services.webhooks.status_callbacks import TOLD, status_word
 from otpost.store.base import MESSAGES_DUE
@@ -60,7 +60,7 @@ def send_message(
     now = context.clock()
     message_sid = context.ids(sid.MESSAGE)
     body = read_body(body)
-    sealed = context.keyring.seal(SEAL, body, message_sid)
+    sealed = seal_body(context, body, message_sid)
     segments = text.segments(body).count
     turn_in = context.queue_order.place(application, now, plain=True)
 

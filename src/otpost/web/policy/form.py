@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -165,21 +164,25 @@ def held_secrets(cls: type[Any], part: Part, path: str) -> Iterator[tuple[Field,
                 yield from held_secrets(one.row, row, f"{join(path, one.name)}[{index}]")
 
 
-def saved_form(policy: Policy) -> PolicyForm:
+def new_form_id(visit: Visit) -> str:
+    return visit.context.random.randbytes(16).hex()
+
+
+def saved_form(policy: Policy, form_id: str) -> PolicyForm:
     """A new form with what is saved; secrets are not in it."""
     parts = {
         name: part_of(service.Settings, plain(load(service.Settings, policy.sections.get(name, {}))))
         for name, service in find_services().items()
     }
     chosen = policy.sender_service if policy.sender_service in parts else None
-    return PolicyForm(secrets.token_hex(16), policy.revision, chosen or "", parts, standby=fallback.saved(policy))
+    return PolicyForm(form_id, policy.revision, chosen or "", parts, standby=fallback.saved(policy))
 
 
 def read_form(visit: Visit) -> PolicyForm:
     """The form as it was sent; what does not belong in it is left out."""
     sent = visit.form
     given = sent.get("form")
-    form_id = given if re.fullmatch(r"[0-9a-f]{32}", given) else secrets.token_hex(16)
+    form_id = given if re.fullmatch(r"[0-9a-f]{32}", given) else new_form_id(visit)
     reader = _Reader(sent, Seals(visit, form_id), read_row(sent.get("open")))
     services = find_services()
     shown = sent.get("shown").split()

@@ -20,7 +20,7 @@ from otpost.services.policy.plan import read_plan
 from otpost.store.kinds import POLICIES
 from otpost.web.policy.fallback import FIELDS as STANDBY_FIELDS
 from otpost.web.policy.fallback import follows, obstacles, resting
-from otpost.web.policy.form import PolicyForm, Row, part_of, read_form, read_row, saved_form, section
+from otpost.web.policy.form import PolicyForm, Row, new_form_id, part_of, read_form, read_row, saved_form, section
 from otpost.web.policy.revisions import PAGES as REVISIONS
 from otpost.web.policy.routes import PAGES as ROUTES
 from otpost.web.policy.routes import Explained, TooMany, by_form, lines, split
@@ -39,7 +39,7 @@ Done = Awaitable[Response]
 
 async def shown(visit: Visit) -> Response:
     """The form with what is saved."""
-    policy_form = saved_form(await _saved(visit))
+    policy_form = saved_form(await _saved(visit), new_form_id(visit))
     policy_form.to = visit.once("to") or policy_form.to
     policy_form.message = visit.once("message") or policy_form.message
     return await _page(visit, policy_form)
@@ -309,7 +309,7 @@ async def _page(
         "services": [("", "None: no text is sent"), *((name, one.TITLE) for name, one in find_services().items())],
         "section": view.section(policy_form.chosen) if policy_form.chosen else None,
         "carried": list(view.carried()),
-        "fallbacks": list(view.fallbacks(saved_form(saved), focus)),
+        "fallbacks": list(view.fallbacks(saved_form(saved, policy_form.id), focus)),
         "falls_back": bool(policy_form.chosen) and capabilities(find_services()[policy_form.chosen]).falls_back,
         "testers": [(name, find_services()[name].TITLE) for name in policy_form.shown],
         "fallback_choices": view.fallback_choices(),
@@ -337,7 +337,7 @@ def _title(name: str | None) -> str:
 
 def _differs(policy_form: PolicyForm, saved: Policy) -> bool:
     """Whether there is something in the form that is not saved."""
-    fresh = saved_form(saved)
+    fresh = saved_form(saved, policy_form.id)
     mine, there = policy_form.body(), fresh.body()
     return {**mine, "revision": 0} != {**there, "revision": 0}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +18,7 @@ from otpost.services.policy import draft
 from otpost.services.policy import revisions as policies
 from otpost.store.kinds import POLICIES, REVISIONS
 from otpost.web.policy.fallback import follows
+from otpost.web.policy.form import new_form_id
 from otpost.web.policy.seals import Held, Seals
 from otpost.web.policy.view import TYPED, Stored, stored_secrets
 from otpost.web.request import Page, Visit, Wrong
@@ -45,14 +45,14 @@ async def listing(visit: Visit) -> Response:
 
 async def one(visit: Visit) -> Response:
     """A revision against what is in force now, with Restore."""
-    return await _page(visit, await _revision(visit), secrets.token_hex(16), {})
+    return await _page(visit, await _revision(visit), new_form_id(visit), {})
 
 
 async def restore(visit: Visit) -> Response:
     """Save the old values again, with the secrets that were typed."""
     revision = await _revision(visit)
     given = visit.form.get("form")
-    form_id = given if re.fullmatch(r"[0-9a-f]{32}", given) else secrets.token_hex(16)
+    form_id = given if re.fullmatch(r"[0-9a-f]{32}", given) else new_form_id(visit)
     typed = dict(_typed(visit, revision, Seals(visit, form_id)))
     number = _number(visit.form.get("revision"))
     if lost := [path for path, held in typed.items() if held.lost]:
