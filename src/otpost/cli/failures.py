@@ -10,7 +10,6 @@ from otpost import telemetry
 from otpost.config import ConfigError
 from otpost.domain.errors import Refusal
 from otpost.installation import NotReady
-from otpost.outbound import OutboundRefused
 from otpost.services.keyring import KeyRingError
 
 
@@ -21,10 +20,12 @@ def describe_failure(error: BaseException) -> tuple[str, int]:
             return "", 130
         case Refusal():
             return " ".join(dict.fromkeys([wrong.message for wrong in error.errors] or [error.detail])), 1
-        case OutboundRefused():
-            return error.reason, 1
         case ConfigError() | NotReady() | KeyRingError():
             return " ".join(str(error).split()), 1
+    from otpost.outbound import OutboundRefused
+
+    if isinstance(error, OutboundRefused):
+        return error.reason, 1
     if os.environ.get("OTPOST_LOG_LEVEL", "").lower() == "debug":
         traceback.print_exception(error)
     what = f"{type(error).__name__}: {telemetry.mask(' '.join(str(error).split()))}"
