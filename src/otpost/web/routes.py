@@ -31,6 +31,7 @@ from otpost.web.pages.webhooks import PAGES as WEBHOOKS
 from otpost.web.policy.page import PAGES as POLICY
 from otpost.web.request import Form, Page, Surroundings, Visit, read_browser
 from otpost.web.static_files import serve
+from otpost.web.translation import _
 
 PAGES: Final[tuple[Page, ...]] = (
     *SIGN_IN,
@@ -131,10 +132,13 @@ class Address:
         except Exception:
             _log.exception("%s %s failed", visit.method, self._page.path)
             request_id = REQUEST_ID.get()
-            where = "in the log" if request_id is None else f"in the log under {request_id}"
-            return await _said(
-                visit, 500, "Something broke", f"It is {where}. What you sent was not kept; try again in a moment."
-            )
+            words = _("It is in the log. What you sent was not kept; try again in a moment.")
+            if request_id is not None:
+                words = _(
+                    "It is in the log under %(request)s. What you sent was not kept; try again in a moment.",
+                    request=request_id,
+                )
+            return await _said(visit, 500, _("Something broke"), words)
 
     async def _guarded(self, visit: Visit, receive: Receive) -> Response:
         safe = visit.method in ("GET", "HEAD")
@@ -142,9 +146,12 @@ class Address:
             return await _said(
                 visit,
                 403,
-                "Refused: this did not come from a page of this console",
-                "The browser says that another site sent this form, or does not say where it comes from. Open the page "
-                "here and repeat what you did. Behind a proxy, OTPOST_PUBLIC_URL has to be the address in the browser.",
+                _("Refused: this did not come from a page of this console"),
+                _(
+                    "The browser says that another site sent this form, or does not say where it comes from. Open the "
+                    "page here and repeat what you did. Behind a proxy, OTPOST_PUBLIC_URL has to be the address in the "
+                    "browser."
+                ),
             )
         if visit.token is not None:
             visit.signed_in = await find_session(visit.context, visit.token, visit.browser.address)
@@ -157,7 +164,9 @@ class Address:
             return await ask_again(visit, sealed) if sealed else to_sign_in(visit)
         handler = self._page.get if safe else self._page.post if visit.method == "POST" else None
         if handler is None:
-            response = await _said(visit, 405, "Not possible here", "This address does not take what was sent to it.")
+            response = await _said(
+                visit, 405, _("Not possible here"), _("This address does not take what was sent to it.")
+            )
             allowed = [*(["GET", "HEAD"] if self._page.get else []), *(["POST"] if self._page.post else [])]
             response.headers["allow"] = ", ".join(allowed)
             return response
@@ -246,20 +255,20 @@ async def refused(visit: Visit, refusal: Refusal) -> Response:
     """A refusal that its handler has no form for, as a page of its own."""
     match refusal:
         case NotFound() | VerificationNotFound():
-            return await _said(visit, 404, "There is nothing here", refusal.detail)
+            return await _said(visit, 404, _("There is nothing here"), _(refusal.detail))
         case TooLarge():
-            return await _said(visit, 413, "Too much at once", refusal.detail)
+            return await _said(visit, 413, _("Too much at once"), _(refusal.detail))
         case LimitReached():
-            response = await _said(visit, 429, "Not so fast", refusal.detail)
+            response = await _said(visit, 429, _("Not so fast"), _(refusal.detail))
             if refusal.retry_at is not None:
                 response.headers["retry-after"] = str(max(1, -((visit.now - refusal.retry_at) // 1000)))
             return response
         case Unavailable():
-            response = await _said(visit, 503, "Not possible right now", refusal.detail)
+            response = await _said(visit, 503, _("Not possible right now"), _(refusal.detail))
             response.headers["retry-after"] = str(_WAIT_S)
             return response
         case _:
-            return await _said(visit, 422, "This was not taken", refusal.detail)
+            return await _said(visit, 422, _("This was not taken"), _(refusal.detail))
 
 
 async def _said(visit: Visit, status: int, title: str, words: str) -> Response:
@@ -281,7 +290,7 @@ async def _form(visit: Visit, receive: Receive, most: int) -> Form:
     while True:
         event = await receive()
         if event["type"] == "http.disconnect":
-            raise Refusal("The connection ended before the form did.")
+            raise Refusal(_("The connection ended before the form did."))
         body += event.get("body", b"")
         if len(body) > most:
             raise TooLarge
@@ -290,7 +299,7 @@ async def _form(visit: Visit, receive: Receive, most: int) -> Form:
     if not body:
         return Form()
     if media != "application/x-www-form-urlencoded":
-        raise Refusal("Send the form as application/x-www-form-urlencoded.")
+        raise Refusal(_("Send the form as application/x-www-form-urlencoded."))
     return Form(_pairs(body.decode(errors="replace")))
 
 

@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.ext import InternationalizationExtension
 from markupsafe import Markup, escape
 
 from otpost import __version__
 from otpost.domain.outcome import REASONS, ReasonName
 from otpost.domain.phone import trusted
 from otpost.web.static_files import address
+from otpost.web.translation import N_, _, ngettext
 
 FOLDER: Final = Path(__file__).parent / "templates"
 
 STATUS: Final[dict[str, tuple[str, str]]] = {
-    "pending": ("blue", "Pending"),
-    "approved": ("green", "Approved"),
-    "canceled": ("secondary", "Canceled"),
-    "expired": ("secondary", "Expired"),
-    "max_attempts_reached": ("orange", "Checks used up"),
-    "queued": ("blue", "Queued"),
-    "sending": ("blue", "Sending"),
-    "accepted": ("azure", "Accepted"),
-    "sent": ("azure", "Sent"),
-    "delivered": ("green", "Delivered"),
-    "undelivered": ("red", "Undelivered"),
-    "failed": ("red", "Failed"),
-    "unconfirmed": ("orange", "Unconfirmed"),
-    "refused": ("red", "Refused"),
-    "unavailable": ("orange", "Unavailable"),
-    "unknown": ("orange", "Unknown"),
+    "pending": ("blue", N_("Pending")),
+    "approved": ("green", N_("Approved")),
+    "canceled": ("secondary", N_("Canceled")),
+    "expired": ("secondary", N_("Expired")),
+    "max_attempts_reached": ("orange", N_("Checks used up")),
+    "queued": ("blue", N_("Queued")),
+    "sending": ("blue", N_("Sending")),
+    "accepted": ("azure", N_("Accepted")),
+    "sent": ("azure", N_("Sent")),
+    "delivered": ("green", N_("Delivered")),
+    "undelivered": ("red", N_("Undelivered")),
+    "failed": ("red", N_("Failed")),
+    "unconfirmed": ("orange", N_("Unconfirmed")),
+    "refused": ("red", N_("Refused")),
+    "unavailable": ("orange", N_("Unavailable")),
+    "unknown": ("orange", N_("Unknown")),
 }
 """The colour of a status, and the word that stands beside it: colour is never alone."""
 
@@ -47,7 +50,9 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=[InternationalizationExtension],
     )
+    made.install_gettext_callables(_, ngettext, newstyle=True)  # type: ignore[attr-defined]
     made.filters.update(
         at=at,
         to_the_minute=to_the_minute,
@@ -56,9 +61,10 @@ def environment() -> Environment:
         field_id=field_id,
         grouped=grouped,
         because=because,
+        translated=_,
         worded=worded,
     )
-    made.globals.update(static=address, version=__version__, status_of=status_of)
+    made.globals.update(static=address, version=__version__, status_of=status_of, status_choices=status_choices)
     return made
 
 
@@ -78,7 +84,7 @@ def at(moment: int | None) -> Markup:
 def to_the_minute(moment: int | None) -> Markup:
     """The same where the seconds are not known."""
     if moment is None:
-        return Markup("Never")
+        return escape(_("Never"))
     when = datetime.fromtimestamp(moment / 1000, UTC)
     return Markup('<time datetime="{}">{} UTC</time>').format(when.isoformat(), f"{when.day} {when:%b %Y, %H:%M}")
 
@@ -102,7 +108,7 @@ def field_id(name: str) -> str:
 
 def because(reason: ReasonName) -> str:
     """A reason in words for the administrator, with what to do."""
-    return REASONS[reason].for_administrator
+    return _(REASONS[reason].for_administrator)
 
 
 def worded(text: str) -> Markup:
@@ -122,4 +128,10 @@ def grouped(number: int) -> str:
 
 def status_of(status: str) -> tuple[str, str]:
     """The colour and the word of a status."""
-    return STATUS.get(status, ("secondary", status.replace("_", " ").capitalize()))
+    colour, word = STATUS.get(status, ("secondary", status.replace("_", " ").capitalize()))
+    return colour, _(word)
+
+
+def status_choices(statuses: Sequence[str]) -> list[tuple[str, str]]:
+    """The choices of a list's filter."""
+    return [("", _("Any")), *((status, status_of(status)[1]) for status in statuses)]

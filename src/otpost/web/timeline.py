@@ -13,27 +13,28 @@ from otpost.domain.verification import Event, Verification
 from otpost.senders.registry import find_services
 from otpost.services.messages.read import MessageStory
 from otpost.web.templating import status_of
+from otpost.web.translation import N_, _
 
 LIVE_FOR_MS: Final = 600_000
 _UNDER_WAY: Final = frozenset({"queued", "sending", "accepted", "sent"})
 
 _EVENTS: Final = {
-    "started": ("blue", "Started", "A verification began, and its first text was put into the outbox."),
-    "resent": ("blue", "Sent once more", "The application asked for one more text; the code stays the same."),
-    "wrong_code": ("orange", "Wrong code", "A code was checked, and it was not the right one."),
-    "approved": ("green", "Approved", "The right code was given: the recipient holds this number."),
-    "canceled": ("secondary", "Canceled", "The application ended it."),
-    "expired": ("secondary", "Expired", "Its time ran out before the right code came."),
-    "max_attempts_reached": ("orange", "Checks used up", "No further code is looked at."),
+    "started": ("blue", N_("Started"), N_("A verification began, and its first text was put into the outbox.")),
+    "resent": ("blue", N_("Sent once more"), N_("The application asked for one more text; the code stays the same.")),
+    "wrong_code": ("orange", N_("Wrong code"), N_("A code was checked, and it was not the right one.")),
+    "approved": ("green", N_("Approved"), N_("The right code was given: the recipient holds this number.")),
+    "canceled": ("secondary", N_("Canceled"), N_("The application ended it.")),
+    "expired": ("secondary", N_("Expired"), N_("Its time ran out before the right code came.")),
+    "max_attempts_reached": ("orange", N_("Checks used up"), N_("No further code is looked at.")),
 }
 
 _TRIES: Final = {
-    "sending": ("blue", "Being sent through {}"),
-    "accepted": ("azure", "Accepted by {}"),
-    "refused": ("red", "Refused by {}"),
-    "unavailable": ("orange", "Not taken by {}"),
-    "unknown": ("orange", "Answer of {} lost"),
-    "found": ("azure", "Found again at {}"),
+    "sending": ("blue", N_("Being sent through %(service)s")),
+    "accepted": ("azure", N_("Accepted by %(service)s")),
+    "refused": ("red", N_("Refused by %(service)s")),
+    "unavailable": ("orange", N_("Not taken by %(service)s")),
+    "unknown": ("orange", N_("Answer of %(service)s lost")),
+    "found": ("azure", N_("Found again at %(service)s")),
 }
 
 
@@ -83,43 +84,49 @@ def service_title(name: str) -> str:
     return service.TITLE if service else name
 
 
-def route_words(taken: Message | Attempt) -> str:
-    via = service_title(taken.service)
-    origin = f" from {taken.origin}" if taken.origin not in ("", via) else ""
-    account = f" of {taken.account_sid}" if taken.account_sid else ""
-    return f"{via}{origin}{account}"
+def route_words(of: Message | Attempt) -> str:
+    service, origin, account = service_title(of.service), of.origin, of.account_sid
+    if origin in ("", service):
+        return _("%(service)s of %(account)s", service=service, account=account) if account else service
+    if not account:
+        return _("%(service)s from %(origin)s", service=service, origin=origin)
+    return _("%(service)s from %(origin)s of %(account)s", service=service, origin=origin, account=account)
 
 
 def _event(event: Event) -> Line:
     colour, title, words = _EVENTS[event.what]
-    return Line(event.at, 0 if event.what in ("started", "resent") else 4, colour, title, words)
+    return Line(event.at, 0 if event.what in ("started", "resent") else 4, colour, _(title), _(words))
 
 
 def _lines(story: MessageStory) -> Iterator[Line]:
     message = story.message
     attempts = {attempt.sid: attempt for attempt in story.attempts}
     statuses: dict[tuple[str, str], str] = {(one.attempt, one.status): one.vendor_status for one in story.reports}
-    told: set[str] = set()
+    shown: set[str] = set()
     for line in domain.timeline(message, story.attempts, story.reports):
         words, attempt = line.detail or "", attempts.get(line.attempt or "")
-        advice = REASONS[line.reason].for_administrator if line.reason is not None else ""
+        advice = _(REASONS[line.reason].for_administrator) if line.reason is not None else ""
         if line.what == "queued":
             first = story.attempts[0] if story.attempts else message
-            title = f"Message queued: {route_words(first)}"
-            segments = ("Segments", str(message.segments))
+            title = _("Message queued: %(route)s", route=route_words(first))
+            segments = (_("Segments"), str(message.segments))
             yield Line(line.at, 1, "secondary", title, words, message=message.sid, facts=(segments,))
         elif line.who == "otpost" or attempt is None:
             colour, title = status_of(line.what)
-            yield Line(line.at, 5, colour, f"Message {title.lower()}", words, advice, message=message.sid)
-        elif line.what in _TRIES and attempt.sid not in told:
-            told.add(attempt.sid)
+            yield Line(
+                line.at, 5, colour, _("Message %(status)s", status=title.lower()), words, advice, message=message.sid
+            )
+        elif line.what in _TRIES and attempt.sid not in shown:
+            shown.add(attempt.sid)
             colour, title = _TRIES[line.what]
-            taken = f" in {line.duration_ms} ms" if line.duration_ms is not None else ""
+            title = _(title, service=service_title(line.who))
+            if line.duration_ms is not None:
+                title = _("%(what)s in %(ms)s ms", what=title, ms=line.duration_ms)
             yield Line(
                 line.at,
                 2,
                 colour,
-                f"{title.format(service_title(line.who))}{taken}",
+                title,
                 words,
                 advice,
                 attempt.vendor_message or "",
@@ -129,20 +136,20 @@ def _lines(story: MessageStory) -> Iterator[Line]:
             )
         elif line.what == "found":
             colour, title = _TRIES[line.what]
-            yield Line(line.at, 3, colour, title.format(service_title(line.who)), words)
+            yield Line(line.at, 3, colour, _(title, service=service_title(line.who)), words)
         else:
             colour, title = status_of(line.what)
             theirs = statuses.get((attempt.sid, line.what), "")
-            facts = (("Reported as", theirs),) if theirs not in ("", line.what) else ()
+            facts = ((_("Reported as"), theirs),) if theirs not in ("", line.what) else ()
             code, link = line.vendor_code or "", line.link or ""
             yield Line(line.at, 3, colour, title, words, advice, "", code, link, facts=facts)
 
 
 def _facts(attempt: Attempt) -> tuple[tuple[str, str], ...]:
-    told = (
-        ("Attempt", attempt.sid),
-        (f"{service_title(attempt.service)}'s SID", attempt.vendor_sid),
-        ("Request", attempt.vendor_request_id),
-        ("HTTP status", str(attempt.vendor_http_status) if attempt.vendor_http_status else None),
+    facts = (
+        (_("Attempt"), attempt.sid),
+        (_("%(service)s's SID", service=service_title(attempt.service)), attempt.vendor_sid),
+        (_("Request"), attempt.vendor_request_id),
+        (_("HTTP status"), str(attempt.vendor_http_status) if attempt.vendor_http_status else None),
     )
-    return tuple((name, value) for name, value in told if value)
+    return tuple((name, value) for name, value in facts if value)

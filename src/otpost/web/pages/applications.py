@@ -25,6 +25,7 @@ from otpost.services.tenants.applications import (
 )
 from otpost.services.tenants.keys import list_keys
 from otpost.web.request import Form, Page, Visit, Wrong
+from otpost.web.translation import _
 
 MANY: Final = 200
 
@@ -85,7 +86,7 @@ async def create(visit: Visit) -> Response:
     if wrong:
         return await _form(visit, None, _typed(visit.form), Wrong(_at_fields(wrong)))
     application = await visit.context.store.run(make_application(visit.context, visit.actor, name, made))
-    return visit.go(f"/applications/{application.sid}", flash=f"{name} is made. Make a key for it next.")
+    return visit.go(f"/applications/{application.sid}", flash=_("%(name)s is made. Make a key for it next.", name=name))
 
 
 async def one(visit: Visit) -> Response:
@@ -107,7 +108,7 @@ async def change(visit: Visit) -> Response:
             wrong += refused.errors
     if wrong:
         return await _form(visit, application, _typed(visit.form), Wrong(_at_fields(wrong)))
-    return visit.go(f"/applications/{application.sid}", flash="Saved. What starts from now on follows it.")
+    return visit.go(f"/applications/{application.sid}", flash=_("Saved. What starts from now on follows it."))
 
 
 async def make_key(visit: Visit) -> Response:
@@ -132,7 +133,7 @@ async def revoke_key(visit: Visit) -> Response:
     await visit.context.store.run(
         tenants_keys.revoke_key(visit.context, visit.actor, visit.path["key"], application.sid)
     )
-    return visit.go(f"/applications/{application.sid}#keys", flash="The key is revoked. It counts at once.")
+    return visit.go(f"/applications/{application.sid}#keys", flash=_("The key is revoked. It counts at once."))
 
 
 async def _application(visit: Visit) -> Application:

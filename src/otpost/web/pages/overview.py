@@ -13,6 +13,7 @@ from otpost.services.webhooks import endpoints
 from otpost.web.policy.fallback import obstacles, resting
 from otpost.web.request import Page, Visit
 from otpost.web.timeline import service_title
+from otpost.web.translation import _
 
 MESSAGE_STATUSES: Final = (
     "queued", "sending", "accepted", "sent", "delivered", "undelivered", "failed", "expired", "unconfirmed",
@@ -41,24 +42,27 @@ def _steps(there: SetUp, *, chosen: bool) -> list[tuple[bool, str, str, str, str
     return [
         (
             chosen,
-            "Choose who sends your texts",
-            "Until then starts and messages are refused. The sandbox needs no account: its texts stay in this console.",
+            _("Choose who sends your texts"),
+            _(
+                "Until then starts and messages are refused. The sandbox needs no account: its texts stay in "
+                "this console."
+            ),
             "/sender-policy",
-            "Open the sender policy",
+            _("Open the sender policy"),
         ),
         (
             there.keys > 0,
-            "Make a key for your application",
-            "Until then no program can start a verification.",
+            _("Make a key for your application"),
+            _("Until then no program can start a verification."),
             "/applications",
-            "Open the applications",
+            _("Open the applications"),
         ),
         (
             there.ever_verified,
-            "Start a first verification",
-            "The API reference shows the call; its verification then has a timeline here.",
+            _("Start a first verification"),
+            _("The API reference shows the call; its verification then has a timeline here."),
             "/docs",
-            "Open the API reference",
+            _("Open the API reference"),
         ),
     ]
 

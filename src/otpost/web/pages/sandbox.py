@@ -12,6 +12,7 @@ from otpost.domain.errors import NotFound
 from otpost.services import paging
 from otpost.services.policy.sandbox import InboxText, empty_sandbox, list_inbox
 from otpost.web.request import Page, Visit
+from otpost.web.translation import _
 
 TEXTS: Final = 200
 _CODE: Final = re.compile(r"(?<!\d)\d{4,10}(?!\d)")
@@ -63,7 +64,7 @@ async def threads(visit: Visit) -> Response:
 
 async def empty(visit: Visit) -> Response:
     await empty_sandbox(visit.context, visit.tenant)
-    return visit.go("/sandbox", flash="The sandbox phone is empty now.")
+    return visit.go("/sandbox", flash=_("The sandbox phone is empty now."))
 
 
 async def _inbox(visit: Visit) -> paging.Page:

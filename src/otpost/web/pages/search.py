@@ -16,6 +16,7 @@ from otpost.domain.text.characters import trimmed
 from otpost.services.keyring import KeyRingError
 from otpost.services.messages.search import Digits, find_message_named
 from otpost.web.request import Visit, Wrong
+from otpost.web.translation import _
 
 ROWS: Final = 50
 LONGEST: Final = 128
@@ -105,7 +106,10 @@ def _by_number(asked: Search) -> Search:
     if begins and digits:
         return replace(asked, to=to) if to else replace(asked, digits=Digits(f"+{digits}", ""))
     if len(digits) < FEWEST_DIGITS:
-        words = f"Type a number, its beginning with a +, or at least its last {FEWEST_DIGITS} digits; or a SID."
+        words = _(
+            "Type a number, its beginning with a +, or at least its last %(fewest)s digits; or a SID.",
+            fewest=FEWEST_DIGITS,
+        )
         return replace(asked, wrong=Wrong([FieldError("q", "invalid_number", words)]))
     national = digits[1:] if digits.startswith("0") and len(digits) >= SHORTEST_NATIONAL else digits
     return replace(asked, digits=Digits("", national, to or ""))

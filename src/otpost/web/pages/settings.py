@@ -16,6 +16,7 @@ from otpost.services.tenants.tenants import renew_auth_token
 from otpost.services.tenants.users import UserLink, list_users, make_user_link
 from otpost.store.kinds import TENANTS
 from otpost.web.request import Page, Visit, Wrong
+from otpost.web.translation import _
 
 LINES: Final = 50
 KEYS: Final = 100
@@ -53,7 +54,7 @@ def _to_link(visit: Visit, made: UserLink) -> Response:
 
 async def remove_user(visit: Visit) -> Response:
     user = await visit.context.store.run(users.remove_user(visit.context, visit.actor, visit.path["sid"]))
-    return visit.go("/settings", flash=f"{user.name} has no access any more.")
+    return visit.go("/settings", flash=_("%(name)s has no access any more.", name=user.name))
 
 
 async def renew_token(visit: Visit) -> Response:
@@ -76,7 +77,9 @@ async def list_keys(visit: Visit) -> Response:
 
 async def revoke_key(visit: Visit) -> Response:
     key = await visit.context.store.run(keys.revoke_key(visit.context, visit.actor, visit.path["key"]))
-    return visit.go("/settings/keys", flash=f"The key {key.name or key.sid} is revoked. It counts at once.")
+    return visit.go(
+        "/settings/keys", flash=_("The key %(name)s is revoked. It counts at once.", name=key.name or key.sid)
+    )
 
 
 async def look(visit: Visit) -> Response:

@@ -12,6 +12,7 @@ from otpost.services.tenants.passwords import PasswordsBusy
 from otpost.services.tenants.sign_in import LinkDead, SignInRefused, find_link, has_users, sign_in, sign_out, use_link
 from otpost.services.tenants.sign_in_limits import SignInsReached
 from otpost.web.request import Page, Visit, Wrong
+from otpost.web.translation import _, ngettext
 
 FIRST_PAGE: Final = "/overview"
 BUSY_S: Final = 5
@@ -38,20 +39,20 @@ async def enter(visit: Visit) -> Response:
         return await _enter_by_link(visit, visit.form.get("link"))
     name, password, back = visit.form.get("name").strip(), visit.form.get("password"), visit.form.get("next")
     if not name or not password:
-        return await _form(visit, 422, name=name, next=back, refused="Type your name and your password.")
+        return await _form(visit, 422, name=name, next=back, refused=_("Type your name and your password."))
     try:
         made = await sign_in(
             visit.context, visit.surroundings.passwords, name, password, visit.browser.address, visit.token
         )
     except SignInRefused:
-        return await _form(visit, 422, name=name, next=back, refused="The name or the password is not right.")
+        return await _form(visit, 422, name=name, next=back, refused=_("The name or the password is not right."))
     except SignInsReached as refusal:
         wait_s = max(1, -((visit.now - (refusal.retry_at or visit.now)) // 1000))
         response = await _form(visit, 429, name=name, next=back, refused=_too_many(wait_s))
         response.headers["retry-after"] = str(wait_s)
         return response
     except PasswordsBusy as refusal:
-        return _busy(await _form(visit, 503, name=name, next=back, refused=refusal.detail))
+        return _busy(await _form(visit, 503, name=name, next=back, refused=_(refusal.detail)))
     visit.begin(made)
     return visit.go(_back(back))
 
@@ -114,7 +115,7 @@ async def _ask_by_link(
     try:
         found = await find_link(visit.context, token)
     except LinkDead as refusal:
-        return await visit.page("said.html", 410, title="This link does not work any more", words=_dead(refusal))
+        return await visit.page("said.html", 410, title=_("This link does not work any more"), words=_dead(refusal))
     return await visit.page(
         "sign_in_link.html",
         status if wrong else 200,
@@ -132,7 +133,7 @@ async def _enter_by_link(visit: Visit, token: str) -> Response:
             visit.context, visit.surroundings.passwords, token, name, password, visit.browser.address, visit.token
         )
     except LinkDead as refusal:
-        return await visit.page("said.html", 410, title="This link does not work any more", words=_dead(refusal))
+        return await visit.page("said.html", 410, title=_("This link does not work any more"), words=_dead(refusal))
     except PasswordsBusy as refusal:
         busy = Wrong([FieldError("password", refusal.code, refusal.detail)])
         return _busy(await _ask_by_link(visit, token, name, busy, 503))
@@ -144,10 +145,14 @@ async def _enter_by_link(visit: Visit, token: str) -> Response:
 
 def _too_many(wait_s: int) -> str:
     minutes = -(-wait_s // 60)
-    wait = f"{wait_s} seconds" if wait_s < 60 else f"{minutes} minute{'s' if minutes > 1 else ''}"
-    return (
-        f"There were too many tries. Wait {wait} and try again. To get in at once, ask another user for a one-time "
-        "link (Settings), or the operator, who makes one with `otpost user link NAME`."
+    if wait_s < 60:
+        wait = ngettext("%(seconds)s seconds", "%(seconds)s seconds", wait_s, seconds=wait_s)
+    else:
+        wait = ngettext("%(minutes)s minute", "%(minutes)s minutes", minutes, minutes=minutes)
+    return _(
+        "There were too many tries. Wait %(wait)s and try again. To get in at once, ask another user for a one-time "
+        "link (Settings), or the operator, who makes one with `otpost user link NAME`.",
+        wait=wait,
     )
 
 
@@ -157,9 +162,10 @@ def _busy(response: Response) -> Response:
 
 
 def _dead(refusal: LinkDead) -> str:
-    return (
-        f"{refusal.detail} If you have a name and password, sign in with them. Otherwise ask another user for a new "
-        "link (Settings), or the operator, who makes one with `otpost user link NAME`."
+    return _(
+        "%(refusal)s If you have a name and password, sign in with them. Otherwise ask another user for a new "
+        "link (Settings), or the operator, who makes one with `otpost user link NAME`.",
+        refusal=_(refusal.detail),
     )
 
 

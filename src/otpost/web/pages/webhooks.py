@@ -18,23 +18,29 @@ from otpost.domain.webhook import DESCRIPTION_LENGTH, EVENTS, URL_LENGTH, Delive
 from otpost.services.tenants.applications import read_application
 from otpost.services.webhooks import endpoints
 from otpost.web.request import Form, Page, Visit, Wrong
+from otpost.web.translation import N_, _
 
 MANY: Final = 200
 ROWS: Final = 50
 HOUR_MS: Final = 3_600_000
 STATUSES: Final[tuple[Status, ...]] = ("waiting", "posting", "delivered", "failed")
-SINCE: Final = (("1", "The last hour"), ("24", "The last day"), ("168", "The last 7 days"), ("720", "The last 30 days"))
+SINCE: Final = (
+    ("1", N_("The last hour")),
+    ("24", N_("The last day")),
+    ("168", N_("The last 7 days")),
+    ("720", N_("The last 30 days")),
+)
 WHAT: Final[Mapping[Event, str]] = {
-    "verification.approved": "Verification approved",
-    "verification.canceled": "Verification canceled",
-    "verification.expired": "Verification expired",
-    "verification.max_attempts_reached": "Verification’s checks used up",
-    "message.sent": "Message sent: the service handed it on",
-    "message.delivered": "Message delivered",
-    "message.undelivered": "Message undelivered: the carrier gave it up",
-    "message.failed": "Message failed: it was refused or never left",
-    "message.expired": "Message expired before it could be sent",
-    "message.unconfirmed": "Message unconfirmed: nobody can tell what became of it",
+    "verification.approved": N_("Verification approved"),
+    "verification.canceled": N_("Verification canceled"),
+    "verification.expired": N_("Verification expired"),
+    "verification.max_attempts_reached": N_("Verification’s checks used up"),
+    "message.sent": N_("Message sent: the service handed it on"),
+    "message.delivered": N_("Message delivered"),
+    "message.undelivered": N_("Message undelivered: the carrier gave it up"),
+    "message.failed": N_("Message failed: it was refused or never left"),
+    "message.expired": N_("Message expired before it could be sent"),
+    "message.unconfirmed": N_("Message unconfirmed: nobody can tell what became of it"),
 }
 
 
@@ -77,7 +83,7 @@ async def change(visit: Visit) -> Response:
         )
         try:
             await visit.context.store.run(unit)
-            return visit.go(_where(visit), flash="Saved. What is posted from now on goes there.")
+            return visit.go(_where(visit), flash=_("Saved. What is posted from now on goes there."))
         except Invalid as refused:
             wrong += refused.errors
     return await _one(visit, typed=typed, events=events, wrong=Wrong(wrong))
@@ -89,7 +95,7 @@ async def switch(visit: Visit) -> Response:
     await visit.context.store.run(
         endpoints.change(visit.context, visit.actor, application.sid, visit.path["webhook"], enabled=enabled)
     )
-    words = "Enabled. New events are posted again." if enabled else "Disabled. No further event is posted."
+    words = _("Enabled. New events are posted again.") if enabled else _("Disabled. No further event is posted.")
     return visit.go(_where(visit), flash=words)
 
 
@@ -105,7 +111,9 @@ async def rotate(visit: Visit) -> Response:
 async def remove(visit: Visit) -> Response:
     application = await _application(visit)
     await endpoints.remove(visit.context, visit.actor, application.sid, visit.path["webhook"])
-    return visit.go(f"/applications/{application.sid}/webhooks", flash="The webhook is removed, and its log with it.")
+    return visit.go(
+        f"/applications/{application.sid}/webhooks", flash=_("The webhook is removed, and its log with it.")
+    )
 
 
 async def test(visit: Visit) -> Response:
@@ -124,8 +132,12 @@ async def replay(visit: Visit) -> Response:
     try:
         count = await endpoints.replay_failed(visit.context, visit.actor, application.sid, visit.path["webhook"], since)
     except Invalid as refused:
-        return visit.go(f"{_where(visit)}#log", "warning", refused.detail)
-    words = f"Failed deliveries that are posted again: {count}." if count else "Nothing has failed since then."
+        return visit.go(f"{_where(visit)}#log", "warning", _(refused.detail))
+    words = (
+        _("Failed deliveries that are posted again: %(count)s.", count=count)
+        if count
+        else _("Nothing has failed since then.")
+    )
     return visit.go(f"{_where(visit)}#log", "success" if count else "info", words)
 
 
@@ -145,8 +157,8 @@ async def replay_delivery(visit: Visit) -> Response:
             )
         )
     except Invalid as refused:
-        return visit.go(f"{_where(visit)}#log", "warning", refused.detail)
-    return visit.go(f"{_where(visit)}#log", flash="It is posted again.")
+        return visit.go(f"{_where(visit)}#log", "warning", _(refused.detail))
+    return visit.go(f"{_where(visit)}#log", flash=_("It is posted again."))
 
 
 def _shown(row: Delivery) -> str:
@@ -173,7 +185,7 @@ async def _read(visit: Visit) -> tuple[dict[str, str], Sequence[Event], list[Fie
     wrong = await endpoints.url_errors(visit.surroundings.http, typed["url"])
     wrong += endpoints.description_errors(typed["description"])
     if not events:
-        wrong.append(FieldError("events", "required", "Choose at least one event."))
+        wrong.append(FieldError("events", "required", _("Choose at least one event.")))
     return typed, events, wrong
 
 
@@ -230,7 +242,7 @@ async def _one(
         statuses=STATUSES,
         older=f"{where}?{older}#log" if log.next else "",
         newest=known,
-        since=SINCE,
+        since=[(hours, _(words)) for hours, words in SINCE],
         old_until=_old_until(webhook, visit.now),
         **_form(typed or {"url": webhook.url, "description": webhook.description}, events or webhook.events, wrong),
     )
@@ -244,7 +256,7 @@ def _old_until(webhook: Webhook, now: int) -> int | None:
 def _form(typed: Mapping[str, str], events: Sequence[Event], wrong: Wrong | None) -> dict[str, Any]:
     return {
         "typed": typed,
-        "choices": [(event, WHAT[event], event in events) for event in EVENTS],
+        "choices": [(event, _(WHAT[event]), event in events) for event in EVENTS],
         "wrong": wrong or Wrong(),
         "lengths": (URL_LENGTH, DESCRIPTION_LENGTH),
     }

@@ -14,6 +14,7 @@ from otpost.services.policy.accounts import open_breakers
 from otpost.services.policy.draft import MOST_RATES
 from otpost.services.policy.plan import Plan, read_plan
 from otpost.web.request import Form, Visit
+from otpost.web.translation import _
 
 FIELDS: Final = ("fallback", "failover_after_s", "rates")
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
@@ -154,7 +155,7 @@ def obstacles(made: Plan) -> dict[str, Any]:
 async def follows(visit: Visit) -> str:
     """What follows from the Save that was just made."""
     made = await read_plan(visit.context, visit.tenant)
-    return made.obstacle or "The messaging service uses it from the next text on."
+    return made.obstacle or _("The messaging service uses it from the next text on.")
 
 
 async def resting(visit: Visit) -> list[Resting]:
@@ -169,6 +170,6 @@ def _resting(breaker: Breaker, now: int) -> Resting:
         account=f"{title} {breaker.account_sid}".strip(),
         since=breaker.opened_at,
         detail=breaker.detail,
-        remedy=REASONS[breaker.reason].for_administrator,
+        remedy=_(REASONS[breaker.reason].for_administrator),
         probe_at=breaker.probe_at if breaker.probe_at > now else None,
     )

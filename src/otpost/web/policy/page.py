@@ -28,6 +28,7 @@ from otpost.web.policy.seals import Held, Seals
 from otpost.web.policy.test import compared, send, test
 from otpost.web.policy.view import View, stored_secrets
 from otpost.web.request import Page, Visit, Wrong
+from otpost.web.translation import _, ngettext
 
 PATH: Final = "/sender-policy"
 SINCE: Final = 20
@@ -66,7 +67,9 @@ async def pressed(visit: Visit) -> Response:
 async def _show(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     """Another sender service was selected; the others' settings stay in the form."""
     policy_form.close_row()
-    told = f"The settings of {_title(policy_form.chosen)} are shown." if policy_form.chosen else "No service is chosen."
+    told = _("No service is chosen.")
+    if policy_form.chosen:
+        told = _("The settings of %(service)s are shown.", service=_title(policy_form.chosen))
     return await _page(visit, policy_form, focus="sender_service", said=told)
 
 
@@ -75,7 +78,7 @@ async def _enter(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     if policy_form.row is not None:
         return await _keep(visit, policy_form, at)
     if policy_form.to:
-        return await _page(visit, policy_form, notice="Nothing was sent or saved yet. Choose a button.")
+        return await _page(visit, policy_form, notice=_("Nothing was sent or saved yet. Choose a button."))
     return await _save(visit, policy_form, at)
 
 
@@ -95,14 +98,14 @@ async def _open(visit: Visit, policy_form: PolicyForm, row: Row | None) -> Respo
         return await _page(visit, policy_form, _not_committed(policy_form))
     policy_form.close_row()
     policy_form.open_row(row)
-    return await _page(visit, policy_form, focus="row", said=f"{row.of.row_label} is open for changes.")
+    return await _page(visit, policy_form, focus="row", said=_("%(row)s is open for changes.", row=_(row.of.row_label)))
 
 
 async def _cancel(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     """The open row stays what it was."""
     list_path = policy_form.row.list_path if policy_form.row else ""
     policy_form.close_row()
-    return await _page(visit, policy_form, focus=list_path, said="The row is what it was.")
+    return await _page(visit, policy_form, focus=list_path, said=_("The row is what it was."))
 
 
 async def _remove(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
@@ -116,7 +119,7 @@ async def _remove(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         elif opened.index > row.index:
             policy_form.row = Row(opened.service, opened.name, opened.index - 1)
     del policy_form.rows(row)[row.index]
-    return await _page(visit, policy_form, focus=row.list_path, said="The row is taken out. Nothing is saved yet.")
+    return await _page(visit, policy_form, focus=row.list_path, said=_("The row is taken out. Nothing is saved yet."))
 
 
 async def _keep(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
@@ -126,10 +129,10 @@ async def _keep(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         return await _page(visit, policy_form)
     kept, errors = await _judged(visit, policy_form, row)
     if errors:
-        return await _page(visit, policy_form, errors, what="The row was not saved to the form")
+        return await _page(visit, policy_form, errors, what=_("The row was not saved to the form"))
     policy_form.rows(row)[row.index] = kept
     policy_form.row = policy_form.before = None
-    return await _page(visit, policy_form, focus=row.list_path, said="The row is in the form. Nothing is saved yet.")
+    return await _page(visit, policy_form, focus=row.list_path, said=_("The row is in the form. Nothing is saved yet."))
 
 
 async def _judged(visit: Visit, policy_form: PolicyForm, row: Row) -> tuple[dict[str, Any], list[FieldError]]:
@@ -145,14 +148,18 @@ async def _judged(visit: Visit, policy_form: PolicyForm, row: Row) -> tuple[dict
     for place in places(submission.settings, row.service):
         if place.field.required and place.ref not in submission.typed and (row.service, place.ref) not in stored:
             found_errors.append(
-                FieldError(place.path, "token_required", f"{place.field.label} is not stored. Type it.")
+                FieldError(
+                    place.path, "token_required", _("%(field)s is not stored. Type it.", field=_(place.field.label))
+                )
             )
     errors: dict[str, FieldError] = {}
     for error in found_errors:
         if error.field.startswith(f"{at}."):
             message = error.message
             if error.code == "duplicate":
-                message = f"There is such a {row.of.row_label.lower()} already. Edit that one, or change this."
+                message = _(
+                    "There is such a %(row)s already. Edit that one, or change this.", row=_(row.of.row_label).lower()
+                )
             here = row.path + error.field.removeprefix(at)
             errors.setdefault(here, FieldError(here, error.code, message))
     for name, value in opened.items():
@@ -174,7 +181,7 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         return await _page(visit, policy_form, errors)
     saved = await _saved(visit)
     if not policy_form.chosen and saved.sender_service is None:
-        choose = FieldError("sender_service", "required", "Choose the sender service that sends your texts.")
+        choose = FieldError("sender_service", "required", _("Choose the sender service that sends your texts."))
         return await _page(visit, policy_form, [choose])
     try:
         submitted = draft.read(policy_form.body())
@@ -185,9 +192,10 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         return await _page(visit, policy_form, list(refused.errors))
     except RevisionConflict:
         return await _page_after_conflict(visit, policy_form)
+    words = _("Saved as revision %(revision)s.", revision=done.policy.revision)
     typed = {"to": policy_form.to, "message": policy_form.message}
     kept = {name: text for name, text in typed.items() if len(text.encode()) <= KEPT_BYTES}
-    return visit.go(PATH, flash=f"Saved as revision {done.policy.revision}. {await follows(visit)}", once=kept)
+    return visit.go(PATH, flash=f"{words} {await follows(visit)}", once=kept)
 
 
 async def _page_after_conflict(visit: Visit, policy_form: PolicyForm) -> Response:
@@ -201,11 +209,11 @@ async def _page_after_conflict(visit: Visit, policy_form: PolicyForm) -> Respons
 async def _test(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     """Send with what is in this form; save nothing."""
     if policy_form.row_changed:
-        return await _page(visit, policy_form, _not_committed(policy_form), what="Nothing was sent")
+        return await _page(visit, policy_form, _not_committed(policy_form), what=_("Nothing was sent"))
     policy_form.close_row()
     errors = [error for error in policy_form.lost() if error.field.startswith(f"{policy_form.tested}.")]
     told = await test(visit, policy_form, errors)
-    return await _page(visit, policy_form, told.errors, what="Nothing was sent", limit=told.limit, focus="tried")
+    return await _page(visit, policy_form, told.errors, what=_("Nothing was sent"), limit=told.limit, focus="tried")
 
 
 async def _preset(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
@@ -221,7 +229,7 @@ async def _preset(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     policy_form.close_row()
     settings = read_section(service.Settings, dict(preset.section), at).settings
     policy_form.parts[at] = part_of(service.Settings, plain(settings))
-    told = f"The form is filled in for {preset.title}. Nothing is saved yet."
+    told = _("The form is filled in for %(preset)s. Nothing is saved yet.", preset=preset.title)
     return await _page(visit, policy_form, filled=(at, preset), focus=f"filled-{at}", said=told)
 
 
@@ -232,10 +240,10 @@ async def _send(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         visit,
         policy_form,
         told.errors,
-        what="Nothing was sent",
+        what=_("Nothing was sent"),
         limit=told.limit,
         focus="sent",
-        said="The text is handed to the messaging service.",
+        said=_("The text is handed to the messaging service."),
     )
 
 
@@ -245,23 +253,33 @@ async def _explain(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     try:
         numbers = split(policy_form.numbers)
     except TooMany as refused:
-        return await _page(visit, policy_form, [FieldError("numbers", "out_of_range", str(refused))], what="Too many")
+        return await _page(
+            visit, policy_form, [FieldError("numbers", "out_of_range", str(refused))], what=_("Too many")
+        )
     if service is None or not numbers:
-        message = "Type a number, or paste a list." if service else "Choose a sender service first."
+        message = _("Type a number, or paste a list.") if service else _("Choose a sender service first.")
         where = "numbers" if service else "sender_service"
-        return await _page(visit, policy_form, [FieldError(where, "required", message)], what="Nothing to explain")
+        return await _page(visit, policy_form, [FieldError(where, "required", message)], what=_("Nothing to explain"))
     made = by_form(policy_form, await stored_secrets(visit.context, visit.tenant))
     if made.obstacle:
         return await _page(visit, policy_form, notice=made.obstacle)
     explained = lines(made, numbers)
-    told = f"{len(explained)} numbers are explained." if len(explained) > 1 else "One number is explained."
+    told = ngettext(
+        "One number is explained.",
+        "%(number)s numbers are explained.",
+        len(explained),
+        number=len(explained),
+    )
     return await _page(visit, policy_form, explained=explained, focus="explained", said=told)
 
 
 def _not_committed(policy_form: PolicyForm) -> list[FieldError]:
     row = policy_form.row
     assert row is not None, "only an open row can have changed"
-    message = f"{row.of.row_label}: what you typed in this row is not in the form yet. Save the row, or cancel it."
+    message = _(
+        "%(row)s: what you typed in this row is not in the form yet. Save the row, or cancel it.",
+        row=_(row.of.row_label),
+    )
     return [FieldError(row.path, "invalid", message)]
 
 
@@ -274,7 +292,7 @@ async def _page(
     policy_form: PolicyForm,
     errors: Sequence[FieldError] = (),
     *,
-    what: str = "Nothing was saved",
+    what: str = "",
     notice: str = "",
     limit: str = "",
     focus: str = "",
@@ -286,6 +304,7 @@ async def _page(
 ) -> Response:
     """The page, or for htmx the form alone; `said` is what a screen reader says of what was just done."""
     wrong = Wrong(_at_what_is_shown(policy_form, errors))
+    what = what or _("Nothing was saved")
     seals = Seals(visit, policy_form.id)
     made = await read_plan(visit.context, visit.tenant)
     saved = made.policy
@@ -293,10 +312,15 @@ async def _page(
     focus = "" if wrong or newer else focus
     outcome = await compared(visit, policy_form, seals)
     if wrong:
-        count = "1 field needs" if len(wrong) == 1 else f"{len(wrong)} fields need"
-        said = f"{what}: {count} your attention."
+        said = ngettext(
+            "%(what)s: 1 field needs your attention.",
+            "%(what)s: %(number)s fields need your attention.",
+            len(wrong),
+            what=what,
+            number=len(wrong),
+        )
     elif newer:
-        said = "Nothing was saved: the policy was saved by somebody else after you opened this form."
+        said = _("Nothing was saved: the policy was saved by somebody else after you opened this form.")
     elif limit or notice:
         said = limit or notice
     elif focus == "tried":
@@ -306,7 +330,7 @@ async def _page(
         "saved": saved,
         "saved_title": _title(saved.sender_service),
         **obstacles(made),
-        "services": [("", "None: no text is sent"), *((name, one.TITLE) for name, one in find_services().items())],
+        "services": [("", _("None: no text is sent")), *((name, one.TITLE) for name, one in find_services().items())],
         "section": view.section(policy_form.chosen) if policy_form.chosen else None,
         "carried": list(view.carried()),
         "fallbacks": list(view.fallbacks(saved_form(saved, policy_form.id), focus)),
@@ -348,10 +372,12 @@ def _at_what_is_shown(policy_form: PolicyForm, errors: Sequence[FieldError]) -> 
     for error in errors:
         name = error.field.split(".")[0]
         if name in find_services() and name not in policy_form.shown:
-            message = f"{find_services()[name].TITLE}, which is not shown: {error.message}"
+            message = _(
+                "%(service)s, which is not shown: %(error)s", service=find_services()[name].TITLE, error=error.message
+            )
             error = FieldError("sender_service", error.code, message)
         elif name.split("[")[0] in STANDBY_FIELDS and not policy_form.asks_standby:
-            message = f"When it fails, which is not shown: {error.message}"
+            message = _("When it fails, which is not shown: %(error)s", error=error.message)
             error = FieldError("sender_service", error.code, message)
         elif (row := read_row(error.field.rpartition(".")[0])) is not None and policy_form.row is None:
             policy_form.open_row(row)

@@ -22,6 +22,7 @@ from otpost.web.policy.form import new_form_id
 from otpost.web.policy.seals import Held, Seals
 from otpost.web.policy.view import TYPED, Stored, stored_secrets
 from otpost.web.request import Page, Visit, Wrong
+from otpost.web.translation import _
 
 ROWS: Final = 25
 
@@ -56,7 +57,7 @@ async def restore(visit: Visit) -> Response:
     typed = dict(_typed(visit, revision, Seals(visit, form_id)))
     number = _number(visit.form.get("revision"))
     if lost := [path for path, held in typed.items() if held.lost]:
-        again = "What was typed here is forgotten: it was more than 15 minutes ago. Type it again."
+        again = _("What was typed here is forgotten: it was more than 15 minutes ago. Type it again.")
         errors = [FieldError(path, "token_required", again) for path in lost]
         return await _page(visit, revision, form_id, typed, errors)
     body = _body(revision, {path: held.typed for path, held in typed.items() if held.typed is not None}, number)
@@ -69,7 +70,7 @@ async def restore(visit: Visit) -> Response:
         return await _page(visit, revision, form_id, typed, list(refused.errors))
     except RevisionConflict:
         return await _page(visit, revision, form_id, typed, conflict=True)
-    words = f"Revision {revision.number} is restored, as revision {saved.policy.revision}."
+    words = _("Revision %(old)s is restored, as revision %(new)s.", old=revision.number, new=saved.policy.revision)
     return visit.go("/sender-policy", flash=f"{words} {await follows(visit)}")
 
 
@@ -120,8 +121,8 @@ def _lacking(
             if (needed or wrong.at(place.path)) and (name, place.ref) not in asked:
                 asked.add((name, place.ref))
                 held = typed.get(place.path, Held())
-                label = f"{service.TITLE}: {place.label}"
-                yield Lacking(place.path, label, TYPED if held.typed else "not set", seals.close(held))
+                label = f"{service.TITLE}: {_(place.label)}"
+                yield Lacking(place.path, label, _(TYPED) if held.typed else _("not set"), seals.close(held))
 
 
 def _typed(visit: Visit, revision: Revision, seals: Seals) -> Iterator[tuple[str, Held]]:
@@ -155,7 +156,7 @@ async def _revision(visit: Visit) -> Revision:
     number = _number(visit.path["number"])
     row = await visit.context.store.get(REVISIONS, visit.tenant, number) if number else None
     if row is None:
-        raise NotFound("There is no such revision.")
+        raise NotFound(_("There is no such revision."))
     return row
 
 

@@ -19,6 +19,7 @@ from otpost.services.policy.routes import explain_route, name_sender
 from otpost.web.policy.form import PolicyForm, section
 from otpost.web.policy.view import Stored
 from otpost.web.request import Page, Visit, Wrong
+from otpost.web.translation import _
 
 MANY: Final = 500
 PICKS: Final = "MG"
@@ -37,14 +38,14 @@ class Explained:
 
     @property
     def label(self) -> str:
-        return {"sent": "Sent", "refused": "Not sent", "wrong": "Not a number"}[self.kind]
+        return {"sent": _("Sent"), "refused": _("Not sent"), "wrong": _("Not a number")}[self.kind]
 
     @property
     def shows(self) -> str:
         """What the recipient's phone shows; nobody knows beforehand what a Messaging Service picks."""
         if is_sid(self.origin, PICKS):
-            return "The phone shows the sender that the Messaging Service picks."
-        return f"The phone shows {self.origin}." if self.origin else ""
+            return _("The phone shows the sender that the Messaging Service picks.")
+        return _("The phone shows %(origin)s.", origin=self.origin) if self.origin else ""
 
 
 class TooMany(Exception):
@@ -55,7 +56,7 @@ def split(text: str) -> list[str]:
     """The numbers of a list, one a line, or divided by commas or semicolons. Raises TooMany."""
     numbers = [one.strip() for one in re.split(r"[\n,;]+", text) if one.strip()]
     if len(numbers) > MANY:
-        raise TooMany(f"These are {len(numbers)} numbers. Paste {MANY} at most.")
+        raise TooMany(_("These are %(number)s numbers. Paste %(many)s at most.", number=len(numbers), many=MANY))
     return numbers
 
 
@@ -74,8 +75,11 @@ def _line(made: Plan, typed: str) -> Explained:
     if isinstance(told.route, NoRoute):
         return Explained(typed, to.e164, "refused", words)
     if told.others:
-        ways = [f"{name_sender(way.route)} from {way.route.origin}" for way in told.others]
-        words = f"{words} Where that fails: {', then '.join(ways)}."
+        ways = [
+            _("%(sender)s from %(origin)s", sender=name_sender(way.route), origin=way.route.origin)
+            for way in told.others
+        ]
+        words = _("%(sentence)s Where that fails: %(others)s.", sentence=words, others=_(", then ").join(ways))
     return Explained(typed, to.e164, "sent", words, told.route.origin)
 
 
@@ -110,7 +114,7 @@ async def _page(visit: Visit, numbers: str, *, asked: bool = False) -> Response:
         wrong = Wrong([FieldError("numbers", "out_of_range", str(refused))])
     else:
         if asked and not typed:
-            wrong = Wrong([FieldError("numbers", "required", "Type a number, or paste a list.")])
+            wrong = Wrong([FieldError("numbers", "required", _("Type a number, or paste a list."))])
         if made.ready:
             explained = lines(made, typed)
     return await visit.page(

@@ -11,6 +11,7 @@ from otpost.domain.secret import Secret
 from otpost.senders.settings import Field
 from otpost.services.keyring import KeyRingError
 from otpost.web.request import Visit
+from otpost.web.translation import _
 
 SEAL: Final = "forms"
 SEALED_MS: Final = 15 * 60_000
@@ -86,8 +87,9 @@ class Seals:
 
 def lost_words(of: Field, held: Held) -> str:
     if held.lost == MOVED:
-        return f"{of.label} was typed for another address. Type the one that belongs to this one."
-    return (
-        f"{of.label} was typed more than 15 minutes ago, or in another session, and is forgotten. Type it again, or "
-        "open the page anew to keep the stored one."
+        return _("%(field)s was typed for another address. Type the one that belongs to this one.", field=_(of.label))
+    return _(
+        "%(field)s was typed more than 15 minutes ago, or in another session, and is forgotten. Type it again, or "
+        "open the page anew to keep the stored one.",
+        field=_(of.label),
     )

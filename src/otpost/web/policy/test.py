@@ -35,8 +35,9 @@ from otpost.web.policy.seals import Seals
 from otpost.web.policy.view import stored_secrets
 from otpost.web.request import Visit
 from otpost.web.timeline import Line, is_live, of_message, service_title
+from otpost.web.translation import N_, _
 
-READS_THE_FORM: Final = (
+READS_THE_FORM: Final = N_(
     "The Test button uses what is in this form, and the stored token is not in it; the messaging service reads the "
     "stored one from the database."
 )
@@ -72,7 +73,7 @@ async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]
     if lost:
         return Told(lost)
     if not policy_form.chosen:
-        return Told([FieldError("sender_service", "required", "Choose the sender service that is to be tested.")])
+        return Told([FieldError("sender_service", "required", _("Choose the sender service that is to be tested."))])
     body = {
         POLICY: policy_form.body(policy_form.tested),
         "to": policy_form.to,
@@ -91,9 +92,11 @@ async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]
         return Told([_in_form(error, stored) for error in refused.errors])
     except TestsReached as reached:
         wait_s = max(1, -((visit.now - (reached.retry_at or visit.now)) // 1000))
-        return Told(limit=f"Ten tests a minute are possible. Wait {wait_s} s and test again; nothing was sent.")
+        return Told(
+            limit=_("Ten tests a minute are possible. Wait %(wait)s s and test again; nothing was sent.", wait=wait_s)
+        )
     except UnderWay as refused:
-        return Told(limit=refused.detail)
+        return Told(limit=_(refused.detail))
     policy_form.tried = Seals(visit, policy_form.id).pack(told)
     return Told()
 
@@ -132,8 +135,8 @@ def _in_form(error: FieldError, stored: Container[str]) -> FieldError:
     path = error.field.removeprefix(f"{POLICY}.")
     if error.code == "token_required":
         if path not in stored:
-            return FieldError(path, error.code, "Type it before you send a test message.")
-        return FieldError(path, error.code, f"Type it again before you send a test message. {READS_THE_FORM}")
+            return FieldError(path, error.code, _("Type it before you send a test message."))
+        return FieldError(path, error.code, f"{_('Type it again before you send a test message.')} {_(READS_THE_FORM)}")
     return FieldError(path, error.code, error.message)
 
 
@@ -163,12 +166,12 @@ async def send(visit: Visit, policy_form: PolicyForm) -> Told:
     except Invalid as refused:
         return Told(refused.errors)
     except SenderPolicyIncomplete:
-        words = "No sender service is saved that is ready to send. Save this form first; Test works without."
+        words = _("No sender service is saved that is ready to send. Save this form first; Test works without.")
         return Told([FieldError("sender_service", "required", words)])
     except UnderWay as refused:
-        return Told(limit=refused.detail)
+        return Told(limit=_(refused.detail))
     except Unavailable as refused:
-        return Told(limit=f"{refused.detail} Nothing was sent; try again in a moment.")
+        return Told(limit=f"{_(refused.detail)} {_('Nothing was sent; try again in a moment.')}")
     return Told()
 
 
@@ -176,7 +179,7 @@ def _read(policy_form: PolicyForm) -> tuple[PhoneNumber | None, list[FieldError]
     """The number and the mistakes of a text, which is judged as the API judges it."""
     errors, to = [], None
     if not policy_form.to.strip():
-        errors.append(FieldError("to", "required", "Give the number that shall get the text."))
+        errors.append(FieldError("to", "required", _("Give the number that shall get the text.")))
     else:
         try:
             to = parse_recipient(policy_form.to)
@@ -215,13 +218,14 @@ def _words(tried: SendResult) -> tuple[str, str, str]:
     title = service_title(tried.service)
     match tried.outcome:
         case "accepted" if tried.service == "sandbox":
-            shows = "It shows on the sandbox phone while the sandbox is the saved choice."
-            return title, "The sandbox took the test.", f"Nothing was sent. {shows}"
+            follows = _("Nothing was sent. It shows on the sandbox phone while the sandbox is the saved choice.")
+            return title, _("The sandbox took the test."), follows
         case "accepted":
-            return title, f"{title} accepted the test.", "The text is on its way."
+            return title, _("%(service)s accepted the test.", service=title), _("The text is on its way.")
         case "refused":
-            return title, f"{title} refused the test", "Nothing was sent."
+            return title, _("%(service)s refused the test", service=title), _("Nothing was sent.")
         case "unavailable":
-            return title, f"{title} could not take the test", "Nothing was sent. The messaging service would try again."
+            follows = _("Nothing was sent. The messaging service would try again.")
+            return title, _("%(service)s could not take the test", service=title), follows
         case _:
-            return title, "The answer was lost", "The text may or may not have gone out."
+            return title, _("The answer was lost"), _("The text may or may not have gone out.")

@@ -20,10 +20,11 @@ from otpost.web.policy.fallback import possible
 from otpost.web.policy.form import Part, PolicyForm, Row, packed, ref_in, row_name, section, urls_of
 from otpost.web.policy.seals import Held, Seals
 from otpost.web.request import Visit, Wrong
+from otpost.web.translation import N_, _
 
 Stored = Mapping[tuple[str, SecretRef], StoredSecret]
 
-TYPED = "typed, not saved yet"
+TYPED = N_("typed, not saved yet")
 LONG = 2000
 """A text that may be longer than this is given several lines."""
 ASKED_OF_ALL = frozenset({"origin", "choice"})
@@ -131,7 +132,7 @@ def set_words(secret: StoredSecret, now: int) -> str:
     """`set on 3 May by ada`; of other years with the year."""
     when = datetime.fromtimestamp(secret.set_at / 1000, UTC)
     year = "" if when.year == datetime.fromtimestamp(now / 1000, UTC).year else f" {when.year}"
-    return f"set on {when.day} {when:%B}{year} by {secret.set_by}"
+    return _("set on %(day)s by %(user)s", day=f"{when.day} {when:%B}{year}", user=secret.set_by)
 
 
 class View:
@@ -257,12 +258,12 @@ class View:
         held: Held = part[of.name]
         secret = self.stored.get((service, ref_in(of, part, urls)))
         if held.typed is not None:
-            return TYPED, secret
+            return _(TYPED), secret
         if held.lost:
-            return "typed again, please", secret
+            return _("typed again, please"), secret
         if held.clear:
-            return "forgotten as soon as this is saved", secret
-        return (set_words(secret, self.visit.now) if secret is not None else "not set"), secret
+            return _("forgotten as soon as this is saved"), secret
+        return (set_words(secret, self.visit.now) if secret is not None else _("not set")), secret
 
     def _list(self, service: str, of: Field, path: str, rows: list[Part], urls: Mapping[str, str]) -> List:
         assert of.row is not None, "only lists have rows"
@@ -288,7 +289,7 @@ class View:
             return self._state(service, of, row, urls)[0], False
         value = row[of.name]
         if of.kind == "flag":
-            return ("on" if value else "off"), False
+            return (_("on") if value else _("off")), False
         return value or "—", of.pattern is not None
 
     def _editor(self, list_path: str, urls: Mapping[str, str]) -> Editor | None:
@@ -296,7 +297,9 @@ class View:
         if row is None or row.list_path != list_path:
             return None
         before = self.form.before
-        title = f"New {row.of.row_label.lower()}" if before is None else row_name(row.of, before, row.index)
+        title = (
+            _("New %(row)s", row=_(row.of.row_label).lower()) if before is None else row_name(row.of, before, row.index)
+        )
         controls = [
             self._control(row.service, one, f"{row.path}.{one.name}", self.form.opened, urls) for one in form(row.cls)
         ]
