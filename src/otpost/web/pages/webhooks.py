@@ -185,7 +185,7 @@ async def _read(visit: Visit) -> tuple[dict[str, str], Sequence[Event], list[Fie
     wrong = await endpoints.url_errors(visit.surroundings.http, typed["url"])
     wrong += endpoints.description_errors(typed["description"])
     if not events:
-        wrong.append(FieldError("events", "required", _("Choose at least one event.")))
+        wrong.append(FieldError("events", "required", _(_("Choose at least one event."))))
     return typed, events, wrong
 
 

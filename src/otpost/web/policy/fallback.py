@@ -155,7 +155,7 @@ def obstacles(made: Plan) -> dict[str, Any]:
 async def follows(visit: Visit) -> str:
     """What follows from the Save that was just made."""
     made = await read_plan(visit.context, visit.tenant)
-    return made.obstacle or _("The messaging service uses it from the next text on.")
+    return made.obstacle or _(_("The messaging service uses it from the next text on."))
 
 
 async def resting(visit: Visit) -> list[Resting]:

@@ -181,7 +181,7 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         return await _page(visit, policy_form, errors)
     saved = await _saved(visit)
     if not policy_form.chosen and saved.sender_service is None:
-        choose = FieldError("sender_service", "required", _("Choose the sender service that sends your texts."))
+        choose = FieldError("sender_service", "required", _(_("Choose the sender service that sends your texts.")))
         return await _page(visit, policy_form, [choose])
     try:
         submitted = draft.read(policy_form.body())
@@ -192,6 +192,7 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         return await _page(visit, policy_form, list(refused.errors))
     except RevisionConflict:
         return await _page_after_conflict(visit, policy_form)
+    words = _("Saved as revision %(revision)s.", revision=done.policy.revision)
     words = _("Saved as revision %(revision)s.", revision=done.policy.revision)
     typed = {"to": policy_form.to, "message": policy_form.message}
     kept = {name: text for name, text in typed.items() if len(text.encode()) <= KEPT_BYTES}
@@ -304,6 +305,7 @@ async def _page(
 ) -> Response:
     """The page, or for htmx the form alone; `said` is what a screen reader says of what was just done."""
     wrong = Wrong(_at_what_is_shown(policy_form, errors))
+    what = what or _("Nothing was saved")
     what = what or _("Nothing was saved")
     seals = Seals(visit, policy_form.id)
     made = await read_plan(visit.context, visit.tenant)

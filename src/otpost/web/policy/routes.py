@@ -44,7 +44,7 @@ class Explained:
     def shows(self) -> str:
         """What the recipient's phone shows; nobody knows beforehand what a Messaging Service picks."""
         if is_sid(self.origin, PICKS):
-            return _("The phone shows the sender that the Messaging Service picks.")
+            return _(_("The phone shows the sender that the Messaging Service picks."))
         return _("The phone shows %(origin)s.", origin=self.origin) if self.origin else ""
 
 
@@ -114,7 +114,7 @@ async def _page(visit: Visit, numbers: str, *, asked: bool = False) -> Response:
         wrong = Wrong([FieldError("numbers", "out_of_range", str(refused))])
     else:
         if asked and not typed:
-            wrong = Wrong([FieldError("numbers", "required", _("Type a number, or paste a list."))])
+            wrong = Wrong([FieldError("numbers", "required", _(_("Type a number, or paste a list.")))])
         if made.ready:
             explained = lines(made, typed)
     return await visit.page(

@@ -73,7 +73,7 @@ async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]
     if lost:
         return Told(lost)
     if not policy_form.chosen:
-        return Told([FieldError("sender_service", "required", _("Choose the sender service that is to be tested."))])
+        return Told([FieldError("sender_service", "required", _(_("Choose the sender service that is to be tested.")))])
     body = {
         POLICY: policy_form.body(policy_form.tested),
         "to": policy_form.to,
@@ -135,7 +135,7 @@ def _in_form(error: FieldError, stored: Container[str]) -> FieldError:
     path = error.field.removeprefix(f"{POLICY}.")
     if error.code == "token_required":
         if path not in stored:
-            return FieldError(path, error.code, _("Type it before you send a test message."))
+            return FieldError(path, error.code, _(_("Type it before you send a test message.")))
         return FieldError(path, error.code, f"{_('Type it again before you send a test message.')} {_(READS_THE_FORM)}")
     return FieldError(path, error.code, error.message)
 
@@ -179,7 +179,7 @@ def _read(policy_form: PolicyForm) -> tuple[PhoneNumber | None, list[FieldError]
     """The number and the mistakes of a text, which is judged as the API judges it."""
     errors, to = [], None
     if not policy_form.to.strip():
-        errors.append(FieldError("to", "required", _("Give the number that shall get the text.")))
+        errors.append(FieldError("to", "required", _(_("Give the number that shall get the text."))))
     else:
         try:
             to = parse_recipient(policy_form.to)

@@ -222,19 +222,19 @@ class View:
         """What a service lacks before it may be used, in words."""
         service = find_services()[name]
         submission = read_section(service.Settings, section(service.Settings, self.form.parts[name]), name)
-        labels = {join(name, one.name): one.label for one in form(service.Settings)}
+        labels = {join(name, one.name): _(one.label) for one in form(service.Settings)}
         for error in [*submission.errors, *list_problems(service, submission.settings, name)]:
             yield labels.get(error.field.split("[")[0], service.TITLE)
         for place in places(submission.settings, name):
             if place.field.required and place.ref not in submission.typed and (name, place.ref) not in self.stored:
-                yield place.label
+                yield _(place.label)
 
     def _filled(self, name: str) -> Filled | None:
         if self.filled is None or self.filled[0] != name:
             return None
         preset = self.filled[1]
-        labels = {place.path: place.label for place in places(_settings(name, preset), "")}
-        labels |= {one.name: one.label for one in form(find_services()[name].Settings)}
+        labels = {place.path: _(place.label) for place in places(_settings(name, preset), "")}
+        labels |= {one.name: _(one.label) for one in form(find_services()[name].Settings)}
         return Filled(preset.title, preset.link, [labels.get(path, path) for path in preset.typed], preset.note)
 
     def _report_address(self, name: str) -> str:
@@ -277,11 +277,11 @@ class View:
             shown = row if not is_open else self.form.before
             if shown is None:
                 continue
-            cells = [(one.label, *self._cell(service, one, shown, urls)) for one in columns]
+            cells = [(_(one.label), *self._cell(service, one, shown, urls)) for one in columns]
             wrong = [] if is_open else [error.message for error in self.wrong if error.field.startswith(f"{at}.")]
             carried = "" if is_open else packed(of.row, row, self.seals)
             lines.append(RowLine(at, row_name(of, shown, index), cells, carried, is_open, wrong))
-        return List(of, path, [one.label for one in columns], lines, self._editor(path, urls))
+        return List(of, path, [_(one.label) for one in columns], lines, self._editor(path, urls))
 
     def _cell(self, service: str, of: Field, row: Part, urls: Mapping[str, str]) -> tuple[str, bool]:
         """What stands in a cell, and whether it is an identifier."""
