@@ -21,7 +21,7 @@ from otpost.senders.service import (
     RoutesByCountry,
     SenderService,
 )
-from otpost.senders.settings import missing
+from otpost.senders.settings import form, missing
 
 ENTRY_POINTS: Final = "otpost.senders"
 """The entry-point group in which other packages name modules that are sender services."""
@@ -39,6 +39,7 @@ class Capabilities(NamedTuple):
 
     `routes_by_country` is the service itself where it is one that RoutesByCountry. Where its reports carry no
     signature, they are `proven_by_address`. A callback address may have `longest_callback` characters, or any number.
+    A sender of a service that `takes_any_name` need not keep to the letters of others.
     """
 
     looks_up: bool
@@ -48,6 +49,7 @@ class Capabilities(NamedTuple):
     routes_by_country: RoutesByCountry | None
     proven_by_address: bool
     longest_callback: int | None
+    takes_any_name: bool
     presets: tuple[Preset, ...]
 
 
@@ -62,6 +64,7 @@ def capabilities(service: SenderService) -> Capabilities:
         routes_by_country=service if isinstance(service, RoutesByCountry) else None,
         proven_by_address=getattr(service, "PROVEN_BY_ADDRESS", False),
         longest_callback=getattr(service, "LONGEST_CALLBACK", None),
+        takes_any_name=any(field.any_name for field in form(service.Settings)),
         presets=getattr(service, "PRESETS", ()),
     )
 

@@ -6,15 +6,17 @@ import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 from sqlalchemy import select
 
-from api.twilio.shaped import basic, call, ok, refusal
+from api.twilio.shaped import FORM, basic, call, ok, refusal
 from api.twilio.texting import TAKEN, auth_token, create, fetch, path, send, told
 from api.world import everything, neighbour
+from asgi import ask
 from installation import TO, Installation
+from messaging.through_gateway import section
 from messaging.through_twilio import INDIA, RUSSIA, SENDER, TEXT, policy
 from otpost.domain.outcome import REASONS, Accepted, Outcome, ReasonName, Refused, Unavailable, Unknown, Vendor
 from otpost.services.messages.attempts import settle_attempt
@@ -139,6 +141,19 @@ async def test_a_sender_that_the_caller_names_has_to_be_the_policys_own(still: I
     }
     assert (await create(still, {"To": INDIAN, "From": "91\\91919-19191"}))["from"] == INDIA.origin
     assert len(await still.store.select(select(tables.messages))) == 1
+
+
+async def test_a_sender_is_read_as_the_service_that_sends_writes_it(still: Installation) -> None:
+    gateway = {**section("https://sms.example.com"), "sender": "GOV.UK"}
+    await still.ok("PUT", "/v1/sender-policy", {"sender_service": "generic", "generic": gateway})
+    headers = {"authorization": basic(still.admin.key.sid, still.admin.secret), "content-type": FORM}
+    for sender in ("GOV.UK", " GOV.UK "):
+        form = urlencode({"To": TO, "Body": TEXT, "From": sender}).encode()
+        # Not judged by Twilio's own description, by which such a name is none.
+        made = await ask(still.app, "POST", path(still), headers=headers, body=form)
+        assert (made.status, made.json()["from"]) == (201, "GOV.UK")
+    for sender, wanted in (("GOV.ie", (400, 21606)), (SENDER, (400, 21606)), ("x" * 65, (400, 21212))):
+        assert await refusal(still, "POST", path(still), {"To": TO, "Body": TEXT, "From": sender}) == wanted, sender
 
 
 async def test_the_sandbox_takes_any_sender_and_says_sent(otpost: Installation) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -22,7 +23,9 @@ from otpost.domain.message import Attempt
 from otpost.domain.moments import format_rfc_2822, format_rfc_2822_or_none, read_span
 from otpost.domain.outcome import REASONS
 from otpost.domain.phone import NumberRefused, parse_origin, parse_recipient
-from otpost.domain.text.characters import compact, unwrapped
+from otpost.domain.text.characters import compact, trimmed, unwrapped
+from otpost.senders.registry import capabilities, find_services
+from otpost.senders.submission import parse_sender
 from otpost.services.messages.bodies import body_of
 from otpost.services.messages.read import MessageStory, read_message, read_stories
 from otpost.services.messages.search import TextSearch, select_texts
@@ -232,19 +235,23 @@ def _valid_for_s(call: Call) -> int:
     return max(LEAST_S, seconds)
 
 
-def _senders(call: Call) -> dict[str, str]:
-    """The senders that the caller names, written as the policy writes them."""
-    named: dict[str, str] = {}
+def _senders(call: Call) -> dict[str, Callable[[str], str]]:
+    """The senders that the caller names, written as the policy writes them for the service that sends."""
+    named: dict[str, Callable[[str], str]] = {}
     if service := compact(call.form.get("MessagingServiceSid", "")):
         if not _SERVICE_SID.fullmatch(service):
             raise TwilioError(21705, detail="A Messaging Service's SID is MG and 32 hex digits.")
-        named["MessagingServiceSid"] = service
+        named["MessagingServiceSid"] = lambda _: service
     if sender := call.form.get("From"):
-        try:
-            named["From"] = parse_origin(sender)
-        except NumberRefused as refused:
-            raise TwilioError(21212, f"Invalid From Number: {sender}", detail=refused.message) from None
+        named["From"] = partial(_read_sender, sender)
     return named
+
+
+def _read_sender(sender: str, service: str) -> str:
+    try:
+        return parse_sender(trimmed(sender), any_name=capabilities(find_services()[service]).takes_any_name)
+    except NumberRefused as refused:
+        raise TwilioError(21212, f"Invalid From Number: {sender}", detail=refused.message) from None
 
 
 async def _status_callback(call: Call) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -26,7 +26,7 @@ from otpost.store.units import Key, Rows, Unit, lock, lock_by, look
 SHORTEST_S, DEFAULT_S, LONGEST_S = 60, 14_400, 36_000
 SANDBOX: Final = "sandbox"
 NO_MESSAGE: Final = "There is no message with this SID."
-NONE_NAMED: Final[Mapping[str, str]] = MappingProxyType({})
+NONE_NAMED: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType({})
 
 
 def read_body(body: str) -> str:
@@ -46,14 +46,15 @@ def send_message(
     body: str,
     valid_for_s: int,
     *,
-    senders: Mapping[str, str] = NONE_NAMED,
+    senders: Mapping[str, Callable[[str], str]] = NONE_NAMED,
     status_callback: str | None = None,
 ) -> Unit[Message]:
     """Put a text into the outbox; it is kept encrypted until the message is final.
 
-    `senders` are the origins that the caller names, each by its field: the policy alone decides, so each has to be
-    the one that it gives to this number; the sandbox, which has none of its own, takes any. `status_callback` is told
-    of the message's status as Twilio tells it, signed with the tenant's auth token.
+    `senders` are the origins that the caller names, each by its field, and read as the service that sends writes them:
+    the policy alone decides, so each has to be the one that it gives to this number; the sandbox, which has none of
+    its own, takes any. `status_callback` is told of the message's status as Twilio tells it, signed with the tenant's
+    auth token.
 
     Raises Invalid, SenderPolicyIncomplete, NotFound, or Unavailable where the text could not leave in time.
     """
@@ -72,8 +73,8 @@ def send_message(
         route = plan.route(to)
         if isinstance(route, NoRoute):
             raise invalid("to", "dialing_code_refused", route.reason)
-        for field, origin in senders.items():
-            if route.service != SANDBOX and origin != route.origin:
+        for field, read_origin in senders.items():
+            if read_origin(route.service) != route.origin and route.service != SANDBOX:
                 own = f"from {route.origin}" if route.origin else "from a sender that the service chooses"
                 raise invalid(field, "sender_refused", f"The sender policy texts this number {own}; name it or none.")
         valid_until = now + valid_for_s * 1000
