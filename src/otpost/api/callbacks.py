@@ -97,20 +97,20 @@ class Callbacks:
             return reader.read_report(settings, request, plans.tokens_of(rows, tenant, name))
 
         if is_sid(subject, ATTEMPT):
-            told = await context.store.run(keep_report(context, plans, name, subject, prove))
+            judgement = await context.store.run(keep_report(context, plans, name, subject, prove))
         else:
-            told = await self._take_by_name(name, subject, prove)
-        if told is None:
+            judgement = await self._take_by_name(name, subject, prove)
+        if judgement is None:
             raise NotFound("There is no attempt with this SID.")
-        if isinstance(told, NotProven):
-            _log.warning("a report on %s was not proven: %s", subject, told.reason)
+        if isinstance(judgement, NotProven):
+            _log.warning("a report on %s was not proven: %s", subject, judgement.reason)
             REPORTS.labels(name, "not_proven").inc()
             raise problems.NotProven
-        if isinstance(told, Confirmation):
-            await self._confirm(name, told.url)
+        if isinstance(judgement, Confirmation):
+            await self._confirm(name, judgement.url)
             return answer
-        for one in told:
-            REPORTS.labels(name, one.status).inc()
+        for report in judgement:
+            REPORTS.labels(name, report.status).inc()
         return answer
 
     async def _take_by_name(self, service: str, tenant: str, prove: Prove) -> Judgement | None:
@@ -119,21 +119,21 @@ class Callbacks:
         What others send through the same account of the service may be reported here as well.
         """
         context, plans = self._surroundings.context, self._surroundings.plans
-        told = await context.store.run(report_by_name(context, plans, service, tenant, prove))
-        if not isinstance(told, Intake):
-            return told
-        taken = list(told.reports)
-        if told.unknown:
-            early = await context.store.run(report_early(context, plans, service, tenant, told.unknown))
-            taken += early.reports
+        judgement = await context.store.run(report_by_name(context, plans, service, tenant, prove))
+        if not isinstance(judgement, Intake):
+            return judgement
+        reports = list(judgement.reports)
+        if judgement.unknown:
+            early = await context.store.run(report_early(context, plans, service, tenant, judgement.unknown))
+            reports += early.reports
             if early.unknown:
                 _log.info(
                     "%d of %d reports by %s name no message",
                     len(early.unknown),
-                    len(early.unknown) + len(taken),
+                    len(early.unknown) + len(reports),
                     service,
                 )
-        return taken or None
+        return reports or None
 
     async def _confirm(self, service: str, url: str) -> None:
         """Call the address by which the service learns that its reports are wanted; it asks again where that fails."""
