@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ from otpost.config import Config
 from otpost.domain import errors
 from otpost.front import Front
 from otpost.installation import Installation, key_checks, opened, sign_in_address
+from otpost.messaging.chores import Chore, run_chores
 from otpost.messaging.loop import Messaging
 from otpost.messaging.posting import CONNECTIONS, Posting
 from otpost.outbound import Outbound
@@ -97,10 +99,7 @@ async def running(here: Installation) -> AsyncIterator[App]:
             await poster.start()
             parts.add(poster)
 
-        else:
-            # The messaging service learns both by itself.
-            learning = asyncio.create_task(_learn_forever(context))
-            held.callback(learning.cancel)
+        chores = [] if messaging is not None else [Chore("learn", partial(learn, context), LEARNS_EVERY_S)]
 
         async def ready() -> dict[str, str]:
             return await app.ready()
@@ -136,39 +135,29 @@ async def running(here: Installation) -> AsyncIterator[App]:
         else:
             asgi = Router(console, redirect_slashes=False, default=_small(_health(ready)))
         if "api" in config.roles:
-            held.push_async_callback(_kept_up(asyncio.create_task(_keep_uses(context, key_uses)), context, key_uses))
+            chores.append(Chore("keep_key_uses", partial(keep_key_uses, context, key_uses), KEEP_USES_EVERY_S))
+        repeating = asyncio.create_task(run_chores(chores))
+        held.push_async_callback(_end_chores, repeating, context, key_uses)
         app = App(config, context, Front(asgi, config.public_url, config.trusted_proxies), messaging, here.time, parts)
         yield app
 
 
-async def _keep_uses(context: Context, key_uses: KeyUses) -> None:
-    """Write down now and then when keys were used: no call does."""
-    while True:
-        await asyncio.sleep(KEEP_USES_EVERY_S)
-        with contextlib.suppress(errors.Unavailable):
+async def learn(context: Context) -> None:
+    """Ask the database for its time, and for what waits, so that turns are shared out by it.
+
+    The messaging service learns both by itself.
+    """
+    await context.clock.learn(context.store)
+    await count_waiting(context)
+
+
+async def _end_chores(task: asyncio.Task[None], context: Context, key_uses: KeyUses) -> None:
+    """The last uses of keys are written down too, if the database takes them."""
+    task.cancel()
+    await asyncio.wait({task})
+    with contextlib.suppress(errors.Unavailable, TimeoutError):
+        async with asyncio.timeout(LAST_USES_KEPT_IN_S):
             await keep_key_uses(context, key_uses)
-
-
-def _kept_up(task: asyncio.Task[None], context: Context, key_uses: KeyUses) -> Callable[[], Awaitable[None]]:
-    """What ends the task: the last uses are written down too, if the database takes them."""
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.wait({task})
-        with contextlib.suppress(errors.Unavailable, TimeoutError):
-            async with asyncio.timeout(LAST_USES_KEPT_IN_S):
-                await keep_key_uses(context, key_uses)
-
-    return end
-
-
-async def _learn_forever(context: Context) -> None:
-    """Ask the database now and then for its time, and for what waits, so that turns are shared out by it."""
-    while True:
-        with contextlib.suppress(errors.Unavailable):
-            await context.clock.learn(context.store)
-            await count_waiting(context)
-        await asyncio.sleep(LEARNS_EVERY_S)
 
 
 def _told(*listeners: Callable[[str], None]) -> Callable[[str], None]:

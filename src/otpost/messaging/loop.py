@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from otpost.domain import errors
 from otpost.domain.delivery import Rest
 from otpost.domain.outcome import Outcome, Unavailable, Unknown
 from otpost.domain.policy import Route
 from otpost.messaging.breaker import of_own_clock
+from otpost.messaging.chores import Chore, run_chores
 from otpost.messaging.fetching import Fetching
 from otpost.messaging.lease import Lease, Moment
 from otpost.messaging.looking import Looking
@@ -80,7 +81,6 @@ class Messaging:
         self._wake = asyncio.Event()
         self._stopping = False
         self._sending: dict[str, asyncio.Task[None]] = {}
-        self._tasks: list[asyncio.Task[None]] = []
         self._looking = Looking(context, plans, self._wording, http, self.pace)
         self._fetching = Fetching(context, plans, http, self.pace)
         self._repeating: set[str] = set()
@@ -99,21 +99,23 @@ class Messaging:
             _log.warning("%s %s", notice.sentence, notice.remedy)
         if self._alone:
             await self._find_lost()
-        self._tasks = [
-            asyncio.create_task(self._claim_forever()),
-            asyncio.create_task(self._repeat(self._bring_back, self._every_s)),
-            asyncio.create_task(self._repeat(self._looking.look, self._every_s)),
-            asyncio.create_task(self._repeat(self._fetching.fetch, self._every_s * 4)),
-            asyncio.create_task(self._repeat(self._beat, self._every_s * 8)),
-            asyncio.create_task(self._repeat(self._live, self._every_s * 8)),
-            asyncio.create_task(self._repeat(self._tidy, self._every_s * 40)),
-        ]
+        often, seldom = self._every_s, self._every_s * 8
+        chores = (
+            Chore("bring_back", self._bring_back, often),
+            Chore("look", self._looking.look, often),
+            Chore("fetch", self._fetching.fetch, often * 4),
+            Chore("beat", self._beat, seldom),
+            Chore("live", self._live, seldom),
+            Chore("tidy", self._tidy, seldom * 5),
+        )
+        self._claiming = asyncio.create_task(self._claim_forever())
+        self._chores = asyncio.create_task(run_chores(chores))
 
     async def stop(self, within_s: float = STOPS_IN_S) -> None:
         """Take nothing more, let what is in flight come to its end, and leave; what does not end in time is left."""
         self._stopping = True
         self._wake.set()
-        claiming, *others = self._tasks
+        claiming, others = self._claiming, [self._chores]
         others += [*self._looking.asking.tasks.values(), *self._fetching.asking.tasks.values()]
         for task in others:
             task.cancel()
@@ -276,16 +278,6 @@ class Messaging:
                     delay_s = max(0, message.due_at - self.context.clock()) / 1000
                     asyncio.get_running_loop().call_later(delay_s, self._wake.set)
                 return
-
-    async def _repeat(self, work: Callable[[], Awaitable[None]], every_s: float) -> None:
-        while True:
-            try:
-                await work()
-            except errors.Unavailable as refusal:
-                _log.warning("%s waits: %s", work.__name__.strip("_"), refusal)
-            except Exception:
-                _log.exception("%s failed", work.__name__.strip("_"))
-            await asyncio.sleep(every_s)
 
     async def _beat(self) -> None:
         """Tell the others that this node lives, by the database's clock; put moments right if that was set back."""

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
+from functools import partial
 from typing import Final
 
 from otpost.domain import errors
 from otpost.domain.webhook import Answer, Delivery
+from otpost.messaging.chores import Chore, run_chores
 from otpost.outbound import Outbound
 from otpost.services.context import Context
 from otpost.services.webhooks import WEBHOOKS_DUE, posts
@@ -42,21 +44,23 @@ class Posting:
         self._in_flight: Counter[str] = Counter()
         self._in_trouble: set[str] = set()
         self._posts: set[asyncio.Task[None]] = set()
-        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._claim_forever()), asyncio.create_task(self._sweep_forever())]
+        self._claiming = asyncio.create_task(self._claim_forever())
+        self._chores = asyncio.create_task(
+            run_chores([Chore("sweep", partial(posts.sweep, self._context), SWEPT_EVERY_S)])
+        )
 
     async def stop(self, within_s: float = STOPS_IN_S) -> None:
         """Take nothing more; posts that do not end in time are left, and repeated by whoever finds their lease over."""
         self._stopping = True
         self._wake.set()
-        claiming, sweeping = self._tasks
-        sweeping.cancel()
+        claiming, chores = self._claiming, self._chores
+        chores.cancel()
         within_s = min(within_s, STOPS_IN_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                await asyncio.wait([claiming, sweeping])
+                await asyncio.wait([claiming, chores])
                 while self._posts:
                     await asyncio.wait(self._posts)
         late = [task for task in (claiming, *self._posts) if not task.done()]
@@ -136,16 +140,6 @@ class Posting:
             except Exception:
                 _log.exception("the answer to %s could not be kept; it will be posted again", delivery.sid)
                 return None
-
-    async def _sweep_forever(self) -> None:
-        while True:
-            try:
-                await posts.sweep(self._context)
-            except errors.Unavailable as refusal:
-                _log.warning("old deliveries are swept later: %s", refusal)
-            except Exception:
-                _log.exception("sweeping deliveries failed")
-            await asyncio.sleep(SWEPT_EVERY_S)
 
 
 _RESULT: Final = {"delivered": "delivered", "waiting": "failed", "failed": "given_up", "posting": "failed"}
