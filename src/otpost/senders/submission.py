@@ -152,7 +152,10 @@ def cleaned(field: Field, text: str) -> str:
     if field.kind == "url":
         return unwrapped(text)
     text = trimmed(" ".join(text.split()) if field.lines else text)
-    if field.pattern and not field.pattern.fullmatch(text) and field.pattern.fullmatch(whole := compact(text)):
+    # A name that somebody chose for a row is taken as it stands: `a b` is no way of writing `ab`.
+    if field.key or not field.pattern or field.pattern.fullmatch(text):
+        return text
+    if field.pattern.fullmatch(whole := compact(text)):
         return whole
     return text
 
