@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import msgspec
@@ -14,6 +15,8 @@ from asgi import Answered, ask
 from installation import Installation, installed, until
 from messaging.through_gateway import section, taking
 from messaging.through_twilio import attempts, send
+from otpost.api import application
+from otpost.outbound import AnswerLost, NotConnected, Outbound, OutboundRefused, Response
 from otpost.services.policy.callbacks import make_proof
 from otpost.services.tenants.tenants import make_tenant
 from otpost.store import tables
@@ -301,3 +304,67 @@ async def test_without_a_public_address_the_service_is_given_none(store: Store, 
         await otpost.ok("PUT", "/v1/sender-policy", {"sender_service": "generic", "generic": section(gateway.url)})
         await otpost.message((await send(otpost))["sid"])
     assert b"dlr" not in gateway.received[-1].body
+
+
+SNS = "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn=arn:aws:sns:x&Token=2336412f37"
+AWS = {
+    "access_key_id": "AKIAIOSFODNN7EXAMPLE",
+    "secret_access_key": "a-secret",
+    "region": "eu-central-1",
+    "api_url": "https://sms.example.com",
+}
+
+
+class Sns(Outbound):
+    """The door to the network, behind which SNS alone stands and answers with a status, or not at all."""
+
+    def __init__(self, answer: int | Exception) -> None:
+        super().__init__(allow=())
+        self.answer, self.asked = answer, list[tuple[str, str]]()
+
+    async def request(self, method: str, url: str, **given: Any) -> Response:
+        self.asked.append((method, url))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return Response(self.answer, {}, b"")
+
+
+@pytest.mark.parametrize("of_attempt", [True, False])
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (200, 204),
+        (403, 503),
+        (NotConnected("No connection."), 503),
+        (AnswerLost("No answer."), 503),
+        (OutboundRefused("The address is private."), 503),
+    ],
+)
+async def test_a_subscription_is_confirmed_by_calling_sns_and_503_lets_it_ask_again(
+    otpost: Installation, gateway: StandIn, answer: int | Exception, status: int, of_attempt: bool
+) -> None:
+    await otpost.ok("PUT", "/v1/sender-policy", {"sender_service": "aws", "aws": {**AWS, "api_url": gateway.url}})
+    sns = Sns(answer)
+    app = application(otpost.surroundings(http=sns))
+    subject = otpost.tenant.sid
+    if of_attempt:
+        message = await send(otpost)
+        (attempt,) = await until(lambda: attempts(otpost, message["sid"]), bool)
+        subject = attempt.sid
+    address = f"/callbacks/aws/{subject}?proof={make_proof(otpost.context, 'aws', subject)}"
+    body = msgspec.json.encode({"Type": "SubscriptionConfirmation", "SubscribeURL": SNS})
+    answered = await ask(app, "POST", address, headers={"content-type": "text/plain"}, body=body)
+    assert (answered.status, sns.asked) == (status, [("GET", SNS)])
+    if status == 503:
+        assert answered.json()["code"] == "unavailable"
+
+
+async def test_no_address_but_one_of_sns_is_called_to_confirm(otpost: Installation) -> None:
+    await otpost.ok("PUT", "/v1/sender-policy", {"sender_service": "aws", "aws": AWS})
+    sns = Sns(200)
+    subject = otpost.tenant.sid
+    address = f"/callbacks/aws/{subject}?proof={make_proof(otpost.context, 'aws', subject)}"
+    for url in ("https://evil.example.com/?Action=ConfirmSubscription&Token=1", SNS.replace("https", "http"), None):
+        body = msgspec.json.encode({"Type": "SubscriptionConfirmation", "SubscribeURL": url})
+        answered = await ask(application(otpost.surroundings(http=sns)), "POST", address, headers={}, body=body)
+        assert (answered.status, sns.asked) == (403, []), url
