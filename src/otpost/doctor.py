@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from sqlalchemy import select
-
 from otpost import config
 from otpost.config import Config, ConfigError
 from otpost.domain import errors
@@ -26,10 +24,10 @@ from otpost.senders.settings import SecretRef, load
 from otpost.services.keyring import judge_key_ring
 from otpost.services.policy.callbacks import too_long
 from otpost.services.policy.plan import lacking, ref_of
-from otpost.store import clocks, tables
-from otpost.store.base import Store, rows_of
+from otpost.store import clocks
+from otpost.store.base import Store, list_rows
 from otpost.store.clocks import DatabaseClock, Ticks
-from otpost.store.kinds import BREAKERS, NOTICES, POLICIES, SECRETS, TENANTS
+from otpost.store.kinds import BREAKERS, NOTICES, POLICIES, SECRETS, TENANTS, USERS
 from otpost.store.sqlite import damage
 
 Level = Literal["ok", "warn", "FAIL"]
@@ -140,7 +138,7 @@ async def _database(chosen: Config, wall: Ticks) -> AsyncIterator[Finding]:
             yield finding
         for finding in [*await _notices(store, chosen.public_url), *await _breakers(store)]:
             yield finding
-        if "console" in chosen.roles and not await store.select(select(tables.users.c.sid).limit(1)):
+        if "console" in chosen.roles and not await list_rows(store, USERS, limit=1):
             yield Finding("warn", "users: there is none, so that nobody can sign in", "run `otpost user create`")
     except errors.Unavailable as refusal:
         yield Finding("FAIL", "database: cannot be read", refusal.detail)
@@ -214,8 +212,8 @@ def _ring(chosen: Config, checks: list[KeyCheck]) -> Finding:
 
 
 async def _policies(store: Store) -> AsyncIterator[Finding]:
-    tenants = await rows_of(store, TENANTS, select(*tables.tenants.columns))
-    policies = {row.tenant: row for row in await rows_of(store, POLICIES, select(*tables.policies.columns))}
+    tenants = await list_rows(store, TENANTS)
+    policies = {row.tenant: row for row in await list_rows(store, POLICIES)}
     for tenant in tenants:
         whose = "sender policy" if len(tenants) == 1 else f"sender policy of {tenant.name}"
         kept = {
@@ -228,9 +226,9 @@ async def _policies(store: Store) -> AsyncIterator[Finding]:
 
 async def _notices(store: Store, public_url: str | None) -> list[Finding]:
     """What the running service has met with; a refusal of a public URL that was changed since is over."""
-    notices = await rows_of(store, NOTICES, select(*tables.notices.columns))
+    notices = await list_rows(store, NOTICES)
     known = [notice for notice in notices if notice.detail == public_url]
-    for policy in await rows_of(store, POLICIES, select(*tables.policies.columns)):
+    for policy in await list_rows(store, POLICIES):
         known += too_long(policy, public_url)
     told = {(notice.service, notice.what): notice for notice in known}
     return [Finding("warn", f"callbacks: {notice.sentence}", notice.remedy) for notice in told.values()]
@@ -238,11 +236,11 @@ async def _notices(store: Store, public_url: str | None) -> list[Finding]:
 
 async def _breakers(store: Store) -> list[Finding]:
     """The accounts that are left alone; one that was so before the last Save is not any more."""
-    policies = await rows_of(store, POLICIES, select(*tables.policies.columns))
+    policies = await list_rows(store, POLICIES)
     in_force = {policy.tenant: policy.revision for policy in policies}
     services = find_services()
     findings = []
-    for breaker in await rows_of(store, BREAKERS, select(*tables.breakers.columns).order_by("opened_at", "lane")):
+    for breaker in await list_rows(store, BREAKERS, "opened_at", "lane"):
         if breaker.revision == in_force.get(breaker.tenant):
             title = services[breaker.service].TITLE if breaker.service in services else breaker.service
             who = f"{title} {breaker.account_sid}".strip()

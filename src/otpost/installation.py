@@ -13,10 +13,6 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Final
 
-import asyncpg
-from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
-
 from otpost.config import Config
 from otpost.domain import errors
 from otpost.domain.access import KeyCheck, Tenant
@@ -24,14 +20,12 @@ from otpost.domain.sid import Sids
 from otpost.services.context import Context
 from otpost.services.keyring import KeyRing, KeyRingError, judge_key_ring, make_key_ring, read_key_ring
 from otpost.services.tenants.tenants import keep_key_checks, make_default_tenant
-from otpost.store import clocks, migrate, sessions, tables
-from otpost.store.base import Store, rows_of
+from otpost.store import clocks, migrate, sessions
+from otpost.store.base import Store, list_rows
 from otpost.store.clocks import DatabaseClock, Ticks
 from otpost.store.kinds import KEY_CHECKS
 from otpost.store.postgresql import PostgresStore
 from otpost.store.sqlite import SqliteStore
-
-_FAILURES: Final = (SQLAlchemyError, sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError)
 
 CLOSES_IN_S: Final = 3.0
 """How long a database may take to let go at the end."""
@@ -153,7 +147,7 @@ async def state_of(config: Config, say: Callable[[str], None] | None = None) -> 
         return await asyncio.to_thread(migrate.state, config.database_url)
     except sessions.Pooled as error:
         raise NotReady(str(error)) from error
-    except _FAILURES as error:
+    except migrate.FAILURES as error:
         raise unreachable(config, error) from error
 
 
@@ -177,7 +171,7 @@ async def migrated(config: Config, say: Callable[[str], None] | None = None) -> 
 
 async def key_checks(store: Store) -> Sequence[KeyCheck]:
     """The check values of all keys that the database was written with; health answers ask for them."""
-    return await rows_of(store, KEY_CHECKS, select(*tables.key_checks.columns), at_once=True)
+    return await list_rows(store, KEY_CHECKS, at_once=True)
 
 
 def read_ring(config: Config) -> KeyRing | None:
@@ -262,7 +256,7 @@ async def _upgrade(config: Config) -> None:
         await asyncio.to_thread(migrate.upgrade, config.database_url)
     except migrate.DatabaseNewer as error:
         raise NotReady(str(error)) from error
-    except _FAILURES as error:
+    except migrate.FAILURES as error:
         raise unreachable(config, error) from error
 
 

@@ -13,7 +13,7 @@ from otpost.domain.policy import StoredSecret
 from otpost.domain.webhook import KEPT_MS as DELIVERIES_KEPT_MS
 from otpost.services.messages.retention import BREAKER_FORGOTTEN_MS
 from otpost.services.policy.plan import KEPT_MS as SECRETS_KEPT_MS
-from otpost.services.webhooks import posts
+from otpost.services.webhooks.retention import sweep_webhooks
 from otpost.store import kinds
 from otpost.store.units import Kind, Unit
 from store.examples import EVERY_KIND, delivery, message
@@ -103,6 +103,6 @@ async def test_deliveries_of_webhooks_are_erased_after_thirty_days_and_not_befor
     await otpost.store.run(Unit(decide))
     table = kinds.WEBHOOK_DELIVERIES.table
     for kept in ({"left", "under way"}, {"under way"}):
-        await posts.sweep(otpost.context)
+        await sweep_webhooks(otpost.context)
         assert {sid for (sid,) in await otpost.store.select(select(table.c.sid))} == kept
         otpost.clock.advance(1)

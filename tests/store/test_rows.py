@@ -8,7 +8,7 @@ from sqlalchemy import delete, select, update
 
 from otpost.domain import errors
 from otpost.store import columns, kinds, tables
-from otpost.store.base import Rejected, rows_of
+from otpost.store.base import Rejected, erase_rows, list_rows, rows_of
 from otpost.store.units import Kind, Unit, lock
 from store.examples import EVERY_KIND, LATE, attempt, message, verification
 
@@ -151,6 +151,21 @@ async def test_select_takes_lists_and_moments_and_limits(store):
         .limit(2)
     )
     assert found == [("SM4", LATE + 4), ("SM6", LATE + 6)]
+
+
+async def test_rows_are_listed_and_erased_by_the_values_of_columns(store):
+    lanes = ["b", "a", "a", "c"]
+    await store.run(put(kinds.MESSAGES, *(message(f"SM{n}", lane=lane, turn=n) for n, lane in enumerate(lanes))))
+
+    async def listed(*order, **values):
+        return [row.sid for row in await list_rows(store, kinds.MESSAGES, *order, **values)]
+
+    assert await listed() == ["SM0", "SM1", "SM2", "SM3"]
+    assert await listed("lane", "sid", tenant="AC1", limit=3) == ["SM1", "SM2", "SM0"]
+    assert await listed(lane=["b", "c"]) == ["SM0", "SM3"]
+    assert await listed(lane=[]) == []
+    assert await erase_rows(store, kinds.MESSAGES, lane="a", turn=1) == 1
+    assert await listed() == ["SM0", "SM2", "SM3"]
 
 
 async def test_sweep_changes_and_deletes_by_a_condition_and_answers_the_count(store):

@@ -16,6 +16,7 @@ from otpost.outbound import Outbound
 from otpost.services.context import Context
 from otpost.services.webhooks import WEBHOOKS_DUE, posts
 from otpost.services.webhooks.posts import DUE_AT_ONCE, Post
+from otpost.services.webhooks.retention import sweep_webhooks
 from otpost.telemetry import WEBHOOK_POSTS
 
 _log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Posting:
     async def start(self) -> None:
         self._claiming = asyncio.create_task(self._claim_forever())
         self._chores = asyncio.create_task(
-            run_chores([Chore("sweep", partial(posts.sweep, self._context), SWEPT_EVERY_S)])
+            run_chores([Chore("sweep", partial(sweep_webhooks, self._context), SWEPT_EVERY_S)])
         )
 
     async def stop(self, within_s: float = STOPS_IN_S) -> None:

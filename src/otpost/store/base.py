@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
-from sqlalchemy import Delete, Select, Update
+from sqlalchemy import ColumnElement, Delete, Select, Update, delete, select
 
 from otpost.store.units import Kind, Unit
 
@@ -76,6 +76,27 @@ class Store(Protocol):
 async def rows_of(store: Store, kind: Kind[R], statement: Select[Any], *, at_once: bool = False) -> Sequence[R]:
     """The rows of a statement that selects all columns of a kind's table, as its values."""
     return [kind.from_columns(row) for row in await store.select(statement, at_once=at_once)]
+
+
+async def list_rows(
+    store: Store, kind: Kind[R], *order: str, limit: int | None = None, at_once: bool = False, **values: Any
+) -> Sequence[R]:
+    """The rows in which these columns have these values, or one of a list's; ordered by columns, or else by key."""
+    statement = select(kind.table).where(*_tests(kind, values)).order_by(*order or kind.key_columns).limit(limit)
+    return await rows_of(store, kind, statement, at_once=at_once)
+
+
+async def erase_rows(store: Store, kind: Kind[Any], **values: Any) -> int:
+    """Delete the rows in which these columns have these values, but those that others hold; their count."""
+    return await store.sweep(delete(kind.table).where(*_tests(kind, values)))
+
+
+def _tests(kind: Kind[Any], values: dict[str, Any]) -> list[ColumnElement[bool]]:
+    columns = kind.table.columns
+    return [
+        columns[name].in_(value) if isinstance(value, list) else columns[name] == value
+        for name, value in values.items()
+    ]
 
 
 def tell(on_signal: Callable[[str], None], signals: Iterable[str]) -> None:

@@ -9,9 +9,8 @@ import pytest
 from installation import Clock, context_of
 from otpost.services.messages.search import Search, search_messages, select_wanted
 from otpost.services.paging import JUDGED, Tenancy, read_page, read_part
-from otpost.services.verifications import attempts
-from otpost.services.verifications.attempts import SUMMED_MS, Asked, summarise_attempts
 from otpost.services.verifications.read import list_verifications, search_verifications
+from otpost.services.verifications.search import SUMMED_MS, Asked, select_attempts, summarise_attempts
 from otpost.services.webhooks import endpoints
 from otpost.store import kinds, sql
 from otpost.store.units import Unit
@@ -130,7 +129,7 @@ async def test_no_filter_reads_a_whole_table(context, database_url):
     for state, event in (("failed", None), ("delivered", None), (None, "verification.approved")):
         await endpoints.log(context, "WH1", status=state, event=event, after=BEGAN, limit=50, cursor=None)
     for one in (Asked(Search(country="CA")), Asked(Search(), prefix="+1416"), Asked(Search(), status="converted")):
-        await read_part(store, attempts.wanted(TENANT, one), 51, None)
+        await read_part(store, select_attempts(TENANT, one), 51, None)
         await summarise_attempts(context, TENANT, one)
     heard, store.heard = store.heard, []
     assert len(heard) > 60

@@ -24,6 +24,7 @@ from otpost.services.policy import plan
 from otpost.services.policy import revisions as policy
 from otpost.services.policy.draft import read, restored, url_errors
 from otpost.services.policy.plan import Plans
+from otpost.services.policy.read import list_revisions
 from otpost.services.policy.revisions import Saved
 from otpost.services.policy.routes import explain_saved_route
 from otpost.store import columns, tables
@@ -484,7 +485,7 @@ async def test_a_typed_token_counts_before_its_clearing(context):
 async def test_no_secret_is_in_any_table_answer_revision_or_audit_line(context):
     saved = await put(context, body())
     await put(context, body(auth_token=f"{MARK}-2", subaccounts=[]))
-    listed = await policy.revisions(context, TENANT, limit=10, cursor=None)
+    listed = await list_revisions(context, TENANT, limit=10, cursor=None)
     for text in (await everything(context), repr(saved), str(saved.shown), repr(listed), repr(read(body()))):
         assert MARK not in text
     assert MARK not in msgspec.json.encode([saved, listed]).decode()
@@ -511,7 +512,7 @@ async def test_each_save_is_a_revision_that_says_who_when_and_what(context):
         at(context, NOW + 2),
         body(sender_phone="+15005550001", auth_token="new", subaccounts=[{**INDIAN, "sender_phone": "MyBrand"}]),
     )
-    page = await policy.revisions(context, TENANT, limit=10, cursor=None)
+    page = await list_revisions(context, TENANT, limit=10, cursor=None)
     assert [(row.number, row.at, row.who, row.sender_service) for row in page.rows] == [
         (3, NOW + 2, "ada", "twilio"),
         (2, NOW + 1, "ada", "twilio"),
@@ -537,12 +538,12 @@ async def test_each_save_is_a_revision_that_says_who_when_and_what(context):
 async def test_revisions_come_in_pages(context):
     for _ in range(3):
         await put(context, {"sender_service": "sandbox"})
-    first = await policy.revisions(context, TENANT, limit=2, cursor=None)
-    rest = await policy.revisions(context, TENANT, limit=2, cursor=first.next)
+    first = await list_revisions(context, TENANT, limit=2, cursor=None)
+    rest = await list_revisions(context, TENANT, limit=2, cursor=first.next)
     assert ([row.number for row in first.rows], first.next) == ([3, 2], "2")
     assert ([row.number for row in rest.rows], rest.next) == ([1], None)
     with pytest.raises(Invalid):
-        await policy.revisions(context, TENANT, limit=2, cursor="x")
+        await list_revisions(context, TENANT, limit=2, cursor="x")
 
 
 async def test_each_save_leaves_an_audit_line(context):

@@ -21,6 +21,7 @@ from otpost.services import webhooks
 from otpost.services.audit import command_line_actor
 from otpost.services.webhooks import endpoints, posts
 from otpost.services.webhooks.posts import Post
+from otpost.services.webhooks.retention import sweep_webhooks
 from otpost.store.base import Store, rows_of
 from otpost.store.kinds import AUDIT, MESSAGES, VERIFICATIONS, WEBHOOK_DELIVERIES, WEBHOOKS
 from otpost.store.units import Rows, Unit, lock
@@ -271,7 +272,7 @@ async def test_both_secrets_sign_for_a_day_after_a_rotation_and_the_old_one_is_e
     (post,) = await claim(otpost)
     assert len(post.request.headers["webhook-signature"].split()) == 1
     assert len((await endpoints.one(otpost.context, otpost.tenant.sid, own, webhook.sid)).secrets) == 2
-    await posts.sweep(otpost.context)
+    await sweep_webhooks(otpost.context)
     assert len((await endpoints.one(otpost.context, otpost.tenant.sid, own, webhook.sid)).secrets) == 1
 
 
@@ -301,10 +302,10 @@ async def test_deliveries_are_erased_thirty_days_after_they_ended(otpost: Instal
         await settle(otpost, post, Answer(http_status=status))
         otpost.clock.now += DAY_MS
     otpost.clock.now += KEPT_MS - 2 * DAY_MS - 1
-    await posts.sweep(otpost.context)
+    await sweep_webhooks(otpost.context)
     assert [delivery.status for delivery in await queued(otpost)] == ["delivered", "failed"]
     otpost.clock.now += 1
-    await posts.sweep(otpost.context)
+    await sweep_webhooks(otpost.context)
     assert [delivery.status for delivery in await queued(otpost)] == ["failed"]
 
 

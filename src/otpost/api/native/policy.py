@@ -21,6 +21,7 @@ from otpost.services.idempotency import Answer
 from otpost.services.policy import draft
 from otpost.services.policy import revisions as policy
 from otpost.services.policy.accounts import AccountState, list_accounts
+from otpost.services.policy.read import list_revisions
 from otpost.services.policy.routes import explain_saved_route
 from otpost.services.policy.test_send import send_test
 
@@ -104,7 +105,7 @@ async def save(call: Call[dict[str, Any]]) -> Reply | Answer:
 
 async def revisions(call: Call[None]) -> Reply:
     query: ListQuery = call.query
-    page = await policy.revisions(call.context, call.tenant, limit=query.limit, cursor=query.cursor or None)
+    page = await list_revisions(call.context, call.tenant, limit=query.limit, cursor=query.cursor or None)
     items = [
         RevisionShape(
             revision=row.number,

@@ -15,8 +15,8 @@ from otpost.domain.moments import Span, format_second, read_span
 from otpost.domain.phone import NumberRefused, parse_recipient, region_known, trusted
 from otpost.domain.sid import APPLICATION, MESSAGE, VERIFICATION, is_sid
 from otpost.services.messages.search import Search
-from otpost.services.verifications import attempts
-from otpost.services.verifications.attempts import Asked, Sent, Summary, list_attempts, read_attempt, summarise_attempts
+from otpost.services.verifications.attempts import Sent, list_attempts, read_attempt
+from otpost.services.verifications.search import Asked, Summary, select_attempts, summarise_attempts
 from otpost.services.webhooks.status_callbacks import error_code, status_word
 
 PREFIX = "VL"
@@ -92,7 +92,7 @@ async def listing(call: Call) -> Reply:
     asked = _asked(call, status=call.query.get("Status"), to=call.query.get("ChannelData.To"))
     if asked is None:
         return paging.reply_page(call, "attempts", paging.slice_page(call, [], str), [])
-    page = await paging.read_page(call, attempts.wanted(call.tenancy, asked))
+    page = await paging.read_page(call, select_attempts(call.tenancy, asked))
     told, now = await list_attempts(call.context, page.rows), call.context.clock()
     return paging.reply_page(call, "attempts", page, [shape(sent, now, call.base) for sent in told])
 

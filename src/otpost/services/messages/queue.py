@@ -10,7 +10,7 @@ from sqlalchemy import delete, exists, func, select, text, update
 from otpost.domain.policy import Breaker
 from otpost.services.context import Context, Standing
 from otpost.store import tables
-from otpost.store.base import rows_of
+from otpost.store.base import list_rows
 from otpost.store.kinds import BREAKERS
 
 LONGEST_PAUSE_MS: Final = 600_000
@@ -56,7 +56,7 @@ async def bring_back_lanes(context: Context, lanes: Sequence[str]) -> None:
 
 async def list_breakers(context: Context) -> Sequence[Breaker]:
     """The accounts of all tenants that are left alone."""
-    return await rows_of(context.store, BREAKERS, select(tables.breakers))
+    return await list_rows(context.store, BREAKERS)
 
 
 async def forget_outdated_breakers(context: Context) -> list[str]:

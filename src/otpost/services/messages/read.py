@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import select
-
 from otpost.domain.access import Actor
 from otpost.domain.errors import NotFound
 from otpost.domain.message import Attempt, Message, Report
@@ -16,7 +14,7 @@ from otpost.services.audit import REVEALED, record_act
 from otpost.services.context import Context
 from otpost.services.messages.search import Search, search_messages
 from otpost.services.paging import Page, Tenancy
-from otpost.store.base import rows_of
+from otpost.store.base import list_rows
 from otpost.store.kinds import (
     ATTEMPTS,
     MESSAGES,
@@ -56,10 +54,9 @@ async def list_messages(context: Context, whose: Tenancy, search: Search, *, lim
 async def read_stories(context: Context, rows: Sequence[Message]) -> list[MessageStory]:
     """Messages with the attempts and reports of each, both oldest first."""
     found = {row.sid: MessageStory(row, [], []) for row in rows}
-    attempts = select(ATTEMPTS.table).where(ATTEMPTS.table.c.message.in_(list(found))).order_by("sid")
-    for attempt in await rows_of(context.store, ATTEMPTS, attempts):
+    for attempt in await list_rows(context.store, ATTEMPTS, "sid", message=list(found)):
         found[attempt.message].attempts.append(attempt)
-    reports = select(REPORTS.table).where(REPORTS.table.c.message.in_(list(found)))
-    for report in sorted(await rows_of(context.store, REPORTS, reports), key=lambda report: report.order):
+    reports = await list_rows(context.store, REPORTS, message=list(found))
+    for report in sorted(reports, key=lambda report: report.order):
         found[report.message].reports.append(report)
     return list(found.values())

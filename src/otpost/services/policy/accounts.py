@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import select
-
 from otpost.domain.phone import PhoneNumber, example_of, trusted
 from otpost.domain.policy import Breaker, Notice, Policy, closest_filter
 from otpost.senders.settings import form
 from otpost.services.context import Context
 from otpost.services.policy.callbacks import too_long
 from otpost.services.policy.plan import Plan, read_plan
-from otpost.store.base import rows_of
+from otpost.store.base import list_rows
 from otpost.store.kinds import (
     BREAKERS,
     NOTICES,
@@ -24,14 +22,13 @@ from otpost.store.kinds import (
 async def list_notices(context: Context, tenant: str, public_url: str | None) -> Sequence[Notice]:
     """What stands in the way of the tenant's texts or reports now, each with a sentence and a remedy."""
     policy = await context.store.get(POLICIES, tenant)
-    statement = select(NOTICES.table).where(NOTICES.table.c.tenant == tenant).order_by(NOTICES.table.c.since)
     known = too_long(policy, public_url) if policy is not None else []
-    return [*known, *await rows_of(context.store, NOTICES, statement)]
+    return [*known, *await list_rows(context.store, NOTICES, "since", tenant=tenant)]
 
 
 async def list_long_callbacks(context: Context, public_url: str | None) -> list[Notice]:
     """Which services that a tenant uses take no callback address that begins with this public URL, for its length."""
-    policies = await rows_of(context.store, POLICIES, select(POLICIES.table))
+    policies = await list_rows(context.store, POLICIES)
     return [notice for policy in policies for notice in too_long(policy, public_url)]
 
 
@@ -70,9 +67,8 @@ async def list_accounts(context: Context, tenant: str) -> list[AccountState]:
 
 
 async def _open(context: Context, policy: Policy) -> list[Breaker]:
-    own = BREAKERS.table
-    statement = select(own).where(own.c.tenant == policy.tenant, own.c.revision == policy.revision)
-    return list(await rows_of(context.store, BREAKERS, statement.order_by(own.c.opened_at, own.c.lane)))
+    order = ("opened_at", "lane")
+    return list(await list_rows(context.store, BREAKERS, *order, tenant=policy.tenant, revision=policy.revision))
 
 
 def _numbers(made: Plan) -> Iterator[PhoneNumber]:

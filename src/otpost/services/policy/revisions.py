@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UnsetType
-from sqlalchemy import select
 
 from otpost.domain.access import Actor
-from otpost.domain.errors import FieldError, RevisionConflict, invalid, refusal
+from otpost.domain.errors import FieldError, RevisionConflict, refusal
 from otpost.domain.policy import Policy, Revision, StoredSecret
 from otpost.senders.registry import find_services, list_problems
 from otpost.senders.sandbox import NAME as SANDBOX
@@ -22,10 +21,8 @@ from otpost.senders.settings import Place, SecretRef, answer, changes, join, loa
 from otpost.senders.submission import Submission
 from otpost.services.audit import add_line
 from otpost.services.context import Context
-from otpost.services.paging import Page
 from otpost.services.policy import plan
 from otpost.services.policy.draft import Draft
-from otpost.store.base import rows_of
 from otpost.store.kinds import POLICIES, REVISIONS, SANDBOX_TEXTS, SECRETS
 from otpost.store.units import Rows, Unit, lock, lock_by
 
@@ -142,18 +139,6 @@ async def shown(context: Context, tenant: str) -> dict[str, Any]:
         if secret.retired_at is None
     }
     return _shown(policy, lambda name, ref: (name, ref) in is_set)
-
-
-async def revisions(context: Context, tenant: str, *, limit: int, cursor: str | None) -> Page:
-    """The Saves (Revision), newest first; the cursor is the number of the last one seen, Invalid if it is none."""
-    table = REVISIONS.table.c
-    statement = select(REVISIONS.table).where(table.tenant == tenant).order_by(table.number.desc()).limit(limit + 1)
-    if cursor is not None:
-        if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 9):
-            raise invalid("cursor", "invalid", "Use the `next` of the page before as cursor.")
-        statement = statement.where(table.number < int(cursor))
-    rows = list(await rows_of(context.store, REVISIONS, statement))
-    return Page(rows[:limit], str(rows[limit - 1].number) if len(rows) > limit else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import delete
-
 from otpost.domain.errors import NotFound
 from otpost.domain.message import SandboxText
 from otpost.services.context import Context
 from otpost.services.paging import Page, Wanted, read_page
+from otpost.store.base import erase_rows
 from otpost.store.kinds import (
     POLICIES,
     SANDBOX_TEXTS,
@@ -19,8 +18,7 @@ from otpost.store.kinds import (
 async def empty_sandbox(context: Context, tenant: str) -> None:
     """Take all texts off the sandbox phone. Raises NotFound unless the sandbox is the chosen service."""
     await require_sandbox(context, tenant)
-    texts = SANDBOX_TEXTS.table
-    await context.store.sweep(delete(texts).where(texts.c.tenant == tenant))
+    await erase_rows(context.store, SANDBOX_TEXTS, tenant=tenant)
 
 
 class InboxText(NamedTuple):

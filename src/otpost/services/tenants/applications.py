@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import select
 
 from otpost.domain import locale, sid, text
 from otpost.domain.access import Actor
@@ -33,6 +32,7 @@ from otpost.domain.verification import LONGEST
 from otpost.services.audit import add_line
 from otpost.services.context import Context
 from otpost.services.paging import Page, Wanted, read_page
+from otpost.store.base import list_rows
 from otpost.store.kinds import (
     API_KEYS,
     APPLICATIONS,
@@ -251,9 +251,7 @@ def _entries(field: str, texts: Sequence[str], kind: Callable[[str], str], wrong
 
 async def application_names(context: Context, tenant: str) -> dict[str, str]:
     """The applications' names by SID."""
-    own = APPLICATIONS.table.c
-    rows = await context.store.select(select(own.sid, own.name).where(own.tenant == tenant))
-    return dict(rows)
+    return {row.sid: row.name for row in await list_rows(context.store, APPLICATIONS, tenant=tenant)}
 
 
 async def read_application(context: Context, tenant: str, application_sid: str) -> Application:

@@ -6,7 +6,6 @@ import hashlib
 import logging
 
 import msgspec
-from sqlalchemy import select
 
 from otpost.domain import sid
 from otpost.domain.access import Actor, Session, SignInLink, User
@@ -16,7 +15,7 @@ from otpost.services.audit import add_line
 from otpost.services.context import Context
 from otpost.services.tenants.passwords import Passwords
 from otpost.services.tenants.sign_in_limits import SignInLimits, SignInsReached
-from otpost.store import tables
+from otpost.store.base import list_rows
 from otpost.store.kinds import SESSIONS, SIGN_IN_LINKS, TENANTS, USERS
 from otpost.store.units import Rows, Unit, lock, lock_by
 
@@ -200,7 +199,7 @@ async def use_link(
 
 
 async def has_users(context: Context) -> bool:
-    return bool(await context.store.select(select(tables.users.c.sid).limit(1)))
+    return bool(await list_rows(context.store, USERS, limit=1))
 
 
 def name_errors(name: str) -> list[FieldError]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import msgspec
-from sqlalchemy import select
 
 from otpost.domain import sid
 from otpost.domain.access import Actor, SignInLink, User
 from otpost.domain.errors import NotFound, invalid
 from otpost.services.audit import add_line
 from otpost.services.context import Context
-from otpost.store.base import rows_of
+from otpost.store.base import list_rows
 from otpost.store.kinds import (
     SESSIONS,
     SIGN_IN_LINKS,
@@ -66,9 +64,7 @@ class UserLink(msgspec.Struct, frozen=True):
 
 
 async def list_users(context: Context, tenant: str) -> list[User]:
-    own = USERS.table
-    statement: Any = select(own).where(own.c.tenant == tenant).order_by("name")
-    return list(await rows_of(context.store, USERS, statement))
+    return list(await list_rows(context.store, USERS, "name", tenant=tenant))
 
 
 def make_user_link(context: Context, actor: Actor, *, user_sid: str = "", name: str = "") -> Unit[UserLink]:

@@ -18,7 +18,7 @@ from otpost.services.messages.read import MessageStory, read_stories
 from otpost.services.messages.search import Search, select_wanted
 from otpost.services.paging import Page, Tenancy, read_page, read_part
 from otpost.services.verifications.check import UNKNOWN, Number
-from otpost.store.base import rows_of
+from otpost.store.base import list_rows, rows_of
 from otpost.store.kinds import (
     MESSAGES,
     VERIFICATIONS,
@@ -72,7 +72,7 @@ async def list_verifications(
     """Verifications, newest first, with the latest message of each by its SID."""
     page = await search_verifications(context, whose, search, limit, cursor)
     sids = [row.message for row in page.rows]
-    latest = await rows_of(context.store, MESSAGES, select(MESSAGES.table).where(MESSAGES.table.c.sid.in_(sids)))
+    latest = await list_rows(context.store, MESSAGES, sid=sids)
     return page, {message.sid: message for message in latest}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import delete, select
 
 from otpost.domain.access import Actor
 from otpost.domain.errors import FieldError, Invalid, NotFound, TestsReached, invalid
@@ -33,7 +32,7 @@ from otpost.services.paging import Page, Wanted, read_page, sids_between
 from otpost.services.tenants.applications import NO_APPLICATION
 from otpost.services.webhooks.events import WEBHOOKS_DUE, post_body
 from otpost.services.webhooks.posts import SEAL, Cannot, Request, ask, replay, standard
-from otpost.store.base import rows_of
+from otpost.store.base import erase_rows
 from otpost.store.kinds import APPLICATIONS, WEBHOOK_DELIVERIES, WEBHOOKS, WINDOWS
 from otpost.store.units import Rows, Unit, lock, lock_by, look
 
@@ -173,8 +172,7 @@ async def remove(context: Context, actor: Actor, application: str, webhook_sid: 
         add_line(context, rows, line, now, actor, "webhook removed", f"{webhook_sid} {webhook.url}")
 
     await context.store.run(Unit(decide, [lock(WEBHOOKS, webhook_sid)]))
-    table = WEBHOOK_DELIVERIES.table
-    await context.store.sweep(delete(table).where(table.c.webhook == webhook_sid))
+    await erase_rows(context.store, WEBHOOK_DELIVERIES, webhook=webhook_sid)
 
 
 async def test(context: Context, http: Outbound, actor: Actor, application: str, webhook_sid: str) -> Delivery:
@@ -311,9 +309,7 @@ async def delivery(context: Context, webhook_sid: str, delivery_sid: str) -> Del
 
 async def disabled(context: Context, tenant: str) -> Sequence[Webhook]:
     """The tenant's webhooks that Otpost itself has disabled."""
-    table = WEBHOOKS.table
-    statement = select(table).where(table.c.tenant == tenant, table.c.disabled.is_not(None)).order_by(table.c.sid)
-    return await rows_of(context.store, WEBHOOKS, statement)
+    return [row for row in await context.store.find(WEBHOOKS, "tenant", tenant) if row.disabled is not None]
 
 
 def _known(webhook_sid: str) -> None:

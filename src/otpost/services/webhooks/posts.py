@@ -7,10 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
-from sqlalchemy import delete
-
 from otpost.domain.access import AuditLine
-from otpost.domain.webhook import KEPT_MS, TEST, Answer, Delivery, Form, Webhook, said, signed_headers
+from otpost.domain.webhook import TEST, Answer, Delivery, Form, Webhook, said, signed_headers
 from otpost.outbound import AnswerLost, NotConnected, Outbound, OutboundRefused
 from otpost.senders.twilio.signature import sign
 from otpost.services.context import Context
@@ -226,24 +224,3 @@ def replay(context: Context, webhook_sid: str, since: int, until: int, after: st
         return [delivery.sid for delivery in failed]
 
     return Unit(decide, query=query)
-
-
-def forget_old_secrets(context: Context) -> Unit[int]:
-    """Erase the secrets that were replaced more than a day ago; the count of webhooks that had some."""
-    now = context.clock()
-    query = Query(WEBHOOKS, "old_until <= :now LIMIT :many", now=now, many=REPLAYED_AT_ONCE)
-
-    def decide(rows: Rows) -> int:
-        found = rows.found(query)
-        for webhook in found:
-            rows.put(WEBHOOKS, webhook.without_old(now))
-        return len(found)
-
-    return Unit(decide, query=query)
-
-
-async def sweep(context: Context) -> None:
-    """Erase deliveries that ended more than 30 days ago, and secrets that no longer sign."""
-    ended = WEBHOOK_DELIVERIES.table.c.finished_at
-    await context.store.sweep(delete(WEBHOOK_DELIVERIES.table).where(ended <= context.clock() - KEPT_MS))
-    await context.store.run(forget_old_secrets(context))

@@ -17,6 +17,7 @@ from otpost.services.policy import draft
 from otpost.services.policy import revisions as policies
 from otpost.services.policy.accounts import list_notices
 from otpost.services.policy.plan import read_plan
+from otpost.services.policy.read import list_revisions
 from otpost.store.kinds import POLICIES
 from otpost.web.policy.fallback import FIELDS as STANDBY_FIELDS
 from otpost.web.policy.fallback import follows, obstacles, resting
@@ -201,7 +202,7 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
 
 async def _page_after_conflict(visit: Visit, policy_form: PolicyForm) -> Response:
     """Somebody else saved meanwhile: what he changed, and the form as it was typed, to be saved over it or not."""
-    page = await policies.revisions(visit.context, visit.tenant, limit=SINCE, cursor=None)
+    page = await list_revisions(visit.context, visit.tenant, limit=SINCE, cursor=None)
     newer = [row for row in page.rows if row.number > policy_form.revision]
     policy_form.revision = max([policy_form.revision, *(row.number for row in newer)])
     return await _page(visit, policy_form, status=409, newer=newer)

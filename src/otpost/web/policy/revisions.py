@@ -16,6 +16,7 @@ from otpost.senders.registry import find_services
 from otpost.senders.settings import changes, load, places, plain
 from otpost.services.policy import draft
 from otpost.services.policy import revisions as policies
+from otpost.services.policy.read import list_revisions
 from otpost.store.kinds import POLICIES, REVISIONS
 from otpost.web.policy.fallback import follows
 from otpost.web.policy.form import new_form_id
@@ -39,7 +40,7 @@ class Lacking:
 
 async def listing(visit: Visit) -> Response:
     cursor = visit.query.get("cursor")
-    page = await policies.revisions(visit.context, visit.tenant, limit=ROWS, cursor=cursor if _number(cursor) else None)
+    page = await list_revisions(visit.context, visit.tenant, limit=ROWS, cursor=cursor if _number(cursor) else None)
     current = await _saved(visit)
     return await visit.page("policy_revisions.html", page=page, current=current.revision, cursor=cursor)
 
