@@ -77,11 +77,7 @@ async def listing(call: Call[None]) -> Reply:
         raise invalid("reason", "invalid", f"Send one of {', '.join(sorted(REASONS))}.")
     after = None if query.after is None else read_moment_at(query.after, "after")
     search = query.search(call.tenancy)._replace(
-        status=query.status,
-        after=after,
-        account=query.account,
-        service=query.service,
-        reason=query.reason,
+        status=query.status, after=after, account=query.account, service=query.service, reason=query.reason
     )
     page = await list_messages(call.context, call.tenancy, search, limit=query.limit, cursor=query.at(MESSAGE))
     return Reply(200, shapes.Page([view_message(*story) for story in page.rows], page.next))

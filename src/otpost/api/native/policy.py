@@ -263,10 +263,7 @@ _FAILOVER = {
     "title": "Failover after",
     "description": "Seconds after which a text goes the next way, unless a report says that it was delivered; null: "
     "never. It takes a fallback or subaccount_falls_back to have an effect.",
-    "anyOf": [
-        {"type": "integer", "minimum": draft.FAILOVER_S[0], "maximum": draft.FAILOVER_S[1]},
-        {"type": "null"},
-    ],
+    "anyOf": [{"type": "integer", "minimum": draft.FAILOVER_S[0], "maximum": draft.FAILOVER_S[1]}, {"type": "null"}],
 }
 _RATE = {
     "type": "object",

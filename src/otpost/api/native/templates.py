@@ -101,23 +101,9 @@ ENDPOINTS = (
         {200: shapes.Page[TemplateShape]},
         query=ListQuery,
     ),
+    Endpoint("POST", "/v1/templates", create, "admin", "Make a template", {201: TemplateShape}, body=TemplateBody),
     Endpoint(
-        "POST",
-        "/v1/templates",
-        create,
-        "admin",
-        "Make a template",
-        {201: TemplateShape},
-        body=TemplateBody,
-    ),
-    Endpoint(
-        "GET",
-        "/v1/templates/{sid}",
-        read,
-        "admin",
-        "Read a template",
-        {200: TemplateShape},
-        refuses=("not_found",),
+        "GET", "/v1/templates/{sid}", read, "admin", "Read a template", {200: TemplateShape}, refuses=("not_found",)
     ),
     Endpoint(
         "PATCH",
@@ -130,12 +116,6 @@ ENDPOINTS = (
         refuses=("not_found",),
     ),
     Endpoint(
-        "DELETE",
-        "/v1/templates/{sid}",
-        remove,
-        "admin",
-        "Delete a template",
-        {204: None},
-        refuses=("not_found",),
+        "DELETE", "/v1/templates/{sid}", remove, "admin", "Delete a template", {204: None}, refuses=("not_found",)
     ),
 )

@@ -110,9 +110,7 @@ async def check(call: Call[CheckBody]) -> Reply | Answer:
     unit = check_code(call.context, call.tenancy, call.path["sid"], call.body.code)
     now = call.context.clock()
     return await call.run(
-        unit,
-        lambda done: Reply(200, view_check(done.verification, done.message, now, valid=done.valid)),
-        CHECKS,
+        unit, lambda done: Reply(200, view_check(done.verification, done.message, now, valid=done.valid)), CHECKS
     )
 
 
@@ -129,8 +127,7 @@ async def listing(call: Call[None]) -> Reply:
     )
     now = call.context.clock()
     return Reply(
-        200,
-        shapes.Page([view_verification(row, latest.get(row.message), now) for row in page.rows], page.next),
+        200, shapes.Page([view_verification(row, latest.get(row.message), now) for row in page.rows], page.next)
     )
 
 
