@@ -17,7 +17,7 @@ from otpost.api.native.routes import ENDPOINTS
 from otpost.api.problems import STATUS
 from otpost.cli.commands import COMMANDS, GROUPS
 from otpost.domain import errors
-from otpost.domain.application import RANGES, Rules
+from otpost.domain.application import SETTINGS
 from otpost.domain.errors import LimitReached
 from otpost.senders.registry import find_services
 from otpost.senders.settings import form
@@ -77,11 +77,11 @@ def _is_limit(kind: object) -> bool:
 def test_every_rule_of_an_application_is_listed_with_its_default_and_range() -> None:
     page = sections(text("api.md"), "###")["An application"]
     rows = dict(re.findall(r"(?m)^\| `(\w+)` \| (.*)$", page))
-    assert set(rows) == {"name", *Rules.__struct_fields__}
-    for name, (low, high) in RANGES.items():
-        default = getattr(Rules(), name)
-        assert rows[name].startswith(f"{'none' if default is None else default} | "), name
-        assert f"{low} to {high}" in rows[name], name
+    assert set(rows) == {"name", *SETTINGS}
+    for name, setting in SETTINGS.items():
+        if setting.kind == "number":
+            assert rows[name].startswith(f"{'none' if setting.default is None else setting.default} | "), name
+            assert f"{setting.low} to {setting.high}" in rows[name], name
 
 
 def test_every_metric_is_listed() -> None:

@@ -1,4 +1,4 @@
-"""The tables of docs/reference/delivery.md and policy.md are what the code does: they are made from it.
+"""The tables of docs/reference/delivery.md, policy.md and api.md are what the code does: they are made from it.
 
 `make pages` writes them anew, and so does `make test` before it begins: a new sender service needs no hand there.
 """
@@ -12,6 +12,7 @@ from typing import get_args
 import pytest
 
 from otpost.domain import delivery, message
+from otpost.domain.application import NAME_LENGTH, SETTINGS
 from otpost.domain.message import MessageStatus
 from otpost.domain.outcome import REASONS, ReasonName
 from otpost.messaging import breaker, pace
@@ -155,6 +156,23 @@ def table(fields: Sequence[Field]) -> Iterator[str]:
     yield ""
 
 
+def application_settings() -> Iterator[str]:
+    yield "| Field | Default | In the console | Range and meaning |"
+    yield "|---|---|---|---|"
+    yield (
+        f"| `name` | | Name | 1 to {NAME_LENGTH} characters, no web address, no five digits in a row; "
+        "recipients read it as `{application}` |"
+    )
+    for name, setting in SETTINGS.items():
+        default = setting.default
+        if default is None or isinstance(default, int):
+            value = "none" if default is None else str(default)
+        else:
+            value = f"`{default or '[]'}`"
+        words = " ".join(filter(None, (setting.range and f"{setting.range}.", setting.help, setting.note)))
+        yield f"| `{name}` | {value} | {setting.label} | {words} |"
+
+
 PAGES: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
     "delivery.md": {
         "statuses": statuses,
@@ -165,6 +183,7 @@ PAGES: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
         "ranges": ranges,
     },
     "policy.md": {"settings": settings},
+    "api.md": {"application settings": application_settings},
 }
 
 

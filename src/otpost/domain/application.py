@@ -3,36 +3,182 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import NoneType
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
 from otpost.domain.errors import FieldError, Invalid, invalid
 from otpost.domain.phone import PhoneNumber
 from otpost.domain.policy import EVERY_COUNTRY, CountrySender
-from otpost.domain.text import DEFAULT_TEMPLATE, variables_needed
+from otpost.domain.text import DEFAULT_TEMPLATE, PLACEHOLDERS, variables_needed
 
 DEFAULT_NAME = "Default"
 NAME_LENGTH = 64
 
 
-class Rules(msgspec.Struct, frozen=True):
-    """What an application may set; the ranges are in `RANGES`."""
+Kind = Literal["number", "text", "region", "dialing_codes", "regions"]
 
-    code_length: int = 6
-    lifetime_s: int = 300
-    max_checks: int = 5
-    max_sends: int = 5
-    resend_after_s: int = 30
-    body: str = DEFAULT_TEMPLATE
-    default_region: str | None = None
-    allowed_dialing_codes: tuple[str, ...] = ()
-    allowed_regions: tuple[str, ...] = ()
-    number_sends_per_hour: int = 10
-    number_sends_per_day: int = 30
-    number_checks_per_hour: int = 10
-    max_sends_per_hour: int | None = None
-    max_sends_per_client_ip: int | None = 60
-    max_segments: int = 2
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting of an application: body, answer, form, reference page and OpenAPI are made from it.
+
+    `group` is its part of the form; `note` is what only the reference page says, in Markdown. A number lies from `low`
+    to `high`; an `optional` setting may be left empty.
+    """
+
+    label: str
+    help: str
+    group: str
+    kind: Kind
+    low: int
+    high: int
+    note: str
+    name: str = ""
+    default: Any = None
+    optional: bool = False
+
+    @property
+    def range(self) -> str:
+        return f"{self.low} to {self.high}" if self.kind == "number" else ""
+
+
+def setting(
+    label: str, help: str = "", *, group: str = "", kind: Kind = "number", low: int = 0, high: int = 0, note: str = ""
+) -> msgspec.Meta:
+    """Declare a field of `Rules`; the arguments are those of `Setting`."""
+    return msgspec.Meta(
+        title=label,
+        description=help or None,
+        extra_json_schema={"minimum": low, "maximum": high} if kind == "number" else None,
+        extra={"setting": Setting(label, help, group, kind, low, high, note)},
+    )
+
+
+TEXT: Final = "Name and text"
+CODE: Final = "Code"
+LIMITS: Final = "Limits"
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What an application may set, each declared once."""
+
+    code_length: Annotated[
+        int,
+        setting("Code length", "Digits of a code; 4 and 5 only with at most 3 checks.", group=CODE, low=4, high=10),
+    ] = 6
+    lifetime_s: Annotated[
+        int, setting("Lifetime in seconds", "How long a code can be checked.", group=CODE, low=60, high=600)
+    ] = 300
+    max_checks: Annotated[
+        int, setting("Checks", "How many codes one verification looks at.", group=CODE, low=1, high=10)
+    ] = 5
+    max_sends: Annotated[
+        int, setting("Texts", "How many texts one verification sends.", group=CODE, low=1, high=10)
+    ] = 5
+    resend_after_s: Annotated[
+        int,
+        setting(
+            "Pause before a resend in seconds",
+            "The cooldown of a number. An approval ends it.",
+            group=CODE,
+            low=0,
+            high=600,
+        ),
+    ] = 30
+    body: Annotated[
+        str,
+        setting(
+            "Text",
+            f"Placeholders: {', '.join(f'{{{name}}}' for name in sorted(PLACEHOLDERS))}. The code goes where {{otp}} "
+            "stands, best at the beginning, so that phones offer to fill it in.",
+            group=TEXT,
+            kind="text",
+            note="At most 1600 characters, and with the longest code and variables at most `max_segments`: judged when "
+            "it is saved. `{otp}` must be in it. `{number}` is which text of this verification it is, `{minutes}` what "
+            "is left, rounded up.",
+        ),
+    ] = DEFAULT_TEMPLATE
+    default_region: Annotated[
+        str | None,
+        setting(
+            "Default region",
+            "Two letters, as in IN: how numbers without a dialing code are read.",
+            group=TEXT,
+            kind="region",
+        ),
+    ] = None
+    allowed_dialing_codes: Annotated[
+        tuple[str, ...],
+        setting(
+            "Allowed dialing codes",
+            "Numbers must begin with one of them, as in +91 +1876. Empty: all.",
+            group=TEXT,
+            kind="dialing_codes",
+            note="Others are refused as `dialing_code_refused`.",
+        ),
+    ] = ()
+    allowed_regions: Annotated[
+        tuple[str, ...],
+        setting(
+            "Allowed regions",
+            "Two letters, as in US PR: regions that share a dialing code are told apart. Empty: all.",
+            group=TEXT,
+            kind="regions",
+            note="Numbers of others are refused as `region_refused`. Where both lists are set, a number has to pass "
+            "both; a region that `allowed_dialing_codes` leaves no number is refused when it is saved, and so is one "
+            "whose numbers cannot be told from another's (`IM`: give `GB`).",
+        ),
+    ] = ()
+    number_sends_per_hour: Annotated[int, setting("Texts to one number in an hour", group=LIMITS, low=1, high=1000)] = (
+        10
+    )
+    number_sends_per_day: Annotated[int, setting("Texts to one number in a day", group=LIMITS, low=1, high=1000)] = 30
+    number_checks_per_hour: Annotated[
+        int, setting("Wrong checks of one number in an hour", group=LIMITS, low=1, high=1000)
+    ] = 10
+    max_sends_per_hour: Annotated[
+        int | None,
+        setting(
+            "Texts of the whole application in an hour",
+            "Empty: no limit.",
+            note="Empty is `null` in JSON.",
+            group=LIMITS,
+            low=1,
+            high=10_000_000,
+        ),
+    ] = None
+    max_sends_per_client_ip: Annotated[
+        int | None,
+        setting(
+            "Texts for one client address in an hour",
+            "Counts calls that bring client_ip. Empty: no limit.",
+            note="Empty is `null` in JSON.",
+            group=LIMITS,
+            low=1,
+            high=1_000_000,
+        ),
+    ] = 60
+    max_segments: Annotated[
+        int,
+        setting(
+            "Segments of one text", "A longer text is refused, because each is billed.", group=LIMITS, low=1, high=10
+        ),
+    ] = 2
+
+
+FIELDS: Final = msgspec.structs.fields(Rules)
+
+
+def _declared(field: msgspec.structs.FieldInfo) -> Setting:
+    kind, meta = get_args(field.type)
+    declared: Setting = meta.extra["setting"]
+    return msgspec.structs.replace(
+        declared, name=field.name, default=field.default, optional=NoneType in get_args(kind)
+    )
+
+
+SETTINGS: Final = {field.name: _declared(field) for field in FIELDS}
 
 
 class MessagingConfiguration(msgspec.Struct, frozen=True):
@@ -113,29 +259,16 @@ class Application(msgspec.Struct, frozen=True):
         return None if chosen is None else CountrySender(country, chosen.service_sid)
 
 
-RANGES: dict[str, tuple[int, int]] = {
-    "code_length": (4, 10),
-    "lifetime_s": (60, 600),
-    "max_checks": (1, 10),
-    "max_sends": (1, 10),
-    "resend_after_s": (0, 600),
-    "number_sends_per_hour": (1, 1000),
-    "number_sends_per_day": (1, 1000),
-    "number_checks_per_hour": (1, 1000),
-    "max_sends_per_hour": (1, 10_000_000),
-    "max_sends_per_client_ip": (1, 1_000_000),
-    "max_segments": (1, 10),
-}
 SHORT_CODE_LENGTH, SHORT_CODE_CHECKS = 5, 3
 
 
 def out_of_range(rules: Rules) -> list[FieldError]:
     """The numbers of `rules` that lie outside their range, short codes with too many checks among them."""
     errors = []
-    for field, (low, high) in RANGES.items():
-        value = getattr(rules, field)
-        if value is not None and not low <= value <= high:
-            errors.append(FieldError(field, "out_of_range", f"{field} must be from {low} to {high}."))
+    for name, own in SETTINGS.items():
+        value = getattr(rules, name)
+        if own.kind == "number" and value is not None and not own.low <= value <= own.high:
+            errors.append(FieldError(name, "out_of_range", f"{name} must be from {own.range}."))
     if 4 <= rules.code_length <= SHORT_CODE_LENGTH and rules.max_checks > SHORT_CODE_CHECKS:
         errors.append(
             FieldError(

@@ -12,7 +12,7 @@ from otpost.api.lists import ListQuery
 from otpost.api.native import shapes
 from otpost.api.native.endpoint import Call, Endpoint
 from otpost.domain.access import Scope
-from otpost.domain.application import NAME_LENGTH, Rules
+from otpost.domain.application import FIELDS, NAME_LENGTH
 from otpost.domain.errors import invalid, refusal
 from otpost.domain.sid import APPLICATION, KEY
 from otpost.domain.text import TextRefused, read_line
@@ -30,32 +30,20 @@ from otpost.services.tenants.applications import (
 from otpost.services.tenants.keys import list_keys, make_key
 from otpost.services.tenants.tenants import renew_auth_token
 
-
-class ApplicationBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What an application may set; what is left out takes its default."""
-
-    name: str
-    code_length: int | UnsetType = UNSET
-    lifetime_s: int | UnsetType = UNSET
-    max_checks: int | UnsetType = UNSET
-    max_sends: int | UnsetType = UNSET
-    resend_after_s: int | UnsetType = UNSET
-    body: str | UnsetType = UNSET
-    default_region: str | UnsetType | None = UNSET
-    allowed_dialing_codes: list[str] | UnsetType = UNSET
-    allowed_regions: list[str] | UnsetType = UNSET
-    number_sends_per_hour: int | UnsetType = UNSET
-    number_sends_per_day: int | UnsetType = UNSET
-    number_checks_per_hour: int | UnsetType = UNSET
-    max_sends_per_hour: int | UnsetType | None = UNSET
-    max_sends_per_client_ip: int | UnsetType | None = UNSET
-    max_segments: int | UnsetType = UNSET
-
-
-class ApplicationPatch(ApplicationBody, kw_only=True):
-    """What is left out stays as it is."""
-
-    name: str | UnsetType = UNSET  # type: ignore[assignment]  # a change may leave the name out, a start may not
+ApplicationBody = msgspec.defstruct(
+    "ApplicationBody",
+    [("name", str), *((field.name, field.type | UnsetType, UNSET) for field in FIELDS)],
+    namespace={"__doc__": "What an application may set; what is left out takes its default."},
+    forbid_unknown_fields=True,
+    kw_only=True,
+)
+ApplicationPatch = msgspec.defstruct(
+    "ApplicationPatch",
+    [("name", str | UnsetType, UNSET)],
+    bases=(ApplicationBody,),
+    namespace={"__doc__": "What is left out stays as it is."},
+    kw_only=True,
+)
 
 
 class KeyQuery(ListQuery):
@@ -82,7 +70,7 @@ async def listing(call: Call[None]) -> Reply:
     return Reply(200, shapes.Page([shapes.application(row) for row in page.rows], page.next))
 
 
-async def create(call: Call[ApplicationBody]) -> Reply | Answer:
+async def create(call: Call[Any]) -> Reply | Answer:
     name, made, wrong = complete_settings(_given(call.body))
     if wrong:
         raise refusal(wrong)
@@ -95,7 +83,7 @@ async def read(call: Call[None]) -> Reply:
     return Reply(200, shapes.application(application))
 
 
-async def change(call: Call[ApplicationPatch]) -> Reply | Answer:
+async def change(call: Call[Any]) -> Reply | Answer:
     name, changed, wrong = read_settings(_given(call.body))
     if wrong:
         raise refusal(wrong)
@@ -159,9 +147,8 @@ async def revoke_any_key(call: Call[None]) -> Reply:
     return Reply(204)
 
 
-def _given(body: ApplicationBody) -> dict[str, Any]:
-    names = ("name", *Rules.__struct_fields__)
-    return {name: value for name in names if (value := getattr(body, name)) is not UNSET}
+def _given(body: msgspec.Struct) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
 
 
 ENDPOINTS = (
@@ -187,7 +174,7 @@ ENDPOINTS = (
         listing,
         "admin",
         "List applications, newest first",
-        {200: shapes.Page[shapes.ApplicationShape]},
+        {200: shapes.ApplicationPage},
         query=ListQuery,
     ),
     Endpoint(

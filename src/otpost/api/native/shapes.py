@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from otpost.domain.access import ApiKey, Tenant
-from otpost.domain.application import Application
+from otpost.domain.application import FIELDS, Application
 from otpost.domain.moments import format_moment, format_moment_or_none
 
 T = TypeVar("T")
@@ -20,26 +20,17 @@ class Page(msgspec.Struct, Generic[T]):
     next: str | None
 
 
-class ApplicationShape(msgspec.Struct):
-    sid: str
-    name: str
-    code_length: int
-    lifetime_s: int
-    max_checks: int
-    max_sends: int
-    resend_after_s: int
-    body: str
-    default_region: str | None
-    allowed_dialing_codes: list[str]
-    allowed_regions: list[str]
-    number_sends_per_hour: int
-    number_sends_per_day: int
-    number_checks_per_hour: int
-    max_sends_per_hour: int | None
-    max_sends_per_client_ip: int | None
-    max_segments: int
-    created_at: str
-    updated_at: str
+ApplicationShape = msgspec.defstruct(
+    "ApplicationShape",
+    [
+        ("sid", str),
+        ("name", str),
+        *((field.name, field.type) for field in FIELDS),
+        ("created_at", str),
+        ("updated_at", str),
+    ],
+)
+ApplicationPage = Page[ApplicationShape]  # type: ignore[valid-type]  # the checker cannot see what it is made from
 
 
 class TenantShape(msgspec.Struct):
@@ -78,60 +69,51 @@ class NewKeyShape(KeyShape):
     secret: str
 
 
-def application(row: Application) -> ApplicationShape:
-    rules = row.rules
+def application(row: Application) -> msgspec.Struct:
     return ApplicationShape(
-        row.sid,
-        row.name,
-        rules.code_length,
-        rules.lifetime_s,
-        rules.max_checks,
-        rules.max_sends,
-        rules.resend_after_s,
-        rules.body,
-        rules.default_region,
-        list(rules.allowed_dialing_codes),
-        list(rules.allowed_regions),
-        rules.number_sends_per_hour,
-        rules.number_sends_per_day,
-        rules.number_checks_per_hour,
-        rules.max_sends_per_hour,
-        rules.max_sends_per_client_ip,
-        rules.max_segments,
-        format_moment(row.created_at),
-        format_moment(row.updated_at),
+        sid=row.sid,
+        name=row.name,
+        **msgspec.structs.asdict(row.rules),
+        created_at=format_moment(row.created_at),
+        updated_at=format_moment(row.updated_at),
     )
 
 
 def tenant(row: Tenant) -> TenantShape:
-    return TenantShape(
-        row.sid, row.name, row.default_application, row.auth_token is not None, format_moment_or_none(row.auth_token_at)
-    )
+    return TenantShape(**_tenant(row))
 
 
 def new_token(row: Tenant, token: str) -> NewTokenShape:
-    return NewTokenShape(
-        row.sid, row.name, row.default_application, True, format_moment_or_none(row.auth_token_at), token
-    )
+    return NewTokenShape(**_tenant(row), auth_token=token)
+
+
+def _tenant(row: Tenant) -> dict[str, Any]:
+    return {
+        "sid": row.sid,
+        "name": row.name,
+        "default_application": row.default_application,
+        "auth_token_set": row.auth_token is not None,
+        "auth_token_at": format_moment_or_none(row.auth_token_at),
+    }
 
 
 def key(row: ApiKey) -> KeyShape:
-    return KeyShape(*_key(row))
+    return KeyShape(**_key(row))
 
 
 def new_key(row: ApiKey, secret: str) -> NewKeyShape:
-    return NewKeyShape(*_key(row), secret)
+    return NewKeyShape(**_key(row), secret=secret)
 
 
-def _key(row: ApiKey) -> tuple[str, str, str, str | None, str, str, str | None, str | None, str | None]:
-    return (
-        row.sid,
-        row.name,
-        row.scope,
-        row.application,
-        format_moment(row.created_at),
-        row.created_by,
-        format_moment_or_none(row.last_used_at),
-        format_moment_or_none(row.expires_at),
-        format_moment_or_none(row.revoked_at),
-    )
+def _key(row: ApiKey) -> dict[str, Any]:
+    return {
+        "sid": row.sid,
+        "name": row.name,
+        "scope": row.scope,
+        "application": row.application,
+        "created_at": format_moment(row.created_at),
+        "created_by": row.created_by,
+        "last_used_at": format_moment_or_none(row.last_used_at),
+        "expires_at": format_moment_or_none(row.expires_at),
+        "revoked_at": format_moment_or_none(row.revoked_at),
+    }

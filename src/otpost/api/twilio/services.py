@@ -12,7 +12,7 @@ from otpost.api.endpoint import Reply
 from otpost.api.twilio import paging
 from otpost.api.twilio.endpoint import Call, Endpoint
 from otpost.api.twilio.errors import wrong
-from otpost.domain.application import Application, Features, Rules
+from otpost.domain.application import SETTINGS, Application, Features, Rules
 from otpost.domain.moments import format_second
 from otpost.domain.text import TextRefused, read_name
 from otpost.domain.text.characters import named
@@ -27,6 +27,7 @@ from otpost.services.tenants.applications import (
 from otpost.services.verifications.check import cancel_pending
 
 LIFETIME_S = 600
+CODE_LENGTH = SETTINGS["code_length"]
 NAME_LENGTH, NAME_DIGITS = 30, 4
 WRONG_NAME = (
     "A name has 1 to 30 letters, digits, blanks, hyphens, underscores and emoji, with at most four digits among them."
@@ -150,7 +151,7 @@ async def listing(call: Call) -> Reply:
 async def create(call: Call) -> Reply:
     call.require("FriendlyName")
     name = read_friendly_name(call, "FriendlyName")
-    length = call.read_whole("CodeLength", 4, 10) or Rules().code_length
+    length = call.read_whole("CodeLength", CODE_LENGTH.low, CODE_LENGTH.high) or Rules().code_length
     made = with_code_length(Rules(lifetime_s=LIFETIME_S, resend_after_s=0), length)
     features = msgspec.structs.replace(Features(), **_features(call, Features()))
     unit = make_application(call.context, call.actor, name, made, features)
@@ -164,7 +165,7 @@ async def fetch(call: Call) -> Reply:
 async def update(call: Call) -> Reply:
     service = await call.read_service("Sid")
     name = read_friendly_name(call, "FriendlyName") if "FriendlyName" in call.form else None
-    length = call.read_whole("CodeLength", 4, 10)
+    length = call.read_whole("CodeLength", CODE_LENGTH.low, CODE_LENGTH.high)
     changed: dict[str, object] = {}
     if length is not None:
         fitting = with_code_length(service.rules, length)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, assert_never
 
 import msgspec
 
@@ -11,6 +11,7 @@ from otpost.domain import locale, sid, text
 from otpost.domain.access import Actor
 from otpost.domain.application import (
     NAME_LENGTH,
+    SETTINGS,
     SHORT_CODE_CHECKS,
     SHORT_CODE_LENGTH,
     Application,
@@ -143,20 +144,27 @@ def read_settings(given: Mapping[str, Any]) -> Given:
     name = rules.pop("name", None)
     if name is not None:
         name = _name(name, wrong)
-    if "body" in rules:
-        try:
-            rules["body"] = text.read_template(rules["body"])
-        except text.TextRefused as refused:
-            del rules["body"]
-            wrong.append(FieldError("body", refused.code, refused.message))
-    if rules.get("default_region") is not None:
-        region = parse_region(rules["default_region"])
-        if (region is None and rules["default_region"].strip()) or (region is not None and not region_known(region)):
-            wrong.append(FieldError("default_region", "invalid", NO_REGION))
-        rules["default_region"] = region
-    for field, kind in (("allowed_dialing_codes", parse_dialing_code), ("allowed_regions", parse_own_region)):
-        if field in rules:
-            rules[field] = _entries(field, rules[field], kind, wrong)
+    for field in [own for own in SETTINGS.values() if rules.get(own.name) is not None]:
+        value = rules[field.name]
+        match field.kind:
+            case "text":
+                try:
+                    rules[field.name] = text.read_template(value)
+                except text.TextRefused as refused:
+                    del rules[field.name]
+                    wrong.append(FieldError(field.name, refused.code, refused.message))
+            case "region":
+                rules[field.name] = region = parse_region(value)
+                if value.strip() if region is None else not region_known(region):
+                    wrong.append(FieldError(field.name, "invalid", NO_REGION))
+            case "dialing_codes":
+                rules[field.name] = _entries(field.name, value, parse_dialing_code, wrong)
+            case "regions":
+                rules[field.name] = _entries(field.name, value, parse_own_region, wrong)
+            case "number":
+                pass
+            case _:
+                assert_never(field.kind)
     return Given(name, rules, wrong)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from starlette.responses import Response
 
-from otpost.domain.application import NAME_LENGTH, RANGES, Application, Rules
+from otpost.domain.application import CODE, LIMITS, NAME_LENGTH, SETTINGS, TEXT, Application, Rules
 from otpost.domain.errors import FieldError, Invalid
-from otpost.domain.text import PLACEHOLDERS, TextRefused, read_line
+from otpost.domain.text import TextRefused, read_line
 from otpost.domain.text.characters import trimmed
 from otpost.services.tenants import keys as tenants_keys
 from otpost.services.tenants.applications import (
@@ -28,46 +27,6 @@ from otpost.web.request import Form, Page, Visit, Wrong
 from otpost.web.translation import _
 
 MANY: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A rule that is a number: its label, what it is for, and whether it may be left empty."""
-
-    name: str
-    label: str
-    help: str
-    optional: bool = False
-
-    @property
-    def low(self) -> int:
-        return RANGES[self.name][0]
-
-    @property
-    def high(self) -> int:
-        return RANGES[self.name][1]
-
-
-CODE: Final = (
-    Number("code_length", "Code length", "4 to 10 digits; 4 and 5 only with at most 3 checks."),
-    Number("lifetime_s", "Lifetime in seconds", "60 to 600: how long a code can be checked."),
-    Number("max_checks", "Checks", "1 to 10: how many codes one verification looks at."),
-    Number("max_sends", "Texts", "1 to 10: how many texts one verification sends."),
-    Number("resend_after_s", "Pause before a resend in seconds", "0 to 600."),
-)
-LIMITS: Final = (
-    Number("number_sends_per_hour", "Texts to one number in an hour", "1 to 1000."),
-    Number("number_sends_per_day", "Texts to one number in a day", "1 to 1000."),
-    Number("number_checks_per_hour", "Wrong checks of one number in an hour", "1 to 1000."),
-    Number("max_sends_per_hour", "Texts of the whole application in an hour", "Empty: no limit.", optional=True),
-    Number(
-        "max_sends_per_client_ip",
-        "Texts for one client address in an hour",
-        "Counts calls that bring client_ip. Empty: no limit.",
-        optional=True,
-    ),
-    Number("max_segments", "Segments of one text", "1 to 10: a longer text is refused, because each is billed."),
-)
 
 
 async def listing(visit: Visit) -> Response:
@@ -168,57 +127,58 @@ async def _form(
         made=visit.once("key"),
         made_name=visit.once("key_name"),
         key_name=key_name,
-        code=CODE,
-        limits=LIMITS,
-        placeholders=sorted(PLACEHOLDERS),
+        groups={
+            group: [setting for setting in SETTINGS.values() if setting.group == group]
+            for group in (TEXT, CODE, LIMITS)
+        },
     )
 
 
 def _read(form: Form) -> tuple[dict[str, Any], list[FieldError]]:
     """The name and the rules as the API would be given them, and what is wrong before they are judged."""
     wrong: list[FieldError] = []
-    given: dict[str, Any] = {
-        "name": form.get("name"),
-        "body": form.get("body"),
-        "default_region": form.get("default_region").strip() or None,
-    }
-    for field in ("allowed_dialing_codes", "allowed_regions"):
-        given[field] = [entry for entry in re.split(r"[\s,;]+", form.get(field)) if trimmed(entry)]
-    for number in (*CODE, *LIMITS):
-        typed = form.get(number.name).strip()
-        if not typed and number.optional:
-            given[number.name] = None
-        elif not typed:
-            wrong.append(FieldError(number.name, "required", f"{number.label}: type a number."))
-        elif not re.fullmatch(r"[0-9]{1,9}", typed):
-            wrong.append(FieldError(number.name, "invalid", f"{number.label}: type a whole number."))
-        else:
-            given[number.name] = int(typed)
+    given: dict[str, Any] = {"name": form.get("name")}
+    for setting in SETTINGS.values():
+        typed = form.get(setting.name)
+        match setting.kind:
+            case "text":
+                given[setting.name] = typed
+            case "region":
+                given[setting.name] = typed.strip() or None
+            case "dialing_codes" | "regions":
+                given[setting.name] = [entry for entry in re.split(r"[\s,;]+", typed) if trimmed(entry)]
+            case "number":
+                if number := typed.strip():
+                    if re.fullmatch(r"[0-9]{1,9}", number):
+                        given[setting.name] = int(number)
+                    else:
+                        wrong.append(FieldError(setting.name, "invalid", f"{setting.label}: type a whole number."))
+                elif setting.optional:
+                    given[setting.name] = None
+                else:
+                    wrong.append(FieldError(setting.name, "required", f"{setting.label}: type a number."))
+            case _:
+                assert_never(setting.kind)
     return given, wrong
 
 
 def _at_fields(errors: list[FieldError]) -> list[FieldError]:
     """The errors at the form's fields, in its words: entries of a list stand in one field here."""
-    labels = {number.name: number for number in (*CODE, *LIMITS)}
     found = []
     for error in errors:
-        field = error.field.split("[")[0]
-        message = error.message
-        if field in labels and error.code == "out_of_range" and message.startswith(f"{field} must"):
-            message = f"{labels[field].label}: from {labels[field].low} to {labels[field].high}."
+        field, message = error.field.split("[")[0], error.message
+        if error.code == "out_of_range" and message.startswith(f"{field} must"):
+            message = f"{SETTINGS[field].label}: from {SETTINGS[field].range}."
         found.append(FieldError(field, error.code, message))
     return found
 
 
 def _texts(own: Rules) -> dict[str, str]:
-    numbers = {number.name: getattr(own, number.name) for number in (*CODE, *LIMITS)}
-    return {
-        "body": own.body,
-        "default_region": own.default_region or "",
-        "allowed_dialing_codes": " ".join(own.allowed_dialing_codes),
-        "allowed_regions": " ".join(own.allowed_regions),
-        **{name: "" if value is None else str(value) for name, value in numbers.items()},
-    }
+    texts = {}
+    for name in SETTINGS:
+        value = getattr(own, name)
+        texts[name] = "" if value is None else " ".join(value) if isinstance(value, tuple) else str(value)
+    return texts
 
 
 def _typed(form: Form) -> dict[str, str]:
