@@ -8,7 +8,6 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from types import MappingProxyType
@@ -21,7 +20,8 @@ from yarl import URL
 
 from otpost import __version__
 from otpost.address import lies_in, read_address
-from otpost.outbound.condition import CONDITION, Condition, only_while
+from otpost.outbound.call import CALL, Call, lose_answer, read_failure
+from otpost.outbound.condition import Condition, only_while
 from otpost.outbound.failures import AnswerLost, NotConnected, OutboundRefused
 from otpost.outbound.networks import is_public
 
@@ -86,25 +86,6 @@ class _Target(msgspec.Struct, frozen=True):
     refused: str | None
 
 
-class _Call:
-    """What became of one request on its way out, as far as the guard and the writer saw it."""
-
-    __slots__ = ("condition", "host", "plain", "refused", "tried", "written")
-
-    def __init__(self, host: str, plain: bool) -> None:
-        self.condition = CONDITION.get()
-        self.host = host
-        self.plain = plain
-        self.refused: str | None = None
-        self.tried = False
-        self.written = False
-
-
-# The connector and the request meet their call here: aiohttp hands neither of them anything of ours, and both
-# run in the caller's task or in tasks that copy its context.
-_CALL: Final[ContextVar[_Call]] = ContextVar("otpost.outbound.call")
-
-
 class _RefusedAddress(OSError):
     """An OSError, so that the connector goes on to the next address of the name."""
 
@@ -115,10 +96,10 @@ class _Request(aiohttp.ClientRequest):
     DEFAULT_HEADERS = _ALWAYS_SENT
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        call = _CALL.get()
+        call = CALL.get()
         if call.written:
             # aiohttp repeats a GET whose connection broke; a gateway may take a GET as an order to send a text.
-            raise _lost(call.host)
+            raise lose_answer(call.host)
         if call.condition is not None:
             call.condition.judge(call.host)
         call.written = True
@@ -131,7 +112,7 @@ class _Request(aiohttp.ClientRequest):
     async def write_bytes(
         self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
     ) -> None:
-        call = _CALL.get()
+        call = CALL.get()
         if call.condition is not None:
             # The head was only kept to go out with the body, and the loop has been elsewhere since.
             try:
@@ -198,8 +179,8 @@ class Outbound:
         if target.refused is not None:
             raise OutboundRefused(target.refused)
         trusted = True if ca is None else trusting(ca)
-        call = _Call(target.host, target.plain)
-        _CALL.set(call)
+        call = Call(target.host, target.plain)
+        CALL.set(call)
         if connect_s is None and total_s is None:
             timeout = self._timeout
         else:
@@ -218,12 +199,12 @@ class Outbound:
             if not self._closed or task is None or task.cancelling():
                 raise
             # `close` cancels those that wait for a connection, without a cancellation of their task.
-            failure = _lost(call.host) if call.written else NotConnected("Otpost is stopping.")
+            failure = lose_answer(call.host) if call.written else NotConnected("Otpost is stopping.")
         # A RuntimeError is how the connector meets a name without a single address, and a session that is closed.
         except NotConnected as late:
             failure = NotConnected(late.reason)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as exc:
-            failure = _failure(exc, call, timeout)
+            failure = read_failure(exc, call, timeout.total)
         # Outside of the handler, so that no traceback leads to aiohttp's errors: they show the URL with its query.
         raise failure
 
@@ -272,7 +253,7 @@ class Outbound:
 
     def _open_socket(self, addr_info: AddrInfoType) -> socket.socket:
         family, kind, proto, _, address = addr_info
-        call = _CALL.get()
+        call = CALL.get()
         refused = self._address_refused(str(address[0]), call.plain, call.host)
         if refused is not None:
             call.refused = refused
@@ -397,45 +378,3 @@ async def _read(answer: aiohttp.ClientResponse, host: str) -> bytes:
     except BaseException:
         answer.close()
         raise
-
-
-def _failure(exc: Exception, call: _Call, timeout: aiohttp.ClientTimeout) -> Exception:
-    """What a failed call means, in our words: the text of aiohttp's errors may hold the URL with its query."""
-    host = call.host
-    if call.written:
-        if isinstance(exc, TimeoutError):
-            return AnswerLost(f"{host} did not answer within {timeout.total:g} s.")
-        return _lost(host)
-    if call.refused is not None and not call.tried:
-        return OutboundRefused(call.refused)
-    match exc:
-        case aiohttp.InvalidURL():
-            return OutboundRefused(f"{host} is not an address that can be called.")
-        case aiohttp.ClientHttpProxyError():
-            return NotConnected(f"The proxy would not connect to {host}: it answered {exc.status}.")
-        case aiohttp.ClientProxyConnectionError():
-            return NotConnected(f"The proxy could not be reached: {_cause(exc)}.")
-        case aiohttp.ClientConnectorDNSError():
-            return NotConnected(f"The name {host} could not be looked up: {_cause(exc)}.")
-        case aiohttp.ClientConnectorCertificateError():
-            return NotConnected(f"The certificate of {host} could not be verified: {_cause(exc)}.")
-        case aiohttp.ClientConnectorSSLError():
-            return NotConnected(f"No TLS connection to {host} could be made: {_cause(exc)}.")
-        case aiohttp.ClientConnectorError():
-            return NotConnected(f"{host} could not be connected to: {_cause(exc)}.")
-        case TimeoutError():
-            return NotConnected(f"{host} could not be connected to in time.")
-        case aiohttp.ClientError() | OSError() | RuntimeError():
-            return NotConnected(f"{host} could not be connected to.")
-        case _:
-            return OutboundRefused(f"The request to {host} cannot be sent: a header or the method holds a line break.")
-
-
-def _lost(host: str) -> AnswerLost:
-    return AnswerLost(f"The connection to {host} was lost before the whole answer had come.")
-
-
-def _cause(exc: Exception) -> str:
-    cause = exc.__cause__
-    words = getattr(cause, "verify_message", None) or getattr(cause, "strerror", None) or type(cause or exc).__name__
-    return str(words).rstrip(".")
