@@ -12,8 +12,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "otpost"
-LINES_IN_A_MODULE = 450
-MODULES_IN_A_FOLDER = 15
+LINES_IN_A_MODULE = 400
+LONGER_MODULES = {
+    "src/otpost/store/migrations/versions/0001_first_schema.py": "a line for each column",
+    "src/otpost/store/tables.py": "a line for each column, in one place",
+    "src/otpost/store/units.py": "what a unit of work may do with rows, which both drivers and the writer read as one",
+    "src/otpost/web/policy/page.py": "the acts of one page, which share its form",
+}
+PLACES_IN_A_FOLDER = 12
+WIDER_FOLDERS = {
+    "src/otpost": (22, "the layers, and the composition and the single commands above them"),
+    "src/otpost/api/twilio": (13, "a module for each resource of Twilio's API"),
+    "src/otpost/domain": (17, "a module for each word of the glossary that decides something"),
+    "src/otpost/senders": (15, "a place for each sender service, beside the modules that all share"),
+}
 DEPTH = 3
 EMPTY_WORDS = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 LOCKS = ("requirements.txt", "requirements-test.txt")
@@ -52,13 +64,15 @@ def _texts() -> list[tuple[Path, str]]:
 
 def test_every_module_is_short_enough_to_be_read_at_once() -> None:
     sizes = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in _modules()}
-    assert {name: lines for name, lines in sizes.items() if lines > LINES_IN_A_MODULE} == {}
+    assert {name for name, lines in sizes.items() if lines > LINES_IN_A_MODULE} - set(LONGER_MODULES) == set()
 
 
 def test_every_folder_of_the_package_can_be_taken_in_at_a_glance() -> None:
-    counted = Counter(path.parent for path in _modules() if path.name != "__init__.py" and "versions" not in path.parts)
-    crowded = {str(folder.relative_to(ROOT)): count for folder, count in counted.items() if count > MODULES_IN_A_FOLDER}
-    assert crowded == {}
+    modules = {path for path in _modules() if path.name != "__init__.py"}
+    packages = {path.parent for path in _modules() if path.name == "__init__.py"} - {PACKAGE}
+    places = Counter(str(place.parent.relative_to(ROOT)) for place in modules | packages)
+    most = {folder: WIDER_FOLDERS.get(folder, (PLACES_IN_A_FOLDER, ""))[0] for folder in places}
+    assert {folder: count for folder, count in places.items() if count > most[folder]} == {}
 
 
 def test_no_module_lies_deeper_than_three_folders() -> None:
