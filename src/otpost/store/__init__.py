@@ -1,1 +1,1 @@
-"""The only place with SQL, for SQLite and PostgreSQL."""
+"""The database: one writer over two drivers, SQLite and PostgreSQL, and the schema."""

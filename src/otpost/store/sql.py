@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import ClauseElement, Integer
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from otpost.store.units import Kind
@@ -154,7 +153,8 @@ def postgresql_query(kind: Kind[Any], condition: str) -> tuple[str, tuple[str, .
 
 def for_sqlite(statement: ClauseElement) -> tuple[str, Mapping[str, Any]]:
     """A Core statement for the `sqlite3` module."""
-    return _compiled(statement, _SQLITE)
+    compiled = statement.compile(dialect=_SQLITE, compile_kwargs={"render_postcompile": True})
+    return str(compiled), compiled.params
 
 
 def for_postgresql(statement: ClauseElement) -> tuple[str, list[Any]]:
@@ -163,8 +163,3 @@ def for_postgresql(statement: ClauseElement) -> tuple[str, list[Any]]:
     assert isinstance(compiled, SQLCompiler)
     values = compiled.params
     return str(compiled), [values[name] for name in compiled.positiontup or ()]
-
-
-def _compiled(statement: ClauseElement, dialect: Dialect) -> tuple[str, Mapping[str, Any]]:
-    compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
-    return str(compiled), compiled.params
