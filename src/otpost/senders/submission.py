@@ -19,6 +19,7 @@ from otpost.senders.settings import Field, Kind, Place, SecretRef, form, join, k
 S = TypeVar("S")
 
 MAX_ROWS: Final = 1000
+_OF_ANY_LENGTH: Final = re.compile(r"[*+?]|,[0-9]*\}")
 LONGEST_NAME: Final = 64
 """How many characters a sender's name may have where the service decides about names."""
 
@@ -152,12 +153,10 @@ def cleaned(field: Field, text: str) -> str:
     if field.kind == "url":
         return unwrapped(text)
     text = trimmed(" ".join(text.split()) if field.lines else text)
-    # A name that somebody chose for a row is taken as it stands: `a b` is no way of writing `ab`.
-    if field.key or not field.pattern or field.pattern.fullmatch(text):
+    # Only what has one length can have been broken up by copying: `My Brand` is no way of writing `MyBrand`.
+    if not field.pattern or _OF_ANY_LENGTH.search(field.pattern.pattern) or field.pattern.fullmatch(text):
         return text
-    if field.pattern.fullmatch(whole := compact(text)):
-        return whole
-    return text
+    return whole if field.pattern.fullmatch(whole := compact(text)) else text
 
 
 def _text(field: Field, value: object) -> str:
