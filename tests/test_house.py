@@ -79,6 +79,13 @@ def test_no_module_lies_deeper_than_three_folders() -> None:
     assert [path for path in _modules() if len(path.relative_to(PACKAGE).parts) - 1 > DEPTH] == []
 
 
+def test_no_use_case_is_named_after_a_vendor() -> None:
+    vendors = {"aws", "infobip", "messagebird", "twilio", "vonage"}
+    assert vendors <= {path.stem for path in (PACKAGE / "senders").iterdir()}
+    named = [path for path in (PACKAGE / "services").rglob("*") if vendors & set(re.split(r"[_.]", path.name))]
+    assert named == []
+
+
 def test_no_module_hides_behind_an_empty_word() -> None:
     empty = [
         path
