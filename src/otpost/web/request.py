@@ -86,13 +86,13 @@ def read_browser(scope: Scope, public_url: str | None, trusted: Sequence[Network
 
 def read_cookies(headers: Iterable[bytes]) -> dict[str, str]:
     """Our own cookies by name; of one that stands twice the first counts, which is the one of the longer path."""
-    found: dict[str, str] = {}
+    cookies: dict[str, str] = {}
     for header in headers:
         for part in header.decode("latin-1").split(";"):
             name, _, value = part.strip().partition("=")
             if name.startswith(OUR_COOKIES):
-                found.setdefault(name, value)
-    return found
+                cookies.setdefault(name, value)
+    return cookies
 
 
 class Flash(msgspec.Struct, frozen=True):
@@ -243,17 +243,17 @@ class Visit:
         """Send the browser on with GET, with a sentence for the page that it comes to, and values for its one view."""
         if (flash or once) and self.signed_in is not None:
             path = where.partition("#")[0].partition("?")[0] if once else ""
-            told = Flash(tone, flash, self.now + FLASH_S * 1000, path, dict(once or {}))
-            said = msgspec.json.encode(told).decode()
+            sentence = Flash(tone, flash, self.now + FLASH_S * 1000, path, dict(once or {}))
+            said = msgspec.json.encode(sentence).decode()
             sealed = self.context.keyring.seal(FLASH_SEAL, said, self.who.session.token_sha256)
             self._set_cookie(FLASH, quote(sealed, safe=""), FLASH_S)
         headers = {"HX-Redirect": where} if self.htmx else {"Location": where}
         return self._with_cookies(Response(status_code=204 if self.htmx else 303, headers=headers))
 
-    def begin(self, made: NewSession) -> None:
+    def begin(self, session: NewSession) -> None:
         """Give the browser a session."""
-        self.begun = made
-        self._set_cookie(self._session_cookie, made.token, None)
+        self.begun = session
+        self._set_cookie(self._session_cookie, session.token, None)
 
     def end(self) -> None:
         """Take the session from the browser."""

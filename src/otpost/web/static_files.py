@@ -35,14 +35,14 @@ class File:
 @cache
 def files() -> dict[str, File]:
     """Every file by its name."""
-    found = {}
+    by_name = {}
     for path in sorted(FOLDER.iterdir()):
         if path.suffix in KINDS:
             plain = path.read_bytes()
             mark = hashlib.sha256(plain).hexdigest()[:12]
             address = f"/static/{mark}/{path.name}"
-            found[path.name] = File(address, KINDS[path.suffix], plain, gzip.compress(plain, 9, mtime=0))
-    return found
+            by_name[path.name] = File(address, KINDS[path.suffix], plain, gzip.compress(plain, 9, mtime=0))
+    return by_name
 
 
 def address(name: str) -> str:

@@ -44,7 +44,7 @@ STATUS: Final[dict[str, tuple[str, str]]] = {
 
 @cache
 def environment() -> Environment:
-    made = Environment(
+    jinja = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
@@ -52,8 +52,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
         extensions=[InternationalizationExtension],
     )
-    made.install_gettext_callables(_, ngettext, newstyle=True)  # type: ignore[attr-defined]
-    made.filters.update(
+    jinja.install_gettext_callables(_, ngettext, newstyle=True)  # type: ignore[attr-defined]
+    jinja.filters.update(
         at=at,
         to_the_minute=to_the_minute,
         precisely=precisely,
@@ -64,8 +64,8 @@ def environment() -> Environment:
         translated=_,
         worded=worded,
     )
-    made.globals.update(static=address, version=__version__, status_of=status_of, status_choices=status_choices)
-    return made
+    jinja.globals.update(static=address, version=__version__, status_of=status_of, status_choices=status_choices)
+    return jinja
 
 
 def render(template: str, **values: Any) -> str:

@@ -20,11 +20,7 @@ _UNDER_WAY: Final = frozenset({"queued", "sending", "accepted", "sent"})
 
 _EVENTS: Final = {
     "started": ("blue", N_("Started"), N_("A verification began, and its first text was put into the outbox.")),
-    "resent": (
-        "blue",
-        N_("Sent once more"),
-        N_("The application asked for one more text; the code stays the same."),
-    ),
+    "resent": ("blue", N_("Sent once more"), N_("The application asked for one more text; the code stays the same.")),
     "wrong_code": ("orange", N_("Wrong code"), N_("A code was checked, and it was not the right one.")),
     "approved": ("green", N_("Approved"), N_("The right code was given: the recipient holds this number.")),
     "canceled": ("secondary", N_("Canceled"), N_("The application ended it.")),

@@ -76,9 +76,9 @@ async def lines(visit: Visit) -> Response:
 
 
 async def _story(visit: Visit) -> tuple[Message, list[Line], bool]:
-    found = await read_message(visit.context, Tenancy(visit.tenant), visit.path["sid"])
-    lines = of_message(found)
-    return found.message, lines, is_live([found.message], visit.now)
+    story = await read_message(visit.context, Tenancy(visit.tenant), visit.path["sid"])
+    lines = of_message(story)
+    return story.message, lines, is_live([story.message], visit.now)
 
 
 PAGES: Final[tuple[Page, ...]] = (

@@ -21,18 +21,18 @@ MESSAGE_STATUSES: Final = (
 
 
 async def overview(visit: Visit) -> Response:
-    made = await read_plan(visit.context, visit.tenant)
+    plan = await read_plan(visit.context, visit.tenant)
     there = await read_set_up(visit.context, visit.tenant)
-    chosen = made.policy.sender_service
+    chosen = plan.policy.sender_service
     return await visit.page(
         "overview.html",
         day=await count_day(visit.context, visit.tenant),
         steps=_steps(there, chosen=chosen is not None),
-        **obstacles(made),
+        **obstacles(plan),
         notices=await list_notices(visit.context, visit.tenant, visit.surroundings.public_url),
         resting=await resting(visit),
         webhooks=await endpoints.disabled(visit.context, visit.tenant),
-        service=service_title(chosen) if chosen is not None and made.ready else "",
+        service=service_title(chosen) if chosen is not None and plan.ready else "",
         statuses=MESSAGE_STATUSES,
     )
 

@@ -70,12 +70,12 @@ class _Frozen:
 
 @lru_cache(4)
 def _groups(of: _Frozen) -> dict[str, list[Operation]]:
-    found: dict[str, list[Operation]] = {}
+    groups: dict[str, list[Operation]] = {}
     for path, methods in of.document.get("paths", {}).items():
         for method, operation in methods.items():
             group = operation.get("tags", ["Other"])[0].replace("-", " ").capitalize()
-            found.setdefault(group, []).append(_operation(of.document, path, method, operation))
-    return found
+            groups.setdefault(group, []).append(_operation(of.document, path, method, operation))
+    return groups
 
 
 def _operation(document: Mapping[str, Any], path: str, method: str, operation: Mapping[str, Any]) -> Operation:

@@ -76,10 +76,10 @@ def _newest(page: paging.Page) -> str:
 
 
 def _threads(texts: list[InboxText]) -> list[Thread]:
-    found: dict[str, Thread] = {}
+    by_number: dict[str, Thread] = {}
     for text, body in texts:
-        found.setdefault(text.to, Thread(text.to, [])).bubbles.append(_bubble(text.sid, text.received_at, body))
-    return list(found.values())
+        by_number.setdefault(text.to, Thread(text.to, [])).bubbles.append(_bubble(text.sid, text.received_at, body))
+    return list(by_number.values())
 
 
 def _bubble(sid: str, at: int, body: str) -> Bubble:

@@ -34,8 +34,8 @@ async def make_user(visit: Visit) -> Response:
     if not wrong:
         try:
             user = await visit.context.store.run(users.make_user(visit.context, visit.actor, name, None))
-            made = await visit.context.store.run(make_user_link(visit.context, visit.actor, user_sid=user.sid))
-            return _to_link(visit, made)
+            link = await visit.context.store.run(make_user_link(visit.context, visit.actor, user_sid=user.sid))
+            return _to_link(visit, link)
         except Invalid as refused:
             wrong = Wrong(refused.errors)
     return await _shown(visit, name=name, wrong=wrong)
@@ -43,13 +43,13 @@ async def make_user(visit: Visit) -> Response:
 
 async def make_link(visit: Visit) -> Response:
     """A one-time link for somebody who forgot the password."""
-    made = await visit.context.store.run(make_user_link(visit.context, visit.actor, user_sid=visit.path["sid"]))
-    return _to_link(visit, made)
+    link = await visit.context.store.run(make_user_link(visit.context, visit.actor, user_sid=visit.path["sid"]))
+    return _to_link(visit, link)
 
 
-def _to_link(visit: Visit, made: UserLink) -> Response:
-    address = f"{_base(visit)}/sign-in?link={made.link.token}"
-    return visit.go("/settings#made", once={"link": address, "link_for": made.user.name})
+def _to_link(visit: Visit, link: UserLink) -> Response:
+    address = f"{_base(visit)}/sign-in?link={link.link.token}"
+    return visit.go("/settings#made", once={"link": address, "link_for": link.user.name})
 
 
 async def remove_user(visit: Visit) -> Response:
@@ -59,8 +59,8 @@ async def remove_user(visit: Visit) -> Response:
 
 async def renew_token(visit: Visit) -> Response:
     """A new auth token for software that speaks Twilio."""
-    made = await visit.context.store.run(renew_auth_token(visit.context, visit.actor))
-    return visit.go("/settings#made", once={"token": made.token})
+    token = await visit.context.store.run(renew_auth_token(visit.context, visit.actor))
+    return visit.go("/settings#made", once={"token": token.token})
 
 
 async def list_keys(visit: Visit) -> Response:

@@ -41,7 +41,7 @@ async def enter(visit: Visit) -> Response:
     if not name or not password:
         return await _form(visit, 422, name=name, next=back, refused=_("Type your name and your password."))
     try:
-        made = await sign_in(
+        session = await sign_in(
             visit.context, visit.surroundings.passwords, name, password, visit.browser.address, visit.token
         )
     except SignInRefused:
@@ -53,7 +53,7 @@ async def enter(visit: Visit) -> Response:
         return response
     except PasswordsBusy as refusal:
         return _busy(await _form(visit, 503, name=name, next=back, refused=_(refusal.detail)))
-    visit.begin(made)
+    visit.begin(session)
     return visit.go(_back(back))
 
 
@@ -75,9 +75,9 @@ async def ask_again(visit: Visit, sealed: str) -> Response:
 
 def own_page(visit: Visit) -> str:
     """The page of ours from which this request came, as the browser tells it; empty where it does not."""
-    told = visit.headers.get("hx-current-url") or visit.headers.get("referer", "")
+    address = visit.headers.get("hx-current-url") or visit.headers.get("referer", "")
     try:
-        parts = urlsplit(told)
+        parts = urlsplit(address)
     except ValueError:
         return ""
     return _own_path(f"{parts.path}?{parts.query}" if parts.query else parts.path)
@@ -113,14 +113,14 @@ async def _ask_by_link(
     visit: Visit, token: str, name: str = "", wrong: Wrong | None = None, status: int = 422
 ) -> Response:
     try:
-        found = await find_link(visit.context, token)
+        owner = await find_link(visit.context, token)
     except LinkDead as refusal:
         return await visit.page("said.html", 410, title=_("This link does not work any more"), words=_dead(refusal))
     return await visit.page(
         "sign_in_link.html",
         status if wrong else 200,
         link=token,
-        known=found.user.name if found.user else "",
+        known=owner.user.name if owner.user else "",
         name=name,
         wrong=wrong or Wrong(),
     )
@@ -129,7 +129,7 @@ async def _ask_by_link(
 async def _enter_by_link(visit: Visit, token: str) -> Response:
     name, password = visit.form.get("name").strip(), visit.form.get("password")
     try:
-        made = await use_link(
+        session = await use_link(
             visit.context, visit.surroundings.passwords, token, name, password, visit.browser.address, visit.token
         )
     except LinkDead as refusal:
@@ -139,7 +139,7 @@ async def _enter_by_link(visit: Visit, token: str) -> Response:
         return _busy(await _ask_by_link(visit, token, name, busy, 503))
     except Invalid as refusal:
         return await _ask_by_link(visit, token, name, Wrong(refusal.errors))
-    visit.begin(made)
+    visit.begin(session)
     return visit.go(FIRST_PAGE)
 
 

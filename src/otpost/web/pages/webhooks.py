@@ -54,11 +54,11 @@ async def create(visit: Visit) -> Response:
     typed, events, wrong = await _read(visit)
     if not wrong:
         try:
-            made = await visit.context.store.run(
+            new = await visit.context.store.run(
                 endpoints.make(visit.context, visit.actor, application.sid, typed["url"], events, typed["description"])
             )
-            where = f"/applications/{application.sid}/webhooks/{made.webhook.sid}"
-            return visit.go(f"{where}#made", once={"secret": made.secret})
+            where = f"/applications/{application.sid}/webhooks/{new.webhook.sid}"
+            return visit.go(f"{where}#made", once={"secret": new.secret})
         except Invalid as refused:
             wrong += refused.errors
     return await _list(visit, typed, events, Wrong(wrong))
@@ -102,10 +102,10 @@ async def switch(visit: Visit) -> Response:
 async def rotate(visit: Visit) -> Response:
     """A new secret, shown this once."""
     application = await _application(visit)
-    made = await visit.context.store.run(
+    new = await visit.context.store.run(
         endpoints.rotate(visit.context, visit.actor, application.sid, visit.path["webhook"])
     )
-    return visit.go(f"{_where(visit)}#made", once={"secret": made.secret})
+    return visit.go(f"{_where(visit)}#made", once={"secret": new.secret})
 
 
 async def remove(visit: Visit) -> Response:
@@ -163,10 +163,10 @@ async def replay_delivery(visit: Visit) -> Response:
 
 def _shown(row: Delivery) -> str:
     """The body as people read it, its number masked."""
-    told = msgspec.json.decode(row.body)
-    if "to" in told["data"]:
-        told["data"]["to"] = trusted(told["data"]["to"]).masked
-    return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()
+    event = msgspec.json.decode(row.body)
+    if "to" in event["data"]:
+        event["data"]["to"] = trusted(event["data"]["to"]).masked
+    return msgspec.json.format(msgspec.json.encode(event), indent=2).decode()
 
 
 async def _application(visit: Visit) -> Application:
@@ -185,7 +185,7 @@ async def _read(visit: Visit) -> tuple[dict[str, str], Sequence[Event], list[Fie
     wrong = await endpoints.url_errors(visit.surroundings.http, typed["url"])
     wrong += endpoints.description_errors(typed["description"])
     if not events:
-        wrong.append(FieldError("events", "required", _(_("Choose at least one event."))))
+        wrong.append(FieldError("events", "required", _("Choose at least one event.")))
     return typed, events, wrong
 
 

@@ -146,16 +146,16 @@ class Resting:
     probe_at: int | None
 
 
-def obstacles(made: Plan) -> dict[str, Any]:
+def obstacles(plan: Plan) -> dict[str, Any]:
     """What pages say of a saved policy by which nothing can be sent, or that lacks something for a fallback."""
-    chosen = made.policy.sender_service is not None
-    return {"obstacle": made.obstacle if chosen else "", "left_out": made.left_out}
+    chosen = plan.policy.sender_service is not None
+    return {"obstacle": plan.obstacle if chosen else "", "left_out": plan.left_out}
 
 
 async def follows(visit: Visit) -> str:
     """What follows from the Save that was just made."""
-    made = await read_plan(visit.context, visit.tenant)
-    return made.obstacle or _(_("The messaging service uses it from the next text on."))
+    plan = await read_plan(visit.context, visit.tenant)
+    return plan.obstacle or _("The messaging service uses it from the next text on.")
 
 
 async def resting(visit: Visit) -> list[Resting]:

@@ -68,10 +68,10 @@ async def pressed(visit: Visit) -> Response:
 async def _show(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     """Another sender service was selected; the others' settings stay in the form."""
     policy_form.close_row()
-    told = _("No service is chosen.")
+    said = _("No service is chosen.")
     if policy_form.chosen:
-        told = _("The settings of %(service)s are shown.", service=_title(policy_form.chosen))
-    return await _page(visit, policy_form, focus="sender_service", said=told)
+        said = _("The settings of %(service)s are shown.", service=_title(policy_form.chosen))
+    return await _page(visit, policy_form, focus="sender_service", said=said)
 
 
 async def _enter(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
@@ -128,10 +128,10 @@ async def _keep(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     row = policy_form.row
     if row is None:
         return await _page(visit, policy_form)
-    kept, errors = await _judged(visit, policy_form, row)
+    part, errors = await _judged(visit, policy_form, row)
     if errors:
         return await _page(visit, policy_form, errors, what=_("The row was not saved to the form"))
-    policy_form.rows(row)[row.index] = kept
+    policy_form.rows(row)[row.index] = part
     policy_form.row = policy_form.before = None
     return await _page(visit, policy_form, focus=row.list_path, said=_("The row is in the form. Nothing is saved yet."))
 
@@ -182,7 +182,7 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         return await _page(visit, policy_form, errors)
     saved = await _saved(visit)
     if not policy_form.chosen and saved.sender_service is None:
-        choose = FieldError("sender_service", "required", _(_("Choose the sender service that sends your texts.")))
+        choose = FieldError("sender_service", "required", _("Choose the sender service that sends your texts."))
         return await _page(visit, policy_form, [choose])
     try:
         submitted = draft.read(policy_form.body())
@@ -193,7 +193,6 @@ async def _save(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         return await _page(visit, policy_form, list(refused.errors))
     except RevisionConflict:
         return await _page_after_conflict(visit, policy_form)
-    words = _("Saved as revision %(revision)s.", revision=done.policy.revision)
     words = _("Saved as revision %(revision)s.", revision=done.policy.revision)
     typed = {"to": policy_form.to, "message": policy_form.message}
     kept = {name: text for name, text in typed.items() if len(text.encode()) <= KEPT_BYTES}
@@ -214,8 +213,8 @@ async def _test(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         return await _page(visit, policy_form, _not_committed(policy_form), what=_("Nothing was sent"))
     policy_form.close_row()
     errors = [error for error in policy_form.lost() if error.field.startswith(f"{policy_form.tested}.")]
-    told = await test(visit, policy_form, errors)
-    return await _page(visit, policy_form, told.errors, what=_("Nothing was sent"), limit=told.limit, focus="tried")
+    answer = await test(visit, policy_form, errors)
+    return await _page(visit, policy_form, answer.errors, what=_("Nothing was sent"), limit=answer.limit, focus="tried")
 
 
 async def _preset(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
@@ -231,19 +230,19 @@ async def _preset(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     policy_form.close_row()
     settings = read_section(service.Settings, dict(preset.section), at).settings
     policy_form.parts[at] = part_of(service.Settings, plain(settings))
-    told = _("The form is filled in for %(preset)s. Nothing is saved yet.", preset=preset.title)
-    return await _page(visit, policy_form, filled=(at, preset), focus=f"filled-{at}", said=told)
+    said = _("The form is filled in for %(preset)s. Nothing is saved yet.", preset=preset.title)
+    return await _page(visit, policy_form, filled=(at, preset), focus=f"filled-{at}", said=said)
 
 
 async def _send(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
     """Send the same text with what is saved, through the outbox and the messaging service."""
-    told = await send(visit, policy_form)
+    answer = await send(visit, policy_form)
     return await _page(
         visit,
         policy_form,
-        told.errors,
+        answer.errors,
         what=_("Nothing was sent"),
-        limit=told.limit,
+        limit=answer.limit,
         focus="sent",
         said=_("The text is handed to the messaging service."),
     )
@@ -262,17 +261,17 @@ async def _explain(visit: Visit, policy_form: PolicyForm, at: str) -> Response:
         message = _("Type a number, or paste a list.") if service else _("Choose a sender service first.")
         where = "numbers" if service else "sender_service"
         return await _page(visit, policy_form, [FieldError(where, "required", message)], what=_("Nothing to explain"))
-    made = by_form(policy_form, await stored_secrets(visit.context, visit.tenant))
-    if made.obstacle:
-        return await _page(visit, policy_form, notice=made.obstacle)
-    explained = lines(made, numbers)
-    told = ngettext(
+    plan = by_form(policy_form, await stored_secrets(visit.context, visit.tenant))
+    if plan.obstacle:
+        return await _page(visit, policy_form, notice=plan.obstacle)
+    explained = lines(plan, numbers)
+    said = ngettext(
         "One number is explained.",
         "%(number)s numbers are explained.",
         len(explained),
         number=len(explained),
     )
-    return await _page(visit, policy_form, explained=explained, focus="explained", said=told)
+    return await _page(visit, policy_form, explained=explained, focus="explained", said=said)
 
 
 def _not_committed(policy_form: PolicyForm) -> list[FieldError]:
@@ -307,10 +306,9 @@ async def _page(
     """The page, or for htmx the form alone; `said` is what a screen reader says of what was just done."""
     wrong = Wrong(_at_what_is_shown(policy_form, errors))
     what = what or _("Nothing was saved")
-    what = what or _("Nothing was saved")
     seals = Seals(visit, policy_form.id)
-    made = await read_plan(visit.context, visit.tenant)
-    saved = made.policy
+    plan = await read_plan(visit.context, visit.tenant)
+    saved = plan.policy
     view = View(visit, policy_form, seals, await stored_secrets(visit.context, visit.tenant), wrong, filled)
     focus = "" if wrong or newer else focus
     outcome = await compared(visit, policy_form, seals)
@@ -332,7 +330,7 @@ async def _page(
         "form": policy_form,
         "saved": saved,
         "saved_title": _title(saved.sender_service),
-        **obstacles(made),
+        **obstacles(plan),
         "services": [("", _("None: no text is sent")), *((name, one.TITLE) for name, one in find_services().items())],
         "section": view.section(policy_form.chosen) if policy_form.chosen else None,
         "carried": list(view.carried()),

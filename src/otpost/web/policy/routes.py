@@ -44,7 +44,7 @@ class Explained:
     def shows(self) -> str:
         """What the recipient's phone shows; nobody knows beforehand what a Messaging Service picks."""
         if is_sid(self.origin, PICKS):
-            return _(_("The phone shows the sender that the Messaging Service picks."))
+            return _("The phone shows the sender that the Messaging Service picks.")
         return _("The phone shows %(origin)s.", origin=self.origin) if self.origin else ""
 
 
@@ -60,27 +60,27 @@ def split(text: str) -> list[str]:
     return numbers
 
 
-def lines(made: Plan, numbers: list[str]) -> list[Explained]:
+def lines(plan: Plan, numbers: list[str]) -> list[Explained]:
     """What this plan does with each number; SenderPolicyIncomplete with the cause where nothing can be sent."""
-    return [_line(made, typed) for typed in numbers]
+    return [_line(plan, typed) for typed in numbers]
 
 
-def _line(made: Plan, typed: str) -> Explained:
+def _line(plan: Plan, typed: str) -> Explained:
     try:
         to = parse_recipient(typed)
     except NumberRefused as refused:
         return Explained(typed, typed[:40], "wrong" if refused.code == "invalid_number" else "refused", refused.message)
-    told = explain_route(made, to)
-    words = f"{to.e164}: {told.sentence}"
-    if isinstance(told.route, NoRoute):
+    route = explain_route(plan, to)
+    words = f"{to.e164}: {route.sentence}"
+    if isinstance(route.route, NoRoute):
         return Explained(typed, to.e164, "refused", words)
-    if told.others:
+    if route.others:
         ways = [
             _("%(sender)s from %(origin)s", sender=name_sender(way.route), origin=way.route.origin)
-            for way in told.others
+            for way in route.others
         ]
         words = _("%(sentence)s Where that fails: %(others)s.", sentence=words, others=_(", then ").join(ways))
-    return Explained(typed, to.e164, "sent", words, told.route.origin)
+    return Explained(typed, to.e164, "sent", words, route.route.origin)
 
 
 def by_form(policy_form: PolicyForm, stored: Stored) -> Plan:
@@ -106,7 +106,7 @@ async def answer(visit: Visit) -> Response:
 
 
 async def _page(visit: Visit, numbers: str, *, asked: bool = False) -> Response:
-    made = await read_plan(visit.context, visit.tenant)
+    plan = await read_plan(visit.context, visit.tenant)
     wrong, explained = Wrong(), list[Explained]()
     try:
         typed = split(numbers)
@@ -114,18 +114,18 @@ async def _page(visit: Visit, numbers: str, *, asked: bool = False) -> Response:
         wrong = Wrong([FieldError("numbers", "out_of_range", str(refused))])
     else:
         if asked and not typed:
-            wrong = Wrong([FieldError("numbers", "required", _(_("Type a number, or paste a list.")))])
-        if made.ready:
-            explained = lines(made, typed)
+            wrong = Wrong([FieldError("numbers", "required", _("Type a number, or paste a list."))])
+        if plan.ready:
+            explained = lines(plan, typed)
     return await visit.page(
         "policy_routes.html",
         422 if wrong else 200,
         numbers=numbers,
         wrong=wrong,
         lines=explained,
-        chosen=made.policy.sender_service,
-        obstacle=made.obstacle,
-        left_out=made.left_out,
+        chosen=plan.policy.sender_service,
+        obstacle=plan.obstacle,
+        left_out=plan.left_out,
         many=MANY,
     )
 

@@ -48,7 +48,7 @@ class UnderWay(Unavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Stopped:
     """Why nothing was sent, if so: mistakes at fields, or a limit in words."""
 
     errors: Sequence[FieldError] = ()
@@ -68,12 +68,12 @@ class Compared:
     live: bool = False
 
 
-async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]) -> Told:
+async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]) -> Stopped:
     """Try the form; what it came to is kept in it. `lost` are secrets that the form does not hold any more."""
     if lost:
-        return Told(lost)
+        return Stopped(lost)
     if not policy_form.chosen:
-        return Told([FieldError("sender_service", "required", _(_("Choose the sender service that is to be tested.")))])
+        return Stopped([FieldError("sender_service", "required", _("Choose the sender service that is to be tested."))])
     body = {
         POLICY: policy_form.body(policy_form.tested),
         "to": policy_form.to,
@@ -86,19 +86,19 @@ async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]
         return msgspec.json.encode(tried).decode()
 
     try:
-        told = await _once(visit, "test", work)
+        text = await _once(visit, "test", work)
     except Invalid as refused:
         stored = await _stored_paths(visit, policy_form)
-        return Told([_in_form(error, stored) for error in refused.errors])
+        return Stopped([_in_form(error, stored) for error in refused.errors])
     except TestsReached as reached:
         wait_s = max(1, -((visit.now - (reached.retry_at or visit.now)) // 1000))
-        return Told(
+        return Stopped(
             limit=_("Ten tests a minute are possible. Wait %(wait)s s and test again; nothing was sent.", wait=wait_s)
         )
     except UnderWay as refused:
-        return Told(limit=_(refused.detail))
-    policy_form.tried = Seals(visit, policy_form.id).pack(told)
-    return Told()
+        return Stopped(limit=_(refused.detail))
+    policy_form.tried = Seals(visit, policy_form.id).pack(text)
+    return Stopped()
 
 
 async def _once(visit: Visit, button: str, work: Callable[[], Awaitable[str]]) -> str:
@@ -116,9 +116,9 @@ async def _once(visit: Visit, button: str, work: Callable[[], Awaitable[str]]) -
         return known.body.decode()
     kept = None
     try:
-        told = await work()
-        kept = Answer(200, told.encode())
-        return told
+        text = await work()
+        kept = Answer(200, text.encode())
+        return text
     finally:
         await visit.context.store.run(keep_answer(visit.context, call, kept))
 
@@ -135,17 +135,17 @@ def _in_form(error: FieldError, stored: Container[str]) -> FieldError:
     path = error.field.removeprefix(f"{POLICY}.")
     if error.code == "token_required":
         if path not in stored:
-            return FieldError(path, error.code, _(_("Type it before you send a test message.")))
+            return FieldError(path, error.code, _("Type it before you send a test message."))
         return FieldError(path, error.code, f"{_('Type it again before you send a test message.')} {_(READS_THE_FORM)}")
     return FieldError(path, error.code, error.message)
 
 
-async def send(visit: Visit, policy_form: PolicyForm) -> Told:
+async def send(visit: Visit, policy_form: PolicyForm) -> Stopped:
     """Put the same text into the outbox; the message's SID is kept in the form."""
     to, errors = _read(policy_form)
     tenant = await visit.context.store.get(TENANTS, visit.tenant)
     if errors or to is None or tenant is None:
-        return Told(errors)
+        return Stopped(errors)
     unit = send_message(
         visit.context,
         visit.surroundings.plans,
@@ -164,22 +164,22 @@ async def send(visit: Visit, policy_form: PolicyForm) -> Told:
     try:
         policy_form.sent = await _once(visit, "send", work)
     except Invalid as refused:
-        return Told(refused.errors)
+        return Stopped(refused.errors)
     except SenderPolicyIncomplete:
         words = _("No sender service is saved that is ready to send. Save this form first; Test works without.")
-        return Told([FieldError("sender_service", "required", words)])
+        return Stopped([FieldError("sender_service", "required", words)])
     except UnderWay as refused:
-        return Told(limit=_(refused.detail))
+        return Stopped(limit=_(refused.detail))
     except Unavailable as refused:
-        return Told(limit=f"{_(refused.detail)} {_('Nothing was sent; try again in a moment.')}")
-    return Told()
+        return Stopped(limit=f"{_(refused.detail)} {_('Nothing was sent; try again in a moment.')}")
+    return Stopped()
 
 
 def _read(policy_form: PolicyForm) -> tuple[PhoneNumber | None, list[FieldError]]:
     """The number and the mistakes of a text, which is judged as the API judges it."""
     errors, to = [], None
     if not policy_form.to.strip():
-        errors.append(FieldError("to", "required", _(_("Give the number that shall get the text."))))
+        errors.append(FieldError("to", "required", _("Give the number that shall get the text.")))
     else:
         try:
             to = parse_recipient(policy_form.to)
