@@ -133,7 +133,7 @@ def _rates(sent: Form) -> Iterator[RateRow]:
 
 
 @dataclass(frozen=True, slots=True)
-class Resting:
+class RestingAccount:
     """An account that is left alone: which, since when, why, what to do about it, and when it is tried next.
 
     `probe_at` is None where the next text tries it.
@@ -158,15 +158,15 @@ async def follows(visit: Visit) -> str:
     return plan.obstacle or _("The messaging service uses it from the next text on.")
 
 
-async def resting(visit: Visit) -> list[Resting]:
+async def resting(visit: Visit) -> list[RestingAccount]:
     """The tenant's accounts whose circuit breakers are open."""
     return [_resting(breaker, visit.now) for breaker in await open_breakers(visit.context, visit.tenant)]
 
 
-def _resting(breaker: Breaker, now: int) -> Resting:
+def _resting(breaker: Breaker, now: int) -> RestingAccount:
     service = find_services().get(breaker.service)
     title = service.TITLE if service is not None else breaker.service
-    return Resting(
+    return RestingAccount(
         account=f"{title} {breaker.account_sid}".strip(),
         since=breaker.opened_at,
         detail=breaker.detail,

@@ -17,7 +17,7 @@ from otpost.senders.registry import find_services
 from otpost.senders.settings import Field, SecretRef, destination, form, join, load, plain
 from otpost.web.policy import fallback
 from otpost.web.policy.fallback import Standby
-from otpost.web.policy.seals import Held, Seals, lost_words
+from otpost.web.policy.seals import FormSecret, Seals, lost_words
 from otpost.web.request import Form, Visit
 
 MESSAGE: Final = "This is a test of the sender policy."
@@ -149,19 +149,19 @@ class PolicyForm:
     def lost(self) -> Iterator[FieldError]:
         """Every place where a secret was typed which the form does not hold any more."""
         for name, part in self.parts.items():
-            for held_field, held, path in held_secrets(find_services()[name].Settings, part, name):
-                if held.lost:
-                    yield FieldError(path, "token_required", lost_words(held_field, held))
+            for secret_field, secret, path in form_secrets(find_services()[name].Settings, part, name):
+                if secret.lost:
+                    yield FieldError(path, "token_required", lost_words(secret_field, secret))
 
 
-def held_secrets(cls: type[Any], part: Part, path: str) -> Iterator[tuple[Field, Held, str]]:
+def form_secrets(cls: type[Any], part: Part, path: str) -> Iterator[tuple[Field, FormSecret, str]]:
     """Every secret of a part, rows included, with its path."""
     for one in form(cls):
         if one.kind == "secret":
             yield one, part[one.name], join(path, one.name)
         elif one.row is not None:
             for index, row in enumerate(part[one.name]):
-                yield from held_secrets(one.row, row, f"{join(path, one.name)}[{index}]")
+                yield from form_secrets(one.row, row, f"{join(path, one.name)}[{index}]")
 
 
 def new_form_id(visit: Visit) -> str:
@@ -263,12 +263,12 @@ class _Reader:
             else:
                 return
 
-    def secret(self, of: Field, at: str, urls: Mapping[str, str]) -> Held:
+    def secret(self, of: Field, at: str, urls: Mapping[str, str]) -> FormSecret:
         where = address_of(of, urls)
         if typed := self.sent.get(at):
-            return Held(Secret(typed), where)
+            return FormSecret(Secret(typed), where)
         if f"{at}~clear" in self.sent:
-            return Held(clear=True)
+            return FormSecret(clear=True)
         return self.seals.open(self.sent.get(f"{at}~sealed"), where)
 
     def packed(self, cls: type[Any], text: str, urls: Mapping[str, str] | None) -> Part:
@@ -337,7 +337,7 @@ def part_of(cls: type[Any], stored: Mapping[str, Any]) -> Part:
     part: Part = {}
     for one in form(cls):
         if one.kind == "secret":
-            part[one.name] = Held()
+            part[one.name] = FormSecret()
         elif one.row is not None:
             part[one.name] = [part_of(one.row, row) for row in stored[one.name]]
         elif one.kind == "flag":

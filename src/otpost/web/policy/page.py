@@ -24,8 +24,8 @@ from otpost.web.policy.fallback import follows, obstacles, resting
 from otpost.web.policy.form import PolicyForm, Row, new_form_id, part_of, read_form, read_row, saved_form, section
 from otpost.web.policy.revisions import PAGES as REVISIONS
 from otpost.web.policy.routes import PAGES as ROUTES
-from otpost.web.policy.routes import Explained, TooMany, by_form, lines, split
-from otpost.web.policy.seals import Held, Seals
+from otpost.web.policy.routes import Explanation, TooMany, by_form, lines, split
+from otpost.web.policy.seals import FormSecret, Seals
 from otpost.web.policy.test import compared, send, test
 from otpost.web.policy.view import View, stored_secrets
 from otpost.web.request import Page, Visit, Wrong
@@ -164,11 +164,11 @@ async def _judged(visit: Visit, policy_form: PolicyForm, row: Row) -> tuple[dict
             here = row.path + error.field.removeprefix(at)
             errors.setdefault(here, FieldError(here, error.code, message))
     for name, value in opened.items():
-        if isinstance(value, Held) and value.lost:
+        if isinstance(value, FormSecret) and value.lost:
             lost = next(error for error in policy_form.lost() if error.field == join(row.path, name))
             errors[lost.field] = lost
     kept = part_of(row.cls, plain(getattr(submission.settings, row.name)[-1]))
-    kept |= {name: value for name, value in opened.items() if isinstance(value, Held)}
+    kept |= {name: value for name, value in opened.items() if isinstance(value, FormSecret)}
     return kept, list(errors.values())
 
 
@@ -299,7 +299,7 @@ async def _page(
     focus: str = "",
     status: int = 200,
     newer: Sequence[Any] = (),
-    explained: Sequence[Explained] = (),
+    explained: Sequence[Explanation] = (),
     filled: tuple[str, Preset] | None = None,
     said: str = "",
 ) -> Response:

@@ -20,7 +20,7 @@ from otpost.services.policy.read import list_revisions
 from otpost.store.kinds import POLICIES, REVISIONS
 from otpost.web.policy.fallback import follows
 from otpost.web.policy.form import new_form_id
-from otpost.web.policy.seals import Held, Seals
+from otpost.web.policy.seals import FormSecret, Seals
 from otpost.web.policy.view import TYPED, Stored, stored_secrets
 from otpost.web.request import Page, Visit, Wrong
 from otpost.web.translation import _
@@ -29,7 +29,7 @@ ROWS: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
+class MissingSecret:
     """A secret that the revision needs and that is not stored (any more)."""
 
     path: str
@@ -57,11 +57,11 @@ async def restore(visit: Visit) -> Response:
     form_id = given if re.fullmatch(r"[0-9a-f]{32}", given) else new_form_id(visit)
     typed = dict(_typed(visit, revision, Seals(visit, form_id)))
     number = _number(visit.form.get("revision"))
-    if lost := [path for path, held in typed.items() if held.lost]:
+    if lost := [path for path, secret in typed.items() if secret.lost]:
         again = _("What was typed here is forgotten: it was more than 15 minutes ago. Type it again.")
         errors = [FieldError(path, "token_required", again) for path in lost]
         return await _page(visit, revision, form_id, typed, errors)
-    body = _body(revision, {path: held.typed for path, held in typed.items() if held.typed is not None}, number)
+    body = _body(revision, {path: secret.typed for path, secret in typed.items() if secret.typed is not None}, number)
     try:
         old = await draft.restored(visit.context, visit.tenant, revision.number, body)
         if errors := await draft.url_errors(visit.surroundings.http, old):
@@ -79,7 +79,7 @@ async def _page(
     visit: Visit,
     revision: Revision,
     form_id: str,
-    typed: dict[str, Held],
+    typed: dict[str, FormSecret],
     errors: Sequence[FieldError] = (),
     *,
     conflict: bool = False,
@@ -111,8 +111,8 @@ def _differences(current: Policy, revision: Revision) -> Iterator[str]:
 
 
 def _lacking(
-    revision: Revision, stored: Stored, typed: dict[str, Held], wrong: Wrong, seals: Seals
-) -> Iterator[Lacking]:
+    revision: Revision, stored: Stored, typed: dict[str, FormSecret], wrong: Wrong, seals: Seals
+) -> Iterator[MissingSecret]:
     asked = set()
     for name, service in find_services().items():
         in_use = name in (revision.sender_service, *revision.fallback)
@@ -121,16 +121,16 @@ def _lacking(
             needed = in_use and place.field.required and (name, place.ref) not in stored
             if (needed or wrong.at(place.path)) and (name, place.ref) not in asked:
                 asked.add((name, place.ref))
-                held = typed.get(place.path, Held())
+                secret = typed.get(place.path, FormSecret())
                 label = f"{service.TITLE}: {_(place.label)}"
-                yield Lacking(place.path, label, _(TYPED) if held.typed else _("not set"), seals.close(held))
+                yield MissingSecret(place.path, label, _(TYPED) if secret.typed else _("not set"), seals.close(secret))
 
 
-def _typed(visit: Visit, revision: Revision, seals: Seals) -> Iterator[tuple[str, Held]]:
+def _typed(visit: Visit, revision: Revision, seals: Seals) -> Iterator[tuple[str, FormSecret]]:
     for name, service in find_services().items():
         for place in places(load(service.Settings, revision.sections.get(name, {})), name):
             if text := visit.form.get(place.path):
-                yield place.path, Held(Secret(text), place.ref.destination)
+                yield place.path, FormSecret(Secret(text), place.ref.destination)
             elif sealed := visit.form.get(f"{place.path}~sealed"):
                 yield place.path, seals.open(sealed, place.ref.destination)
 

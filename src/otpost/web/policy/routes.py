@@ -27,7 +27,7 @@ PICKS: Final = "MG"
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class Explanation:
     """One number of the list. `words` say where its text goes and why, or what is wrong with the number."""
 
     typed: str
@@ -60,27 +60,29 @@ def split(text: str) -> list[str]:
     return numbers
 
 
-def lines(plan: Plan, numbers: list[str]) -> list[Explained]:
+def lines(plan: Plan, numbers: list[str]) -> list[Explanation]:
     """What this plan does with each number; SenderPolicyIncomplete with the cause where nothing can be sent."""
     return [_line(plan, typed) for typed in numbers]
 
 
-def _line(plan: Plan, typed: str) -> Explained:
+def _line(plan: Plan, typed: str) -> Explanation:
     try:
         to = parse_recipient(typed)
     except NumberRefused as refused:
-        return Explained(typed, typed[:40], "wrong" if refused.code == "invalid_number" else "refused", refused.message)
+        return Explanation(
+            typed, typed[:40], "wrong" if refused.code == "invalid_number" else "refused", refused.message
+        )
     route = explain_route(plan, to)
     words = f"{to.e164}: {route.sentence}"
     if isinstance(route.route, NoRoute):
-        return Explained(typed, to.e164, "refused", words)
+        return Explanation(typed, to.e164, "refused", words)
     if route.others:
         ways = [
             _("%(sender)s from %(origin)s", sender=name_sender(way.route), origin=way.route.origin)
             for way in route.others
         ]
         words = _("%(sentence)s Where that fails: %(others)s.", sentence=words, others=_(", then ").join(ways))
-    return Explained(typed, to.e164, "sent", words, route.route.origin)
+    return Explanation(typed, to.e164, "sent", words, route.route.origin)
 
 
 def by_form(policy_form: PolicyForm, stored: Stored) -> Plan:
@@ -107,7 +109,7 @@ async def answer(visit: Visit) -> Response:
 
 async def _page(visit: Visit, numbers: str, *, asked: bool = False) -> Response:
     plan = await read_plan(visit.context, visit.tenant)
-    wrong, explained = Wrong(), list[Explained]()
+    wrong, explained = Wrong(), list[Explanation]()
     try:
         typed = split(numbers)
     except TooMany as refused:

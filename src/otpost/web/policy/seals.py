@@ -22,7 +22,7 @@ PADDED: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class FormSecret:
     """A secret in a form.
 
     `typed` is what was typed and not saved yet, for the `destination` that stood in the form then. `lost`: it was
@@ -54,28 +54,28 @@ class Seals:
         self._ring, self._now = visit.context.keyring, visit.now
         self._place = f"{visit.who.session.token_sha256} {form_id}"
 
-    def close(self, held: Held) -> str:
+    def close(self, secret: FormSecret) -> str:
         """The text that stands for a secret in a page; empty where nothing was typed."""
-        if held.typed is None:
-            return CLEAR if held.clear else held.lost
-        sealed = Seal(held.typed.reveal(), held.destination, self._now + SEALED_MS)
+        if secret.typed is None:
+            return CLEAR if secret.clear else secret.lost
+        sealed = Seal(secret.typed.reveal(), secret.destination, self._now + SEALED_MS)
         sealed.pad = "." * (-len(msgspec.json.encode(sealed)) % PADDED)
         return self.pack(msgspec.json.encode(sealed).decode())
 
-    def open(self, text: str, destination: str) -> Held:
+    def open(self, text: str, destination: str) -> FormSecret:
         if text in ("", CLEAR):
-            return Held(clear=text == CLEAR)
+            return FormSecret(clear=text == CLEAR)
         if text == MOVED:
-            return Held(lost=MOVED)
+            return FormSecret(lost=MOVED)
         try:
             sealed = msgspec.json.decode(self.unpack(text), type=Seal)
         except (KeyRingError, ValueError):
-            return Held(lost=LOST)
+            return FormSecret(lost=LOST)
         if sealed.until <= self._now:
-            return Held(lost=LOST)
+            return FormSecret(lost=LOST)
         if sealed.destination != destination:
-            return Held(lost=MOVED)
-        return Held(Secret(sealed.secret), destination)
+            return FormSecret(lost=MOVED)
+        return FormSecret(Secret(sealed.secret), destination)
 
     def pack(self, text: str) -> str:
         return self._ring.seal(SEAL, text, self._place)
@@ -85,8 +85,8 @@ class Seals:
         return self._ring.open(SEAL, text, self._place).reveal()
 
 
-def lost_words(of: Field, held: Held) -> str:
-    if held.lost == MOVED:
+def lost_words(of: Field, secret: FormSecret) -> str:
+    if secret.lost == MOVED:
         return _("%(field)s was typed for another address. Type the one that belongs to this one.", field=_(of.label))
     return _(
         "%(field)s was typed more than 15 minutes ago, or in another session, and is forgotten. Type it again, or "

@@ -48,7 +48,7 @@ class UnderWay(Unavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class Hindrance:
     """Why nothing was sent, if so: mistakes at fields, or a limit in words."""
 
     errors: Sequence[FieldError] = ()
@@ -56,7 +56,7 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Comparison:
     """What both ways came to: the last test, and the last message with its timeline."""
 
     tried: SendResult | None = None
@@ -68,12 +68,14 @@ class Compared:
     live: bool = False
 
 
-async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]) -> Stopped:
+async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]) -> Hindrance:
     """Try the form; what it came to is kept in it. `lost` are secrets that the form does not hold any more."""
     if lost:
-        return Stopped(lost)
+        return Hindrance(lost)
     if not policy_form.chosen:
-        return Stopped([FieldError("sender_service", "required", _("Choose the sender service that is to be tested."))])
+        return Hindrance(
+            [FieldError("sender_service", "required", _("Choose the sender service that is to be tested."))]
+        )
     body = {
         POLICY: policy_form.body(policy_form.tested),
         "to": policy_form.to,
@@ -89,16 +91,16 @@ async def test(visit: Visit, policy_form: PolicyForm, lost: Sequence[FieldError]
         text = await _once(visit, "test", work)
     except Invalid as refused:
         stored = await _stored_paths(visit, policy_form)
-        return Stopped([_in_form(error, stored) for error in refused.errors])
+        return Hindrance([_in_form(error, stored) for error in refused.errors])
     except TestsReached as reached:
         wait_s = max(1, -((visit.now - (reached.retry_at or visit.now)) // 1000))
-        return Stopped(
+        return Hindrance(
             limit=_("Ten tests a minute are possible. Wait %(wait)s s and test again; nothing was sent.", wait=wait_s)
         )
     except UnderWay as refused:
-        return Stopped(limit=_(refused.detail))
+        return Hindrance(limit=_(refused.detail))
     policy_form.tried = Seals(visit, policy_form.id).pack(text)
-    return Stopped()
+    return Hindrance()
 
 
 async def _once(visit: Visit, button: str, work: Callable[[], Awaitable[str]]) -> str:
@@ -140,12 +142,12 @@ def _in_form(error: FieldError, stored: Container[str]) -> FieldError:
     return FieldError(path, error.code, error.message)
 
 
-async def send(visit: Visit, policy_form: PolicyForm) -> Stopped:
+async def send(visit: Visit, policy_form: PolicyForm) -> Hindrance:
     """Put the same text into the outbox; the message's SID is kept in the form."""
     to, errors = _read(policy_form)
     tenant = await visit.context.store.get(TENANTS, visit.tenant)
     if errors or to is None or tenant is None:
-        return Stopped(errors)
+        return Hindrance(errors)
     unit = send_message(
         visit.context,
         visit.surroundings.plans,
@@ -164,15 +166,15 @@ async def send(visit: Visit, policy_form: PolicyForm) -> Stopped:
     try:
         policy_form.sent = await _once(visit, "send", work)
     except Invalid as refused:
-        return Stopped(refused.errors)
+        return Hindrance(refused.errors)
     except SenderPolicyIncomplete:
         words = _("No sender service is saved that is ready to send. Save this form first; Test works without.")
-        return Stopped([FieldError("sender_service", "required", words)])
+        return Hindrance([FieldError("sender_service", "required", words)])
     except UnderWay as refused:
-        return Stopped(limit=_(refused.detail))
+        return Hindrance(limit=_(refused.detail))
     except Unavailable as refused:
-        return Stopped(limit=f"{_(refused.detail)} {_('Nothing was sent; try again in a moment.')}")
-    return Stopped()
+        return Hindrance(limit=f"{_(refused.detail)} {_('Nothing was sent; try again in a moment.')}")
+    return Hindrance()
 
 
 def _read(policy_form: PolicyForm) -> tuple[PhoneNumber | None, list[FieldError]]:
@@ -192,7 +194,7 @@ def _read(policy_form: PolicyForm) -> tuple[PhoneNumber | None, list[FieldError]
     return to, errors
 
 
-async def compared(visit: Visit, policy_form: PolicyForm, seals: Seals) -> Compared:
+async def compared(visit: Visit, policy_form: PolicyForm, seals: Seals) -> Comparison:
     """What the page shows of both ways; nothing of another session's form."""
     tried = None
     if policy_form.tried:
@@ -208,9 +210,9 @@ async def compared(visit: Visit, policy_form: PolicyForm, seals: Seals) -> Compa
             policy_form.sent = ""
     title, sentence, follows = _words(tried) if tried else ("", "", "")
     if story is None:
-        return Compared(tried, title, sentence, follows)
+        return Comparison(tried, title, sentence, follows)
     live = is_live([story.message], visit.now)
-    return Compared(tried, title, sentence, follows, story.message, of_message(story), live)
+    return Comparison(tried, title, sentence, follows, story.message, of_message(story), live)
 
 
 def _words(tried: SendResult) -> tuple[str, str, str]:

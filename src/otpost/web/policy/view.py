@@ -18,7 +18,7 @@ from otpost.services.policy.plan import ref_of
 from otpost.store.kinds import SECRETS
 from otpost.web.policy.fallback import possible
 from otpost.web.policy.form import Part, PolicyForm, Row, packed, ref_in, row_name, section, urls_of
-from otpost.web.policy.seals import Held, Seals
+from otpost.web.policy.seals import FormSecret, Seals
 from otpost.web.request import Visit, Wrong
 from otpost.web.translation import N_, _
 
@@ -84,7 +84,7 @@ class List:
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class PresetNotes:
     """What is said after a preset filled the section: where it comes from, what is still to be typed and done."""
 
     title: str
@@ -107,7 +107,7 @@ class Section:
     advanced: list[Control]
     advanced_open: bool
     presets: list[tuple[str, str]]
-    filled: Filled | None
+    filled: PresetNotes | None
     by_address: bool
     report_address: str
 
@@ -229,13 +229,13 @@ class View:
             if place.field.required and place.ref not in submission.typed and (name, place.ref) not in self.stored:
                 yield _(place.label)
 
-    def _filled(self, name: str) -> Filled | None:
+    def _filled(self, name: str) -> PresetNotes | None:
         if self.filled is None or self.filled[0] != name:
             return None
         preset = self.filled[1]
         labels = {place.path: _(place.label) for place in places(_settings(name, preset), "")}
         labels |= {one.name: _(one.label) for one in form(find_services()[name].Settings)}
-        return Filled(preset.title, preset.link, [labels.get(path, path) for path in preset.typed], preset.note)
+        return PresetNotes(preset.title, preset.link, [labels.get(path, path) for path in preset.typed], preset.note)
 
     def _report_address(self, name: str) -> str:
         """The one address that the service calls for all messages; empty where Otpost does not know its own."""
@@ -255,13 +255,13 @@ class View:
         return Control(of, path, "", under, state, self.seals.close(value), secret is not None, value.clear)
 
     def _state(self, service: str, of: Field, part: Part, urls: Mapping[str, str]) -> tuple[str, StoredSecret | None]:
-        held: Held = part[of.name]
+        typed: FormSecret = part[of.name]
         secret = self.stored.get((service, ref_in(of, part, urls)))
-        if held.typed is not None:
+        if typed.typed is not None:
             return _(TYPED), secret
-        if held.lost:
+        if typed.lost:
             return _("typed again, please"), secret
-        if held.clear:
+        if typed.clear:
             return _("forgotten as soon as this is saved"), secret
         return (set_words(secret, self.visit.now) if secret is not None else _("not set")), secret
 

@@ -1,16 +1,17 @@
-"""What the console's pages say: what happened last, what is in force now, what a number is, and how it is packed."""
+"""What the sender policy's page says: what happened last, what is in force now, what a number is."""
 
 from __future__ import annotations
 
-import gzip
 import re
 
 import pytest
 
-from web.browsing import Browser, Console, Seen
+from web.browsing import Console, Seen
 from web.policy.world import MAIN_FIELDS, PATH, SENDER, SERVICE, PolicyPage
 
 HTMX = {"hx-request": "true", "origin": "http://otpost.test", "sec-fetch-site": "same-origin"}
+
+
 NEXT_TO = "+15005550009"
 
 
@@ -87,32 +88,3 @@ async def test_a_premium_number_is_a_number_that_gets_no_text(page: PolicyPage, 
     told = (await page.browser.post(f"{PATH}/routes", {"numbers": number})).text
     assert "Not a number" not in told
     assert "Not sent:" in told
-
-
-async def asked(browser: Browser, encoding: str) -> Seen:
-    return await browser.get("/settings", {"accept-encoding": encoding})
-
-
-async def test_pages_are_compressed_for_browsers_that_can_unpack_them(small_console: Console):
-    browser = await small_console.signed_in()
-    plain, packed = await asked(browser, "identity"), await asked(browser, "gzip, deflate, br")
-    assert "content-encoding" not in plain.answer.headers
-    assert packed.answer.headers["content-encoding"] == "gzip"
-    assert plain.answer.headers["vary"] == packed.answer.headers["vary"] == "Accept-Encoding"
-    assert int(packed.answer.headers["content-length"]) == len(packed.answer.body) < len(plain.answer.body) / 2
-    assert gzip.decompress(packed.answer.body) == plain.answer.body
-
-
-async def test_a_page_that_shows_a_secret_is_not_compressed(small_console: Console):
-    browser = await small_console.signed_in()
-    await browser.post("/settings/auth-token")
-    seen = await asked(browser, "gzip")
-    assert "content-encoding" not in seen.answer.headers
-    assert "The new auth token." in seen.text
-    assert (await asked(browser, "gzip")).answer.headers["content-encoding"] == "gzip"
-
-
-async def test_backticks_become_code_and_what_they_hold_stays_harmless(small_console: Console):
-    seen = await small_console.browser().get("/sign-in?link=dead")
-    assert "`" not in seen.text
-    assert "<code>otpost user link NAME</code>" in seen.html
