@@ -14,7 +14,9 @@ from otpost.web.templating import FOLDER, environment
 
 NAMES = {"Otpost", "SID", "UTC", "ms"}
 """Words that are the same in every language."""
-READ = re.compile(r'\b(?:aria-label|data-label|data-confirm|data-say|placeholder|title|alt)="([^"]*)"')
+READ = re.compile(
+    r'\b(?:aria-label|data-label|data-confirm|data-say|data-copied|data-not-copied|placeholder|title|alt)="([^"]*)"'
+)
 EXAMPLE = re.compile(r"<pre.*?</pre>", re.DOTALL)
 MODULES = sorted(Path(translation.__file__).parent.rglob("*.py"))
 

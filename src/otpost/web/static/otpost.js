@@ -30,10 +30,10 @@ document.addEventListener("click", async (event) => {
   try {
     await navigator.clipboard.writeText(button.dataset.copy);
     button.classList.add("is-copied");
-    say("Copied.");
+    say(document.getElementById("said").dataset.copied);
     window.setTimeout(() => button.classList.remove("is-copied"), 2000);
   } catch {
-    say("The browser does not let this page copy.");
+    say(document.getElementById("said").dataset.notCopied);
   }
 });
 
