@@ -152,7 +152,7 @@ async def test_what_is_no_attempt_is_not_found(behind_proxy: Installation, twili
         "/callbacks/twilio/" + sent.message,
         "/callbacks/twilio/nothing",
         "/callbacks/sandbox/" + sent.attempt,
-        "/callbacks/acme/" + sent.attempt,
+        "/callbacks/nobodys/" + sent.attempt,
     ):
         answer = await call_back(behind_proxy, PUBLIC_URL + path, fields(sent))
         assert (answer.status, answer.json()["code"]) == (404, "not_found"), path

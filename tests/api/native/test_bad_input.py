@@ -159,10 +159,10 @@ def key_cases() -> Bad:
 
 def policy_cases() -> Bad:
     bad = Bad({"sender_service": None})
-    bad.at("sender_service", "invalid", 7, True, [], {}, "", "acme", NUL, LONG)
+    bad.at("sender_service", "invalid", 7, True, [], {}, "", "nobodys", NUL, LONG)
     bad.at("revision", "invalid", "1", 1.5, True, [], {})
     bad.at("fallback", "invalid", "twilio", 7, {}, True)
-    bad.at("fallback", "invalid", ["sandbox"], [7], ["acme"], [NUL], field="fallback[0]")
+    bad.at("fallback", "invalid", ["sandbox"], [7], ["nobodys"], [NUL], field="fallback[0]")
     bad.at("twilio", "invalid", 7, "x", [], True)
     for field in ("account_sid", "service_sid", "sender_phone", "api_url"):
         bad.at(f"twilio.{field}", "invalid", 7, True, [], {})
@@ -217,7 +217,7 @@ async def test_each_field_of_a_test_and_of_a_restore(otpost: Installation) -> No
     test.at("policy", "required", ABSENT, None)
     test.at("policy", "invalid", 7, "x", [], True)
     test.at("policy.sender_service", "required", ABSENT, None)
-    test.at("policy.sender_service", "invalid", 7, "acme", NUL)
+    test.at("policy.sender_service", "invalid", 7, "nobodys", NUL)
     test.at("policy.colour", "unknown_field", 1)
     test.at("to", "required", ABSENT, None, "")
     test.at("to", "invalid", *NO_TEXT[1:])

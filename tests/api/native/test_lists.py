@@ -210,7 +210,7 @@ async def test_a_filter_that_makes_no_sense_is_refused_at_its_name(otpost: Insta
         ("account_sid=AC1", "account_sid", "unknown_field"),
         ("Status=failed", "Status", "unknown_field"),
         ("status=lost", "status", "invalid"),
-        ("service=acme", "service", "invalid"),
+        ("service=nobodys", "service", "invalid"),
         ("reason=because", "reason", "invalid"),
         ("application=SK1", "application", "invalid"),
         ("country=Germany", "country", "invalid"),
