@@ -20,6 +20,8 @@ from otpost.store.base import Store
 pytestmark = pytest.mark.prove
 
 NOBODY = "AT" + "0" * 32
+EXAMPLES = b"AT0190" + b"0" * 28
+"""The attempt that an example names where its service's reports name one."""
 
 
 def address(otpost: Installation, name: str, subject: str) -> str:
@@ -29,9 +31,12 @@ def address(otpost: Installation, name: str, subject: str) -> str:
     return f"{bare}?proof={make_proof(otpost.context, name, subject)}" if by_address else bare
 
 
-def told(vendor: Vendor, at: str, sid: str | None, status: str) -> ReportRequest:
+def told(vendor: Vendor, at: str, sid: str | None, status: str, asked: str | None = None) -> ReportRequest:
+    """The report on the text that the service calls `sid`: AWS hands the attempt back that `asked` for it."""
     assert vendor.example.report is not None
-    return vendor.example.report(at, sid, status)
+    report = vendor.example.report(at, sid, status)
+    attempts = [asked] if asked else [made.attempts[0] for made in vendor.made if made.sid == sid and made.attempts]
+    return replace(report, body=report.body.replace(EXAMPLES, attempts[0].encode())) if attempts else report
 
 
 async def call(otpost: Installation, request: ReportRequest) -> Answered:
@@ -116,11 +121,9 @@ async def test_a_report_on_nothing_that_is_known_is_refused(store: Store, name: 
 
 async def test_one_address_for_all_texts_finds_the_one_that_it_is_about(store: Store, name: str) -> None:
     async with through(store, name) as (otpost, vendor):
-        verification, _, attempt, vendor_sid = await accepted(otpost)
+        verification, _, _, vendor_sid = await accepted(otpost)
         about_one = told(vendor, address(otpost, name, otpost.tenant.sid), vendor_sid, "delivered")
-        # An example names the attempt of its own text; what AWS hands back is what the request gave it.
-        body = about_one.body.replace(b"AT0190", attempt.encode())
-        answer = await call(otpost, replace(about_one, body=body))
+        answer = await call(otpost, about_one)
         by_address = capabilities(find_services()[name]).proven_by_address
         assert answer.status == (204 if by_address else 404)
         assert (await shown(otpost, verification))[0] == ("delivered" if by_address else "accepted")
@@ -151,7 +154,7 @@ async def test_a_report_before_the_answer_is_kept_and_the_answer_changes_nothing
         while not vendor.asked:
             await otpost.call("GET", "/v1/messages")
         attempt = (await state(otpost, sid))[1][0].sid
-        early = told(vendor, address(otpost, name, attempt), attempt, "delivered")
+        early = told(vendor, address(otpost, name, attempt), attempt, "delivered", asked=attempt)
         assert (await call(otpost, early)).status == 204
         assert (await shown(otpost, verification))[0] == "delivered"
         vendor.open.set()
