@@ -85,15 +85,15 @@ def has_done(unit: Unit[Any], answer: Any) -> str | None:
     if isinstance(answer, Answer):
         return "start kept" if answer.status == 201 and not answer.replayed else None
     match unit.decide.__qualname__.partition(".")[0]:
-        case "claim" if cast(Claimed, answer).handovers:
+        case "claim_messages" if cast(Claimed, answer).handovers:
             return "intent kept"
-        case "settle":
+        case "settle_attempt":
             return "outcome kept"
-        case "questions" if answer:
+        case "due_questions" if answer:
             return "look-up begun"
-        case "answered":
+        case "keep_listing":
             return "look-up kept"
-        case "report":
+        case "keep_report":
             return "report kept"
         case _:
             return None
