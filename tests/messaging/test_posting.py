@@ -12,10 +12,10 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from conftest import OpenStore
 from installation import Clock, Installation, installed, until
 from otpost.domain.webhook import EVENTS, Delivery, Webhook
-from otpost.services import webhooks
 from otpost.services.audit import command_line_actor
 from otpost.services.webhooks import endpoints, posts
 from otpost.services.webhooks.endpoints import MadeWebhook
+from otpost.services.webhooks.events import announce_change, subscriptions_of
 from otpost.store.base import Store
 from otpost.store.kinds import MESSAGES, WEBHOOKS
 from otpost.store.units import Rows, Unit
@@ -51,9 +51,9 @@ async def happen(otpost: Installation, status: str = "delivered") -> str:
 
     def decide(rows: Rows) -> None:
         rows.put(MESSAGES, message)
-        webhooks.told(rows, None, message, now)
+        announce_change(rows, None, message, now)
 
-    await otpost.store.run(Unit(decide, [webhooks.subscribed(message.tenant)]))
+    await otpost.store.run(Unit(decide, [subscriptions_of(message.tenant)]))
     return sid
 
 

@@ -14,7 +14,8 @@ from otpost.domain.webhook import Answer, Delivery
 from otpost.messaging.chores import Chore, run_chores
 from otpost.outbound import Outbound
 from otpost.services.context import Context
-from otpost.services.webhooks import WEBHOOKS_DUE, posts
+from otpost.services.webhooks import posts
+from otpost.services.webhooks.events import WEBHOOKS_DUE
 from otpost.services.webhooks.posts import DUE_AT_ONCE, Post
 from otpost.services.webhooks.retention import sweep_webhooks
 from otpost.telemetry import WEBHOOK_POSTS

@@ -10,7 +10,7 @@ import pytest
 from api.world import everything, neighbour, told
 from installation import Installation, until
 from otpost.domain.webhook import EVENTS
-from otpost.services import webhooks
+from otpost.services.webhooks.events import announce_change, subscriptions_of
 from otpost.store.kinds import MESSAGES
 from otpost.store.units import Rows, Unit
 from standins.receiver import Receiver, posting, receiving
@@ -56,9 +56,9 @@ async def happen(otpost: Installation) -> str:
 
     def decide(rows: Rows) -> None:
         rows.put(MESSAGES, message)
-        webhooks.told(rows, None, message, now)
+        announce_change(rows, None, message, now)
 
-    await otpost.store.run(Unit(decide, [webhooks.subscribed(message.tenant)]))
+    await otpost.store.run(Unit(decide, [subscriptions_of(message.tenant)]))
     return sid
 
 

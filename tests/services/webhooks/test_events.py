@@ -17,9 +17,9 @@ from otpost.domain.outcome import REASONS
 from otpost.domain.sid import DELIVERY, is_sid
 from otpost.domain.verification import Verification
 from otpost.domain.webhook import EVENTS, KEPT_MS, LEASE_MS, MOST_WEBHOOKS, Answer, Delivery, Webhook
-from otpost.services import webhooks
 from otpost.services.audit import command_line_actor
 from otpost.services.webhooks import endpoints, posts
+from otpost.services.webhooks.events import announce_change, subscriptions_of
 from otpost.services.webhooks.posts import Post
 from otpost.services.webhooks.retention import sweep_webhooks
 from otpost.store.base import Store, rows_of
@@ -68,10 +68,10 @@ async def end(otpost: Installation, row: Verification, status: str) -> Verificat
         assert before is not None
         after = msgspec.structs.replace(before, status=status)
         rows.put(VERIFICATIONS, after)
-        webhooks.told(rows, before, after, now)
+        announce_change(rows, before, after, now)
         return after
 
-    return await otpost.store.run(Unit(decide, [lock(VERIFICATIONS, row.sid), webhooks.subscribed(row.tenant)]))
+    return await otpost.store.run(Unit(decide, [lock(VERIFICATIONS, row.sid), subscriptions_of(row.tenant)]))
 
 
 async def move(otpost: Installation, message_sid: str, status: str) -> Message:
@@ -82,7 +82,7 @@ async def move(otpost: Installation, message_sid: str, status: str) -> Message:
         assert before is not None
         after = msgspec.structs.replace(before, status=status, reason=REASON)
         rows.put(MESSAGES, after)
-        webhooks.told(rows, before, after, now)
+        announce_change(rows, before, after, now)
         return after
 
     return await otpost.store.run(Unit(decide, [lock(MESSAGES, message_sid)]))
@@ -170,7 +170,7 @@ async def test_a_change_that_is_not_kept_is_not_told(otpost: Installation):
         assert before is not None
         after = msgspec.structs.replace(before, status="canceled")
         rows.put(VERIFICATIONS, after)
-        webhooks.told(rows, before, after, otpost.clock())
+        announce_change(rows, before, after, otpost.clock())
         raise Invalid("no")
 
     with pytest.raises(Invalid):
@@ -333,7 +333,7 @@ async def test_a_unit_that_names_what_told_reads_is_not_run_again_for_it(otpost:
         runs.append(1)
         before = rows.get(VERIFICATIONS, row.sid)
         assert before is not None
-        webhooks.told(rows, before, msgspec.structs.replace(before, status="approved"), otpost.clock())
+        announce_change(rows, before, msgspec.structs.replace(before, status="approved"), otpost.clock())
 
-    await otpost.store.run(Unit(decide, [lock(VERIFICATIONS, row.sid), webhooks.subscribed(row.tenant)]))
+    await otpost.store.run(Unit(decide, [lock(VERIFICATIONS, row.sid), subscriptions_of(row.tenant)]))
     assert runs == [1]

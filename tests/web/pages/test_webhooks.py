@@ -9,10 +9,10 @@ import pytest
 
 from installation import TO, until
 from otpost.domain.webhook import EVENTS, Answer
-from otpost.services import webhooks
 from otpost.services.audit import command_line_actor
 from otpost.services.tenants.tenants import make_tenant
 from otpost.services.webhooks import endpoints
+from otpost.services.webhooks.events import announce_change, subscriptions_of
 from otpost.store.kinds import MESSAGES, WEBHOOKS
 from otpost.store.units import Rows, Unit, lock
 from standins.receiver import Receiver, posting, receiving
@@ -45,9 +45,9 @@ async def happen(console: Console, status: str = "delivered") -> str:
 
     def decide(rows: Rows) -> None:
         rows.put(MESSAGES, message)
-        webhooks.told(rows, None, message, now)
+        announce_change(rows, None, message, now)
 
-    await here.store.run(Unit(decide, [webhooks.subscribed(message.tenant)]))
+    await here.store.run(Unit(decide, [subscriptions_of(message.tenant)]))
     return sid
 
 

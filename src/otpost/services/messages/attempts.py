@@ -21,13 +21,13 @@ from otpost.domain.phone import trusted
 from otpost.domain.policy import CALLBACKS_REFUSED, CountrySender, Notice, Route, callbacks_refused, lane_of
 from otpost.senders.registry import capabilities, find_services
 from otpost.senders.service import SenderService, SendsAgain, Text
-from otpost.services import webhooks
 from otpost.services.context import Context
 from otpost.services.messages.bodies import Wording, text_of
 from otpost.services.messages.reports import failover_at, others_of, take_early
 from otpost.services.policy.callbacks import address_of
 from otpost.services.policy.plan import Plan, Plans, sender_of
 from otpost.services.policy.sandbox import SANDBOX_SEAL
+from otpost.services.webhooks.events import announce_change
 from otpost.store.kinds import (
     APPLICATIONS,
     ATTEMPTS,
@@ -147,7 +147,7 @@ def claim_messages(
             ready = _ready(context, plans, wording, rows, message, now, pacing)
             if isinstance(ready, Message):
                 rows.put(MESSAGES, ready.filed(now))
-                webhooks.told(rows, message, ready, now)
+                announce_change(rows, message, ready, now)
                 passed_on += 1
                 continue
             plan, route, body = ready
@@ -348,7 +348,7 @@ def settle_attempt(
         rows.put(ATTEMPTS, settled)
         if changed is not message:
             rows.put(MESSAGES, changed.filed(now))
-            webhooks.told(rows, message, changed, now)
+            announce_change(rows, message, changed, now)
         if isinstance(outcome, Accepted) and outcome.copy is not None:
             sealed = context.keyring.seal(SANDBOX_SEAL, outcome.copy, attempt_sid)
             rows.put(SANDBOX_TEXTS, SandboxText(attempt_sid, message.tenant, message.to, sealed, now))

@@ -13,13 +13,13 @@ from otpost.domain.message import Attempt, Message
 from otpost.domain.outcome import Vendor
 from otpost.domain.policy import Route
 from otpost.senders.service import Listed, LookUpFailed
-from otpost.services import webhooks
 from otpost.services.context import Context
 from otpost.services.messages import reports
 from otpost.services.messages.attempts import DUE_AT_ONCE, can_look
 from otpost.services.messages.bodies import Wording, needle_of
 from otpost.services.messages.reports import failover_at_of, others_of
 from otpost.services.policy.plan import Plans
+from otpost.services.webhooks.events import announce_change
 from otpost.store.base import MESSAGES_DUE
 from otpost.store.kinds import ATTEMPTS, MESSAGES
 from otpost.store.units import Query, Rows, Unit, lock, lock_by, look_by
@@ -73,7 +73,7 @@ def due_questions(context: Context, resting: Sequence[str] = ()) -> Unit[list[Qu
                 changed, closed = rules.unconfirmed(message, attempt, others)
                 rows.put(MESSAGES, changed)
                 rows.put(ATTEMPTS, closed)
-                webhooks.told(rows, message, changed, now)
+                announce_change(rows, message, changed, now)
         return asked
 
     return Unit(decide, query=query)
@@ -130,7 +130,7 @@ def keep_listing(
             rows.put(ATTEMPTS, attempt)
         if message is not before:
             rows.put(MESSAGES, message.filed(now))
-            webhooks.told(rows, before, message, now)
+            announce_change(rows, before, message, now)
         for one in adopted:
             message = reports.take_early(plans, rows, one, now) or message
         if message.due_at is not None:

@@ -9,10 +9,10 @@ import msgspec
 from otpost.domain import delivery as rules
 from otpost.domain.message import Attempt, Node
 from otpost.senders.registry import capabilities, find_services
-from otpost.services import webhooks
 from otpost.services.context import Context
 from otpost.services.messages.reports import failover_at_of, others_of
 from otpost.services.policy.plan import Plans
+from otpost.services.webhooks.events import announce_change
 from otpost.store.base import MESSAGES_DUE
 from otpost.store.kinds import ATTEMPTS, MESSAGES, NODES
 from otpost.store.units import Query, Rows, Unit, lock
@@ -100,7 +100,7 @@ def _lost(plans: Plans, query: Query[Attempt], reason: str, now: int) -> Unit[in
             rows.put(ATTEMPTS, gone)
             if message is not None and changed is not None and changed is not message:
                 rows.put(MESSAGES, changed.filed(now))
-                webhooks.told(rows, message, changed, now)
+                announce_change(rows, message, changed, now)
                 if changed.due_at is not None:
                     rows.signal(MESSAGES_DUE)
         return len(attempts)

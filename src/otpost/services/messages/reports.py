@@ -11,9 +11,9 @@ from otpost.domain.outcome import Vendor
 from otpost.domain.phone import trusted
 from otpost.senders.registry import capabilities, find_services
 from otpost.senders.service import Confirmation, NotProven, Reported
-from otpost.services import webhooks
 from otpost.services.context import Context
 from otpost.services.policy.plan import Plan, Plans, sender_of
+from otpost.services.webhooks.events import announce_change, subscriptions_of
 from otpost.store.base import MESSAGES_DUE
 from otpost.store.kinds import ATTEMPTS, EARLY_REPORTS, MESSAGES, POLICIES, REPORTS, VERIFICATIONS
 from otpost.store.units import Rows, Unit, lock, lock_by, look
@@ -171,7 +171,7 @@ def apply_report(
 ) -> tuple[Message | None, Attempt]:
     """A report on a locked attempt, in the unit of somebody who believes it; both as they are after it."""
     key = _key(told, attempt)
-    rows.require(lock(MESSAGES, attempt.message), lock(REPORTS, *key), webhooks.subscribed(attempt.tenant))
+    rows.require(lock(MESSAGES, attempt.message), lock(REPORTS, *key), subscriptions_of(attempt.tenant))
     message = rows.get(MESSAGES, attempt.message)
     if message is None or rows.get(REPORTS, *key) is not None:
         return message, attempt
@@ -186,7 +186,7 @@ def apply_report(
     rows.put(REPORTS, Report(*key, attempt.message, now, told.status, told.reason, told.link))
     rows.put(ATTEMPTS, after)
     rows.put(MESSAGES, changed.filed(now))
-    webhooks.told(rows, message, changed, now)
+    announce_change(rows, message, changed, now)
     if changed.due_at is not None and changed.due_at <= now:
         rows.signal(MESSAGES_DUE)
     return changed, after

@@ -16,11 +16,11 @@ from otpost.domain.errors import (
 )
 from otpost.domain.message import Message
 from otpost.domain.verification import Binding, Verification, read_code, same
-from otpost.services import webhooks
 from otpost.services.context import Context
 from otpost.services.paging import Tenancy
 from otpost.services.verifications.number_limits import limits_of
 from otpost.services.verifications.text import code_of
+from otpost.services.webhooks.events import announce_change, subscriptions_of
 from otpost.store.kinds import APPLICATIONS, MESSAGES, NUMBER_LIMITS, VERIFICATIONS
 from otpost.store.units import Key, Query, Rows, Unit, lock, lock_by, look
 
@@ -68,7 +68,7 @@ def check_code(
         application, to = verification.application, verification.to
         if isinstance(which, str):
             needs = look(APPLICATIONS, application), look(MESSAGES, verification.message)
-            rows.require(lock(NUMBER_LIMITS, application, to), webhooks.subscribed(verification.tenant), *needs)
+            rows.require(lock(NUMBER_LIMITS, application, to), subscriptions_of(verification.tenant), *needs)
         if verification.is_used_up(now):
             raise MaxChecksReached(
                 None if binding is None else USED_UP,
@@ -152,7 +152,7 @@ def cancel_pending(context: Context, application: str) -> Unit[int]:
 
     def decide(rows: Rows) -> int:
         pending = rows.found(query)
-        rows.require(*(webhooks.subscribed(verification.tenant) for verification in pending))
+        rows.require(*(subscriptions_of(verification.tenant) for verification in pending))
         for verification in pending:
             end_verification(rows, verification, verification.ended(now, "canceled"), now)
         return len(pending)
@@ -172,7 +172,7 @@ def expire_verifications(context: Context) -> Unit[int]:
 
     def decide(rows: Rows) -> int:
         over = rows.found(query)
-        rows.require(*(webhooks.subscribed(verification.tenant) for verification in over))
+        rows.require(*(subscriptions_of(verification.tenant) for verification in over))
         for verification in over:
             end_verification(rows, verification, verification.ended(verification.expires_at, "expired"), now)
         return len(over)
@@ -221,4 +221,4 @@ def _bound(app: Application | None, verification: Verification, binding: Binding
 def end_verification(rows: Rows, before: Verification, after: Verification, now: int) -> None:
     """Keep what became of a verification, and tell those who want to know."""
     rows.put(VERIFICATIONS, after)
-    webhooks.told(rows, before, after, now)
+    announce_change(rows, before, after, now)

@@ -24,19 +24,21 @@ _OF_MESSAGES: Final = {event.partition(".")[2]: event for event in EVENTS if eve
 _encode = msgspec.json.Encoder().encode
 
 
-def subscribed(tenant: str) -> Key:
-    """What `told` reads: the tenant's webhooks, since every row of a unit names its tenant and not all an application.
+def subscriptions_of(tenant: str) -> Key:
+    """What `announce_change` reads: the tenant's webhooks.
+
+    Every row of a unit names its tenant, and not all an application.
 
     A unit that names it among its needs, or beside other rows that it asks for, is not run again for it.
     """
     return look_by(WEBHOOKS, "tenant", tenant)
 
 
-def told(rows: Rows, before: Verification | Message | None, after: Verification | Message, now: int) -> None:
+def announce_change(rows: Rows, before: Verification | Message | None, after: Verification | Message, now: int) -> None:
     """Queue what the application's webhooks want to know of a change, in the unit that makes it.
 
     Called after the changed rows were put. What is no change of status, or none that is an event, costs a look into a
-    dictionary; an event of a tenant without webhooks costs the look at `subscribed`, one for all units of a batch.
+    dictionary; an event of a tenant without webhooks costs a look at its subscriptions, one for all units of a batch.
     """
     if before is not None and before.status == after.status:
         return
